@@ -1,0 +1,31 @@
+"""DeepLabv3+ (Chen et al. 2018, arXiv 1802.02611) for TensorFlow 2 and Keras 3.
+
+The names below are loaded when they are first used: `import deeplab` alone does not import TensorFlow.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "ModelConfig": ("deeplab.config.model", "ModelConfig"),
+    "MODELS": ("deeplab.presets", "MODELS"),
+    "UserError": ("deeplab.errors", "UserError"),
+    "build_model": ("deeplab.model", "build_model"),
+    "count_multiply_adds": ("deeplab.cost", "count_multiply_adds"),
+    "restore": ("deeplab.checkpoints", "restore"),
+    "predict_labels": ("deeplab.inference", "predict_labels"),
+    "load": ("deeplab.trained", "load"),
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'deeplab' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__():
+    return sorted(__all__)

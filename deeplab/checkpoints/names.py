@@ -1,0 +1,24 @@
+"""The reference's variable names. A layer is named after its scope, with "." where the reference has "/".
+
+Keras forbids "/" in layer names and the reference uses no ".", so the two translate both ways without a table:
+layer `xception_65.entry_flow.conv1_1`, variable `weights` <-> `xception_65/entry_flow/conv1_1/weights`.
+"""
+
+# Kept by our layers and unknown to the reference: how often a batch norm was updated, the state of dropout.
+BOOKKEEPING = ("/updates", "/seed_generator_state")
+
+
+def layer_name(scope):
+    """Returns the name of the Keras layer for a scope of the reference."""
+    return scope.replace("/", ".")
+
+
+def reference_name(variable):
+    """Returns the name that the reference gives to a variable of the model, e.g. `MobilenetV2/Conv/weights`."""
+    path = getattr(variable, "path", None) or variable.name.split(":")[0]  # tf_keras has no `path`
+    return path.replace(".", "/")
+
+
+def is_bookkeeping(name):
+    """Tells whether `name` is a counter or random state of ours, which no checkpoint of the reference has."""
+    return name.endswith(BOOKKEEPING)

@@ -1,0 +1,178 @@
+"""Command line <-> frozen configuration: every field of a configuration class is an absl flag of the same name.
+
+    if __name__ == "__main__":
+        cli.main(train, TrainConfig)
+
+Flags exist only once `main` runs, so importing an entry point defines none. Sequences are given as the reference's
+scripts do, with commas (`--train_crop_size=513,513`) or by repeating the flag (`--atrous_rates=6 --atrous_rates=12`).
+"""
+
+import dataclasses
+import sys
+import textwrap
+
+from absl import flags
+from absl import logging as _  # noqa: F401  defines --logtostderr and the like, which the reference's commands use
+
+from deeplab.config.options import field_kind
+from deeplab.errors import UserError
+
+EXIT_BAD_INPUT = 2
+
+
+class _ItemsParser(flags.ArgumentParser):
+    """Parses "6,12,18" into a tuple of `kind`; an empty text is the empty tuple."""
+
+    def __init__(self, kind):
+        self.kind = kind
+        self.syntactic_help = f"comma separated {kind.__name__}"
+
+    def parse(self, argument):
+        if not isinstance(argument, str):
+            return tuple(argument)
+        return tuple(self.kind(item) for item in argument.split(",") if item.strip())
+
+    def flag_type(self):
+        return f"list of {self.kind.__name__}"
+
+
+def main(run, config_class, argv=None):
+    """Parses the command line into `config_class`, calls `run(config)` and exits with its result as the exit code.
+
+    Bad input (flags or a `UserError` from `run`) prints one line and exits with code 2.
+    """
+    argv = sys.argv if argv is None else argv
+    if any(argument in ("-h", "--h", "-help", "--help", "--helpfull", "--helpshort") for argument in argv[1:]):
+        print(help_text(config_class, sys.modules[run.__module__].__doc__))
+        return sys.exit(0)
+    try:
+        result = run(read(config_class, argv, flags.FLAGS))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(result)
+
+
+def read(config_class, argv, flag_values=None):
+    """Returns a `config_class` read from the command line `argv` (the program's name first).
+
+    Raises:
+      UserError: an unknown flag, a value that the configuration refuses, a retired flag, or words that belong to none.
+    """
+    flag_values = flags.FlagValues() if flag_values is None else flag_values
+    for field, owner, optional in all_fields(config_class):
+        _define(field, owner, optional, flag_values)
+    retired = getattr(config_class, "RETIRED", {})
+    for name in retired:
+        flags.DEFINE_string(name, None, "retired", flag_values=flag_values, allow_override=True)
+    try:
+        leftovers = flag_values(argv)[1:]
+    except (flags.Error, OSError) as error:
+        raise UserError(" ".join(str(error).split())) from None
+    if leftovers:
+        raise UserError(
+            f"{leftovers[0]!r} belongs to no flag; write --flag=value (for booleans --flag or --noflag, without a value)"
+        )
+    for name, instead in retired.items():
+        if flag_values[name].present:
+            raise UserError(f"--{name} does not exist any more: {instead}")
+    return _build(config_class, flag_values)
+
+
+def all_fields(config_class):
+    """Yields (field, class it is declared in, optional) of every flag; optional ones default to "as trained"."""
+    for field in dataclasses.fields(config_class):
+        if "overrides" in field.metadata:
+            for inner, owner, _optional in all_fields(field.metadata["overrides"]):
+                if inner.name not in field.metadata["hide"]:
+                    yield inner, owner, True
+        elif "hide" in field.metadata:
+            inner_default = field.default_factory()
+            for inner, _owner, optional in all_fields(type(inner_default)):
+                if inner.name not in field.metadata["hide"]:
+                    yield _with_default(inner, getattr(inner_default, inner.name)), type(inner_default), optional
+        elif field.metadata.get("flag"):
+            yield field, config_class, False
+
+
+def _with_default(field, default):
+    copy = dataclasses.field(default=default, metadata=field.metadata)
+    copy.name = field.name
+    return copy
+
+
+def _define(field, owner, optional, flag_values):
+    kind, is_tuple, _ = field_kind(owner, field.name)
+    default = None if optional else field.default
+    text, choices = field.metadata["help"], field.metadata["choices"]
+    options = {"flag_values": flag_values, "allow_override": True}
+    if is_tuple:
+        defaults = None if default is None else [tuple(default)]
+        flags.DEFINE_multi(
+            _ItemsParser(kind), flags.ArgumentSerializer(), field.name, defaults, text, flag_values=flag_values
+        )
+    elif kind is bool:
+        flags.DEFINE_bool(field.name, default, text, **options)
+    elif choices and kind is str:
+        flags.DEFINE_enum(field.name, default, list(choices), text, **options)
+    else:
+        define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}[kind]
+        define(field.name, default, text, **options)
+
+
+def _build(config_class, flag_values):
+    values = {}
+    for field in dataclasses.fields(config_class):
+        if "overrides" in field.metadata:
+            names = [inner.name for inner, _owner, _optional in all_fields(field.metadata["overrides"])]
+            visible = [name for name in names if name not in field.metadata["hide"]]
+            values[field.name] = {name: _value(name, flag_values) for name in visible if flag_values[name].present}
+        elif "hide" in field.metadata:
+            default = field.default_factory()
+            hidden = {name: getattr(default, name) for name in field.metadata["hide"]}
+            inner = type(default)
+            names = [f.name for f, _owner, _optional in all_fields(inner) if f.name not in hidden]
+            values[field.name] = inner(**hidden, **{name: _value(name, flag_values) for name in names})
+        elif field.metadata.get("flag"):
+            values[field.name] = _value(field.name, flag_values)
+    return config_class(**values)
+
+
+def _value(name, flag_values):
+    value = flag_values[name].value
+    if isinstance(value, list):  # one tuple for every time the flag was given
+        return tuple(item for items in value for item in items)
+    if value == "" and flag_values[name].default is None:
+        return None  # `--flag=` unsets an optional text
+    return value
+
+
+def help_text(config_class, description):
+    """Returns the `--help` page: what the program does, then every flag by theme with default and legal values."""
+    lines = [description.strip(), ""]
+    theme = None
+    for field, owner, optional in all_fields(config_class):
+        if owner is not theme:
+            theme = owner
+            lines += ["", f"{owner.__doc__.strip().splitlines()[0]}", ""]
+        lines += _flag_help(field, owner, optional)
+    lines += ["", "Also: --flagfile=FILE reads flags from a file, one a line."]
+    return "\n".join(lines)
+
+
+def _flag_help(field, owner, optional):
+    kind, is_tuple, _ = field_kind(owner, field.name)
+    default = field.default
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    shown = "" if default is None or default == "" else f" (default {default})"
+    shown = " (default: as trained)" if optional else shown
+    value = "" if kind is bool else f"={kind.__name__.upper()}{',...' if is_tuple else ''}"
+    name = f"--[no]{field.name}" if kind is bool else f"--{field.name}{value}"
+    text = field.metadata["help"] + shown
+    if field.metadata["choices"]:
+        text += f" One of: {', '.join(map(str, field.metadata['choices']))}."
+    return [f"  {name}", *textwrap.wrap(text, 100, initial_indent="      ", subsequent_indent="      ")]

@@ -1,0 +1,1 @@
+"""Frozen configurations that refuse nonsense. No TensorFlow here."""

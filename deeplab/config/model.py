@@ -1,0 +1,204 @@
+"""The network, as the reference's model options describe it (defaults: those of its model code)."""
+
+import dataclasses
+import json
+
+from deeplab.config.options import Checked, option, require
+
+XCEPTIONS = ("xception_41", "xception_65", "xception_71")
+RESNETS = (
+    "resnet_v1_18",
+    "resnet_v1_18_beta",
+    "resnet_v1_50",
+    "resnet_v1_50_beta",
+    "resnet_v1_101",
+    "resnet_v1_101_beta",
+)
+MOBILENETS = ("mobilenet_v2", "mobilenet_v3_large_seg", "mobilenet_v3_small_seg", "mobilenet_edgetpu")
+NAS = ("nas_pnasnet", "nas_hnasnet")
+MODEL_VARIANTS = XCEPTIONS + RESNETS + MOBILENETS + NAS
+OUTPUT_STRIDES = (8, 16, 32)
+CANONICAL_ATROUS_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}  # DeepLabv3+, sec. 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Checked):
+    """Architecture of one network. Frozen; refuses nonsense at construction with a `UserError`.
+
+    Field names and defaults are those of the reference (research/deeplab, `ModelOptions` and common.py), with two
+    additions (`num_classes`, `crop_size`) that it passes separately. Sizes are (height, width) in pixels.
+    """
+
+    model_variant: str = option("mobilenet_v2", "Backbone.", choices=MODEL_VARIANTS)
+    num_classes: int = option(21, "Number of classes, background included, ignore label not.")
+    crop_size: tuple[int, ...] | None = option(
+        None, "Height and width that image pooling and resizes are computed for; None takes them from the image."
+    )
+    output_stride: int = option(
+        8, "Input pixels per cell of the backbone's output, per side.", choices=OUTPUT_STRIDES
+    )
+    atrous_rates: tuple[int, ...] | None = option(
+        None,
+        "Rates of the ASPP branches. Not given: none for MobileNet and NAS; 3,6,9 / 6,12,18 / 12,24,36 at output "
+        "stride 32 / 16 / 8 for Xception and ResNet.",
+    )
+    multi_grid: tuple[int, ...] | None = option(
+        None, "Multipliers of the rates inside the last block (Xception, ResNet-50 and -101: three; ResNet-18: two)."
+    )
+    depth_multiplier: float = option(1.0, "Scales the number of channels of MobileNets.")
+    divisible_by: int | None = option(None, "mobilenet_v2: rounds channel counts to multiples of this.")
+    image_pyramid: tuple[float, ...] | None = option(None, "Scales at which the network runs; logits are merged.")
+    merge_method: str = option("max", "How the logits of the image pyramid are merged.", choices=("max", "avg"))
+    add_image_level_feature: bool = option(True, "Add image pooling to the ASPP.")
+    image_pooling_crop_size: tuple[int, ...] | None = option(
+        None, "Height and width of the window of image pooling, in input pixels; not given: the whole crop."
+    )
+    image_pooling_stride: tuple[int, ...] = option((1, 1), "Vertical and horizontal stride of image pooling, in cells.")
+    aspp_with_batch_norm: bool = option(True, "False: no ASPP, logits as in DeepLab v2.")
+    aspp_with_separable_conv: bool = option(True, "Atrous separable convolutions in the ASPP (False: plain atrous).")
+    aspp_with_concat_projection: bool = option(True, "Project the concatenated branches to aspp_convs_filters.")
+    aspp_with_squeeze_and_excitation: bool = option(False, "Image pooling multiplies the ASPP instead of joining it.")
+    aspp_convs_filters: int = option(256, "Channels of each ASPP branch.")
+    image_se_uses_qsigmoid: bool = option(False, "Gate of the squeeze and excitation: relu6(x + 3) * 0.16667.")
+    dense_prediction_cell_json: str | None = option(
+        None, "Dense prediction cell instead of the ASPP: a JSON file, or the name of a published cell (cityscapes)."
+    )
+    decoder_output_stride: tuple[int, ...] | None = option(
+        None, "Strides at which the decoder refines, descending, e.g. 4. Not given: no decoder."
+    )
+    decoder_use_separable_conv: bool = option(True, "Separable convolutions in the decoder (False: plain).")
+    decoder_filters: int = option(256, "Channels of the decoder's convolutions.")
+    decoder_use_sum_merge: bool = option(False, "The decoder adds the projected features instead of concatenating.")
+    decoder_output_is_logits: bool = option(False, "The decoder's output is the logits (sum merge only).")
+    logits_kernel_size: int = option(1, "Kernel size of the logits convolutions; not 1 only without batch norm ASPP.")
+    use_bounded_activation: bool = option(False, "Clip activations to [-6, 6] / relu6 (Xception, ASPP, decoder).")
+    prediction_with_upsampled_logits: bool = option(
+        True, "Upsample logits, then argmax (False: argmax first, labels upsampled by nearest neighbour)."
+    )
+    nas_stem_output_num_conv_filters: int = option(20, "Filters of a NAS cell at stride 4.")
+    nas_use_classification_head: bool = option(False, "Not supported: the original's classification head.")
+    nas_remove_os32_stride: bool = option(False, "NAS: stay at stride 16 where the search went to 32.")
+    label_weights: tuple[float, ...] | None = option(None, "Weight of each class in the loss; not given: 1.")
+    fine_tune_batch_norm: bool = option(
+        True, "Train the batch norm statistics. False: normalise by the moving averages (small batches)."
+    )
+    batch_norm_warmup: bool = option(
+        True,
+        "Moving averages decay with min(decay, (1 + n) / (10 + n)) after n updates, so that short trainings evaluate "
+        "well. False: the reference's constant decay, exactly.",
+    )
+
+    def __post_init__(self):
+        cell = self.dense_prediction_cell_json
+        if isinstance(cell, (list, tuple)):  # the parsed cell; kept as text so that the configuration stays hashable
+            object.__setattr__(self, "dense_prediction_cell_json", json.dumps(list(cell)))
+        super().__post_init__()
+
+    @property
+    def rates(self):
+        """The ASPP's atrous rates with None resolved: a tuple, empty for no atrous branches."""
+        if self.atrous_rates is not None:
+            return self.atrous_rates
+        if self.model_variant.startswith(("mobilenet", "nas")):
+            return ()
+        return CANONICAL_ATROUS_RATES[self.output_stride]
+
+    @property
+    def logits_stride(self):
+        """Input pixels per cell of the logits: the smallest decoder stride, else the output stride."""
+        return min(self.decoder_output_stride) if self.decoder_output_stride else self.output_stride
+
+    def check(self):
+        require(self.num_classes >= 1, "num_classes", self.num_classes, "at least 1")
+        for name in ("crop_size", "image_pooling_crop_size", "image_pooling_stride"):
+            _check_pair(name, getattr(self, name))
+        for name in ("depth_multiplier", "aspp_convs_filters", "decoder_filters", "nas_stem_output_num_conv_filters"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        require(all(rate > 0 for rate in self.rates), "atrous_rates", self.atrous_rates, "positive rates")
+        require(all(s > 0 for s in self.image_pyramid or ()), "image_pyramid", self.image_pyramid, "positive scales")
+        if self.label_weights is not None:
+            require(
+                len(self.label_weights) == self.num_classes,
+                "label_weights",
+                self.label_weights,
+                f"{self.num_classes} weights, one per class",
+            )
+        self._check_backbone()
+        self._check_head()
+        self._check_decoder()
+
+    def _check_backbone(self):
+        variant = self.model_variant
+        if not variant.startswith("mobilenet"):
+            require(self.depth_multiplier == 1, "depth_multiplier", self.depth_multiplier, f"1 for {variant}")
+        if variant != "mobilenet_v2":
+            require(self.divisible_by is None, "divisible_by", self.divisible_by, f"no value for {variant}")
+        if self.divisible_by is not None:
+            require(self.divisible_by > 0, "divisible_by", self.divisible_by, "a positive number")
+        if self.multi_grid is not None:
+            length = 2 if variant.startswith("resnet_v1_18") else 3
+            supported = variant in XCEPTIONS + RESNETS
+            expected = f"{length} positive numbers" if supported else f"no value: {variant} has no multi grid block"
+            legal = supported and len(self.multi_grid) == length and min(self.multi_grid) > 0
+            require(legal, "multi_grid", self.multi_grid, expected)
+        if variant == "nas_hnasnet":
+            require(self.output_stride == 8, "output_stride", self.output_stride, "8: nas_hnasnet always has stride 8")
+        require(
+            not self.nas_use_classification_head,
+            "nas_use_classification_head",
+            True,
+            "False: the classification head is not part of any segmentation network",
+        )
+
+    def _check_head(self):
+        if self.logits_kernel_size != 1:
+            legal = not self.aspp_with_batch_norm and bool(self.rates) and self.logits_kernel_size > 0
+            expected = "1, unless aspp_with_batch_norm=False and atrous_rates are given"
+            require(legal, "logits_kernel_size", self.logits_kernel_size, expected)
+        if self.dense_prediction_cell_json:
+            require(
+                self.output_stride != 32, "output_stride", 32, "8 or 16: the dense prediction cell's rates are 0 at 32"
+            )
+            require(
+                self.aspp_with_batch_norm, "aspp_with_batch_norm", False, "True with a dense prediction cell"
+            )
+        if self.aspp_with_squeeze_and_excitation:
+            require(
+                self.add_image_level_feature,
+                "add_image_level_feature",
+                False,
+                "True: aspp_with_squeeze_and_excitation multiplies by the image pooling branch",
+            )
+
+    def _check_decoder(self):
+        strides = self.decoder_output_stride
+        if self.decoder_output_is_logits:
+            require(
+                bool(strides) and self.decoder_use_sum_merge,
+                "decoder_output_is_logits",
+                True,
+                "False, or decoder_output_stride and decoder_use_sum_merge",
+            )
+            require(
+                self.decoder_filters == self.num_classes,
+                "decoder_filters",
+                self.decoder_filters,
+                f"{self.num_classes} (num_classes) with decoder_output_is_logits",
+            )
+        if strides is None:
+            return
+        require(
+            self.model_variant != "mobilenet_edgetpu",
+            "decoder_output_stride",
+            strides,
+            "no value: mobilenet_edgetpu defines no features for a decoder",
+        )
+        descending = strides == tuple(sorted(set(strides), reverse=True)) and len(strides) > 0
+        legal = descending and all(s in (4, 8, 16) and s <= self.output_stride for s in strides)
+        expected = f"strides of 16, 8, 4, descending, none above output_stride={self.output_stride}"
+        require(legal, "decoder_output_stride", strides, expected)
+
+
+def _check_pair(name, value):
+    legal = value is None or (len(value) == 2 and min(value) > 0)
+    require(legal, name, value, "two positive numbers: height, width")
