@@ -1,0 +1,248 @@
+"""The layers that own weights or sizes. Weights bear the reference's variable names (see checkpoints/names.py).
+
+Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1).
+"""
+
+import tensorflow as tf
+from tensorflow import keras
+
+from deeplab.resize import dynamic_size, resize_bilinear, same_static_size, strided_size
+
+ACTIVATIONS = {
+    "relu": tf.nn.relu,
+    "relu6": tf.nn.relu6,
+    "hard_swish": lambda x: x * tf.nn.relu6(x + 3) * (1 / 6),
+    "gate": lambda x: tf.nn.relu6(x + 3) * 0.16667,  # the reference's literal, not 1/6
+    "sigmoid": tf.nn.sigmoid,
+    "clip6": lambda x: tf.clip_by_value(x, -6, 6),
+}
+_KERAS_3 = keras.__version__.startswith("3")
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class Activation(keras.layers.Layer):
+    """Applies one of `ACTIVATIONS`."""
+
+    def __init__(self, kind, **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+
+    def call(self, x):
+        return ACTIVATIONS[self.kind](x)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class Normalize(keras.layers.Layer):
+    """Scales pixels 0..255 for the backbone: `x * scale - offset`, in float32 whatever the compute type."""
+
+    def __init__(self, scale, offset, **kwargs):
+        super().__init__(**kwargs)
+        self.scale, self.offset = scale, tuple(offset)
+
+    def call(self, images):
+        scaled = tf.cast(images, tf.float32) * self.scale - tf.constant(self.offset, tf.float32)
+        return tf.cast(scaled, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class _Convolution(keras.layers.Layer):
+    """What plain and depthwise convolutions share: stride, rate and where zeros are padded.
+
+    padding: "same" as TensorFlow's, or "explicit": for stride > 1, `k_eff - 1` zeros in all, `(k_eff - 1) // 2` of them
+    before; the two differ for even sizes. Strided layers have rate 1 in every network here.
+    """
+
+    def __init__(self, kernel_size, stride=1, rate=1, padding="same", initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_size, self.stride = kernel_size, stride
+        self.rate = (rate, rate) if isinstance(rate, int) else tuple(rate)
+        self.padding, self.initializer = padding, initializer
+
+    def _padded(self, x):
+        """Returns (x, "SAME" or "VALID") with the explicit zeros added where SAME would put them elsewhere."""
+        odd = all(side is not None and side % 2 == 1 for side in x.shape[1:3])
+        if self.padding == "same" or self.stride == 1 or self.kernel_size == 1 or (odd and self.stride == 2):
+            return x, "SAME"
+        before = (self.kernel_size - 1) // 2
+        after = self.kernel_size - 1 - before
+        return tf.pad(x, [[0, 0], [before, after], [before, after], [0, 0]]), "VALID"
+
+    def _output_size(self, input_shape):
+        return tuple(None if side is None else -(-side // self.stride) for side in input_shape[1:3])
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class Conv(_Convolution):
+    """Convolution, plain or atrous, without bias unless asked for."""
+
+    def __init__(self, filters, kernel_size, use_bias=False, **kwargs):
+        super().__init__(kernel_size, **kwargs)
+        self.filters, self.use_bias = filters, use_bias
+
+    def build(self, input_shape):
+        shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
+        self.kernel = self.add_weight(name="weights", shape=shape, initializer=self.initializer)
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(name="biases", shape=(self.filters,), initializer="zeros")
+        self.built = True
+
+    def call(self, x):
+        x, padding = self._padded(x)
+        x = tf.nn.convolution(
+            x, tf.convert_to_tensor(self.kernel), strides=self.stride, padding=padding, dilations=self.rate
+        )
+        return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self._output_size(input_shape), self.filters)
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class DepthwiseConv(_Convolution):
+    """Depthwise convolution, one kernel per channel; with a rate > 1 the atrous half of a separable convolution."""
+
+    def build(self, input_shape):
+        shape = (self.kernel_size, self.kernel_size, input_shape[-1], 1)
+        self.kernel = self.add_weight(name="depthwise_weights", shape=shape, initializer=self.initializer)
+        self.built = True
+
+    def call(self, x):
+        return self.depthwise(x, tf.convert_to_tensor(self.kernel))
+
+    def depthwise(self, x, kernel):
+        x, padding = self._padded(x)
+        strides = [1, self.stride, self.stride, 1]
+        return tf.nn.depthwise_conv2d(x, kernel, strides, padding, dilations=self.rate)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self._output_size(input_shape), input_shape[-1])
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class SeparableConv(DepthwiseConv):
+    """Depthwise and pointwise convolution in one, nothing in between (the separable convolution of the NAS cells)."""
+
+    def __init__(self, filters, kernel_size, **kwargs):
+        super().__init__(kernel_size, **kwargs)
+        self.filters = filters
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        shape = (1, 1, input_shape[-1], self.filters)
+        self.pointwise = self.add_weight(name="pointwise_weights", shape=shape, initializer=self.initializer)
+
+    def call(self, x):
+        return tf.nn.conv2d(super().call(x), tf.convert_to_tensor(self.pointwise), strides=1, padding="SAME")
+
+    def compute_output_shape(self, input_shape):
+        return (*super().compute_output_shape(input_shape)[:3], self.filters)
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class BatchNorm(keras.layers.Layer):
+    """Batch normalization on TensorFlow's fused kernel, with the reference's unbiased moving variance.
+
+    Args:
+      epsilon: added to the variance.
+      decay: of the moving averages, `moving = moving * decay + value * (1 - decay)`.
+      warmup: use `min(decay, (1 + n) / (10 + n))` after n updates; the same in the long run.
+      frozen: normalise by the moving averages in training too; gamma and beta still learn.
+
+    Under a strategy with several replicas, statistics are those of the global batch.
+    """
+
+    def __init__(self, epsilon, decay, warmup=True, frozen=False, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon, self.decay, self.warmup, self.frozen = epsilon, decay, warmup, frozen
+
+    def build(self, input_shape):
+        shape = input_shape[-1:]
+        self.gamma = self._float32_weight("gamma", shape, "ones", learned=True)
+        self.beta = self._float32_weight("beta", shape, "zeros", learned=True)
+        self.moving_mean = self._float32_weight("moving_mean", shape, "zeros")
+        self.moving_variance = self._float32_weight("moving_variance", shape, "ones")
+        self.updates = self._float32_weight("updates", (), "zeros")
+        self.built = True
+
+    def _float32_weight(self, name, shape, initializer, learned=False):
+        settings = {"autocast" if _KERAS_3 else "experimental_autocast": False}
+        if not learned:
+            on_read, mean = tf.VariableSynchronization.ON_READ, tf.VariableAggregation.MEAN
+            settings["synchronization"] = "on_read" if _KERAS_3 else on_read
+            settings["aggregation"] = "mean" if _KERAS_3 else mean
+        return self.add_weight(
+            name=name, shape=tuple(shape), initializer=initializer, dtype="float32", trainable=learned, **settings
+        )
+
+    def call(self, x, training=False):
+        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        if not training or self.frozen:
+            mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+            return self._fused(x, gamma, beta, mean, variance)[0]
+        replicas = tf.distribute.get_replica_context()
+        if replicas is not None and replicas.num_replicas_in_sync > 1:
+            y, mean, variance = self._across_replicas(x, gamma, beta, replicas)
+        else:
+            y, mean, variance = self._fused(x, gamma, beta)
+        self._update(mean, variance)
+        return y
+
+    def _fused(self, x, gamma, beta, mean=None, variance=None):
+        """Returns (y, mean, unbiased variance); by the given statistics, else by those of the batch."""
+        return tf.compat.v1.nn.fused_batch_norm(
+            x, gamma, beta, mean=mean, variance=variance, epsilon=self.epsilon, is_training=mean is None
+        )
+
+    def _across_replicas(self, x, gamma, beta, replicas):
+        """As `_fused` in training, with the statistics of all replicas (which hold equally many values)."""
+        mean, variance = tf.nn.moments(tf.cast(x, tf.float32), axes=[0, 1, 2])
+        count = replicas.num_replicas_in_sync
+        sums = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.stack([mean, variance, tf.square(mean)]))
+        mean, within, square = tf.unstack(sums / count)
+        variance = within + tf.maximum(square - tf.square(mean), 0)
+        scale = gamma * tf.math.rsqrt(variance + self.epsilon)
+        y = tf.cast(x, tf.float32) * scale + (beta - mean * scale)
+        values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]) * count, tf.float32)
+        return tf.cast(y, x.dtype), mean, variance * values / tf.maximum(values - 1, 1)
+
+    def _update(self, mean, variance):
+        updates = tf.convert_to_tensor(self.updates)
+        decay = tf.minimum(self.decay, (1 + updates) / (10 + updates)) if self.warmup else tf.constant(self.decay)
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            old = tf.convert_to_tensor(moving)
+            moving.assign(old * decay + tf.stop_gradient(value) * (1 - decay))
+        self.updates.assign(updates + 1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class ResizeToStride(keras.layers.Layer):
+    """Resizes features to one cell per `stride` pixels, bilinearly with aligned corners.
+
+    Called with [features, image]. The size comes from `crop_size` where it is given, else from the image. `scale`
+    is the factor by which the image was resized before (the logits of a pyramid are compared at one size).
+    """
+
+    def __init__(self, stride, crop_size=None, **kwargs):
+        super().__init__(**kwargs)
+        self.stride, self.crop_size = stride, crop_size
+
+    def call(self, inputs):
+        features, image = inputs
+        size = self.crop_size or dynamic_size(image)
+        size = tuple(strided_size(side, self.stride) for side in size)
+        return features if same_static_size(features, size) else resize_bilinear(features, size)
+
+    def compute_output_shape(self, input_shape):
+        features, image = input_shape
+        size = self.crop_size or image[1:3]
+        size = tuple(None if side is None else strided_size(side, self.stride) for side in size)
+        return (features[0], *size, features[-1])
