@@ -1,0 +1,101 @@
+"""Flat TensorFlow checkpoints, as the reference writes them: {name: array} in `model.ckpt-<step>.{index,data-*}`.
+
+One reader serves the reference's checkpoints and our own. Writing is atomic: the files get their final names only when
+they are complete, data before index, and the state file `checkpoint` (which `tf.train.latest_checkpoint` reads) last.
+A process that is killed at any moment leaves every checkpoint that was complete before.
+"""
+
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab.errors import UserError
+
+PREFIX = "model.ckpt"
+_UNFINISHED = "unfinished-"  # begins the names of files that are being written
+_INDEX, _DATA = ".index", ".data-00000-of-00001"
+
+
+def prefix_for(folder, step):
+    """Returns the prefix (path without `.index`) of the checkpoint of `step` in `folder`."""
+    return tf.io.gfile.join(folder, f"{PREFIX}-{int(step)}")
+
+
+def step_of(prefix):
+    """Returns the step in a prefix such as `.../model.ckpt-30000`; -1 where there is none."""
+    found = re.search(r"-(\d+)$", prefix)
+    return int(found.group(1)) if found else -1
+
+
+def write(prefix, values):
+    """Writes {name: NumPy array} as the checkpoint `prefix`, atomically, and makes it the newest of its folder."""
+    folder, base = _split(prefix)
+    tf.io.gfile.makedirs(folder)
+    unfinished = tf.io.gfile.join(folder, _UNFINISHED + base)
+    names = sorted(values)
+    with tf.device("/cpu:0"):
+        tf.raw_ops.SaveV2(
+            prefix=unfinished,
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[tf.constant(values[name]) for name in names],
+        )
+    if tf.io.gfile.exists(prefix + _INDEX):  # without its index an old checkpoint of this step is no checkpoint
+        tf.io.gfile.remove(prefix + _INDEX)
+    for suffix in (_DATA, _INDEX):
+        tf.io.gfile.rename(unfinished + suffix, prefix + suffix, overwrite=True)
+    _write_state(folder)
+
+
+def read(prefix):
+    """Returns {name: NumPy array} of all tensors of a checkpoint.
+
+    Raises:
+      UserError: there is no such checkpoint, or it is damaged (TensorFlow keeps a checksum of every tensor).
+    """
+    if not tf.io.gfile.exists(prefix + _INDEX):
+        raise UserError(f"{prefix}: no such checkpoint ({prefix}{_INDEX} does not exist)")
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        return {name: np.asarray(reader.get_tensor(name)) for name in sorted(reader.get_variable_to_shape_map())}
+    except Exception as error:  # the reader raises a different class for every kind of damage
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{prefix}: damaged checkpoint ({reason}); remove it or name another one") from None
+
+
+def prefixes(folder):
+    """Returns the prefixes of the complete checkpoints in `folder`, oldest step first; [] for a missing folder."""
+    if not tf.io.gfile.isdir(folder):
+        return []
+    files = set(tf.io.gfile.listdir(folder))
+    found = [name[: -len(_INDEX)] for name in files if name.endswith(_INDEX) and not name.startswith(_UNFINISHED)]
+    complete = [base for base in found if any(name.startswith(base + ".data-") for name in files)]
+    return [tf.io.gfile.join(folder, base) for base in sorted(complete, key=lambda base: (step_of(base), base))]
+
+
+def latest(folder):
+    """Returns the prefix of the newest complete checkpoint in `folder`, or None."""
+    return next(reversed(prefixes(folder)), None)
+
+
+def prune(folder, keep):
+    """Removes all but the `keep` newest checkpoints of `folder`, and what interrupted writing left behind."""
+    for prefix in prefixes(folder)[:-keep]:
+        for path in [prefix + _INDEX, *tf.io.gfile.glob(prefix + ".data-*")]:  # no index: no checkpoint
+            tf.io.gfile.remove(path)
+    for path in tf.io.gfile.glob(tf.io.gfile.join(folder, _UNFINISHED + "*")):
+        tf.io.gfile.remove(path)
+    _write_state(folder)
+
+
+def _write_state(folder):
+    """Makes the state file name the complete checkpoints; it is replaced in one piece."""
+    names = [_split(prefix)[1] for prefix in prefixes(folder)]
+    if names:
+        tf.compat.v1.train.update_checkpoint_state(folder, names[-1], all_model_checkpoint_paths=names)
+
+
+def _split(prefix):
+    folder, _, base = prefix.rpartition("/")
+    return folder or ".", base
