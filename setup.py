@@ -1,0 +1,59 @@
+"""Packaging of deeplab: `pip install .` for using it, `pip install -e ".[test]"` for working on it."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "deeplab" / "__init__.py").read_text("utf-8"), re.MULTILINE)[1]
+TENSORFLOW = ">=2.20,<2.22"  # Keras 3 in the versions that the tests run with
+
+REQUIREMENTS = [
+    f"tensorflow{TENSORFLOW}",  # the networks, training, TFRecords, SavedModels
+    "tensorflow-datasets>=4.9.7",  # --dataset=tfds:NAME, and the metadata beside our shards
+    "numpy>=1.26",  # arrays at every edge: labels, confusion matrices, pictures
+    "absl-py>=2.1",  # flags with the reference's syntax, --flagfile included
+    "pillow>=10.3",  # palettes, EXIF and pictures with text, which tf.io does not do
+    "tqdm>=4.66",  # progress bars
+    "tensorboard>=2.20,<2.22",  # reads what training writes; tensorflow-cpu does not bring it
+]
+EXTRAS = {
+    "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # the CUDA libraries as wheels
+    # 2.20 is the newest TensorFlow with a TPU build. It replaces the files of `tensorflow`, so install it last:
+    # pip install ".[tpu]" && pip install --force-reinstall --no-deps tensorflow-tpu==2.20.0
+    "tpu": ["tensorflow==2.20.0", "tensorflow-tpu==2.20.0"],
+    "serve": ["starlette>=0.40", "uvicorn>=0.30", "prometheus-client>=0.20"],  # python -m deeplab.serve
+    "export": [
+        "ai-edge-litert>=2.1",  # runs .tflite files (tf.lite.Interpreter is being removed)
+        "tf2onnx>=1.17",  # SavedModel -> ONNX
+        "onnxruntime>=1.20",  # runs it
+        "openvino>=2025.0",  # converts and runs SavedModels
+    ],
+    "video": ["av>=12"],  # video in and out with its codecs inside the wheel
+    "test": [
+        "pytest==9.2.0",
+        "pytest-xdist==3.8.0",  # two workers
+        "ruff==0.17.5",  # pinned: another version formats otherwise
+        "scipy>=1.11",  # an independent oracle for distances and resizes
+        "build>=1.2",  # the wheel that test_packaging looks into,
+        "setuptools>=70.1",  # made without a download
+    ],
+}
+ENTRY_POINTS = ("train", "eval", "vis", "export", "predict")
+
+setup(
+    name="deeplab",
+    version=VERSION,
+    description="DeepLabv3+ for TensorFlow 2: data, training, evaluation, pictures, export",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    # Not `datasets`: as a top-level package it would shadow the Hugging Face library of that name.
+    packages=find_packages(include=["deeplab", "deeplab.*"]),
+    package_data={"deeplab": ["**/*.json"]},
+    install_requires=REQUIREMENTS,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": [f"deeplab-{name} = deeplab.{name}:main" for name in ENTRY_POINTS]},
+)
