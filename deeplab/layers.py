@@ -6,7 +6,7 @@ Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab.resize import dynamic_size, resize_bilinear, same_static_size, strided_size
+from deeplab.resize import dynamic_size, resize_bilinear, same_static_size, scale_dimension
 
 ACTIVATIONS = {
     "relu": tf.nn.relu,
@@ -172,10 +172,9 @@ class BatchNorm(keras.layers.Layer):
 
     def _float32_weight(self, name, shape, initializer, learned=False):
         settings = {"autocast" if _KERAS_3 else "experimental_autocast": False}
-        if not learned:
-            on_read, mean = tf.VariableSynchronization.ON_READ, tf.VariableAggregation.MEAN
-            settings["synchronization"] = "on_read" if _KERAS_3 else on_read
-            settings["aggregation"] = "mean" if _KERAS_3 else mean
+        if not learned:  # every replica computes the same value
+            first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+            settings["aggregation"] = "only_first_replica" if _KERAS_3 else first
         return self.add_weight(
             name=name, shape=tuple(shape), initializer=initializer, dtype="float32", trainable=learned, **settings
         )
@@ -224,25 +223,70 @@ class BatchNorm(keras.layers.Layer):
 
 
 @keras.utils.register_keras_serializable("deeplab")
-class ResizeToStride(keras.layers.Layer):
-    """Resizes features to one cell per `stride` pixels, bilinearly with aligned corners.
+class ResizeToScale(keras.layers.Layer):
+    """Resizes features to `scale` times the image's size (1 / 16: one cell per 16 pixels), bilinearly, corners aligned.
 
-    Called with [features, image]. The size comes from `crop_size` where it is given, else from the image. `scale`
-    is the factor by which the image was resized before (the logits of a pyramid are compared at one size).
+    Called with [features, image]. The size is that of `crop_size` where it is given, else that of the image.
     """
 
-    def __init__(self, stride, crop_size=None, **kwargs):
+    def __init__(self, scale, crop_size=None, **kwargs):
         super().__init__(**kwargs)
-        self.stride, self.crop_size = stride, crop_size
+        self.scale, self.crop_size = scale, crop_size
 
     def call(self, inputs):
         features, image = inputs
-        size = self.crop_size or dynamic_size(image)
-        size = tuple(strided_size(side, self.stride) for side in size)
+        features = tf.cast(features, self.compute_dtype)
+        size = tuple(scale_dimension(side, self.scale) for side in self.crop_size or dynamic_size(image))
         return features if same_static_size(features, size) else resize_bilinear(features, size)
 
     def compute_output_shape(self, input_shape):
         features, image = input_shape
-        size = self.crop_size or image[1:3]
-        size = tuple(None if side is None else strided_size(side, self.stride) for side in size)
+        sides = self.crop_size or image[1:3]
+        size = tuple(None if side is None else scale_dimension(side, self.scale) for side in sides)
         return (features[0], *size, features[-1])
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class ResizeLike(keras.layers.Layer):
+    """Resizes x, bilinearly with corners aligned: called with [x, like] to the size of `like`, else by `scale`."""
+
+    def __init__(self, scale=1, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs):
+        x, like = inputs if isinstance(inputs, (list, tuple)) else (inputs, inputs)
+        size = tuple(scale_dimension(side, self.scale) for side in dynamic_size(like))
+        return x if same_static_size(x, size) else resize_bilinear(x, size)
+
+    def compute_output_shape(self, input_shape):
+        x, like = input_shape if isinstance(input_shape[0], (list, tuple)) else (input_shape, input_shape)
+        size = tuple(None if side is None else scale_dimension(side, self.scale) for side in like[1:3])
+        return (x[0], *size, x[-1])
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class AveragePooling(keras.layers.Layer):
+    """Average over a window of `crop_size` pixels (None: the whole map) of features at `output_stride` (image pooling).
+
+    `output_stride` is a number or (vertical, horizontal); `strides` are those of the sliding window, in cells.
+    """
+
+    def __init__(self, crop_size, output_stride, strides, **kwargs):
+        super().__init__(**kwargs)
+        per_side = (output_stride, output_stride) if isinstance(output_stride, int) else output_stride
+        sides = None if crop_size is None else zip(crop_size, per_side, strict=True)
+        self.window = None if sides is None else tuple(scale_dimension(side, 1.0 / stride) for side, stride in sides)
+        self.strides = tuple(strides)
+
+    def call(self, x):
+        if self.window is None or same_static_size(x, self.window):
+            return tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+        return tf.nn.avg_pool2d(x, self.window, self.strides, "VALID")
+
+    def compute_output_shape(self, input_shape):
+        if self.window is None:
+            return (input_shape[0], 1, 1, input_shape[-1])
+        sides = zip(input_shape[1:3], self.window, self.strides, strict=True)
+        size = tuple(None if side is None else (side - window) // stride + 1 for side, window, stride in sides)
+        return (input_shape[0], *size, input_shape[-1])

@@ -10,11 +10,6 @@ def scale_dimension(size, scale):
     return int((float(size) - 1) * scale + 1)
 
 
-def strided_size(size, stride):
-    """Returns the cells of a side of `size` pixels at `stride` pixels per cell: scale_dimension(size, 1 / stride)."""
-    return (size - 1) // stride + 1
-
-
 def dynamic_size(x):
     """Returns (height, width) of (B, h, w, C): ints where the graph knows them, else int32 scalars."""
     static, dynamic = x.shape[1:3], tf.shape(x)
@@ -29,10 +24,10 @@ def same_static_size(x, size):
 
 def resize_bilinear(x, size):
     """Resizes (B, h, w, C) to `size` (height, width), corners aligned; keeps a floating dtype, else gives float32."""
-    resized = tf.compat.v1.image.resize_bilinear(x, size, align_corners=True)  # float32, whatever x is
+    resized = tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True)  # float32, whatever x is
     return tf.cast(resized, x.dtype) if x.dtype.is_floating else resized
 
 
 def resize_nearest(x, size):
     """Resizes (B, h, w, C) labels to `size` by nearest neighbour with corners aligned; keeps the dtype."""
-    return tf.compat.v1.image.resize_nearest_neighbor(x, size, align_corners=True)
+    return tf.raw_ops.ResizeNearestNeighbor(images=x, size=size, align_corners=True)

@@ -1,0 +1,62 @@
+"""Every backbone by its name. A new one is a table in a file of its own and a row here."""
+
+from functools import partial
+from typing import NamedTuple
+
+from deeplab.backbones import mobilenet, nas, resnet, xception
+
+GRAY = (127.5, 127.5, 127.5)  # becomes 0 by `UNIT_RANGE`
+IMAGENET_MEAN = (123.15, 115.90, 103.06)
+
+
+class Scaling(NamedTuple):
+    """How pixels 0..255 enter the backbone: x * scale - offset."""
+
+    scale: float
+    offset: tuple
+
+
+UNIT_RANGE = Scaling(2.0 / 255.0, (1.0, 1.0, 1.0))
+MEAN_SUBTRACTION = Scaling(1.0, IMAGENET_MEAN)
+
+
+class Backbone(NamedTuple):
+    """A backbone: `build(blocks, images, config) -> (features, {stride: features for the decoder})`."""
+
+    scope: str  # of its variables in the reference
+    build: object
+    style: object  # blocks.Style
+    scaling: Scaling = UNIT_RANGE
+    pad_rgb: tuple = GRAY  # the pixel that images are padded with
+
+
+def _xception(variant):
+    return Backbone(variant, partial(xception.build, xception.VARIANTS[variant]), xception.STYLE)
+
+
+def _resnet(variant, scaling=UNIT_RANGE, pad_rgb=GRAY):
+    build = partial(resnet.build, resnet.VARIANTS[variant])
+    return Backbone(variant.removesuffix("_beta"), build, resnet.STYLE, scaling, pad_rgb)
+
+
+def _mobilenet(scope, network):
+    return Backbone(scope, partial(mobilenet.build, network), mobilenet.STYLE)
+
+
+BACKBONES = {
+    "xception_41": _xception("xception_41"),
+    "xception_65": _xception("xception_65"),
+    "xception_71": _xception("xception_71"),
+    "resnet_v1_18": _resnet("resnet_v1_18", MEAN_SUBTRACTION, GRAY),  # the reference pads it with gray all the same
+    "resnet_v1_18_beta": _resnet("resnet_v1_18_beta"),
+    "resnet_v1_50": _resnet("resnet_v1_50", MEAN_SUBTRACTION, IMAGENET_MEAN),
+    "resnet_v1_50_beta": _resnet("resnet_v1_50_beta"),
+    "resnet_v1_101": _resnet("resnet_v1_101", MEAN_SUBTRACTION, IMAGENET_MEAN),
+    "resnet_v1_101_beta": _resnet("resnet_v1_101_beta"),
+    "mobilenet_v2": _mobilenet("MobilenetV2", mobilenet.V2),
+    "mobilenet_v3_large_seg": _mobilenet("MobilenetV3", mobilenet.V3_LARGE),
+    "mobilenet_v3_small_seg": _mobilenet("MobilenetV3", mobilenet.V3_SMALL),
+    "mobilenet_edgetpu": _mobilenet("MobilenetEdgeTPU", mobilenet.EDGETPU),
+    "nas_pnasnet": Backbone("pnasnet", partial(nas.build, nas.PNASNET), nas.STYLE),
+    "nas_hnasnet": Backbone("hnasnet", partial(nas.build, nas.HNASNET), nas.STYLE),
+}

@@ -1,0 +1,119 @@
+"""Convolution + batch norm + activation, and the separable pair of them: what every backbone and head is built from.
+
+A `Blocks` knows its scope in the reference and the habits of its family (epsilon, initialiser, padding). Asking twice
+for the same scope gives the same layer, so that the scales of an image pyramid, or a model built again for another
+image size, share their weights.
+"""
+
+import dataclasses
+import math
+
+from tensorflow import keras
+
+from deeplab.checkpoints.names import layer_name
+from deeplab.layers import Activation, BatchNorm, Conv, DepthwiseConv, SeparableConv
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """The habits of one family of layers. Numbers: reference, FACTS 2.3 and 2.7."""
+
+    epsilon: float  # of batch norm
+    decay: float  # of batch norm's moving averages
+    initializer: object = "glorot_uniform"  # of plain convolutions
+    depthwise_initializer: object = "glorot_uniform"
+    pointwise_initializer: object = "glorot_uniform"  # of split separable convolutions
+    padding: str = "same"  # of strided convolutions: "same" or "explicit"
+    activation: str | None = "relu"
+
+
+def truncated_normal(stddev):
+    """Returns the reference's truncated normal initialiser (cut at two standard deviations)."""
+    return keras.initializers.TruncatedNormal(stddev=stddev)
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """Builds layers below one scope, in one style, into a shared {name: layer}."""
+
+    config: object  # ModelConfig
+    style: Style
+    layers: dict  # name -> layer, shared by all scopes of a network
+    scope: str = ""
+
+    def within(self, scope, **style):
+        """Returns the same builder one scope further down; keywords change its style."""
+        return dataclasses.replace(self, scope=self._path(scope), style=dataclasses.replace(self.style, **style))
+
+    def _path(self, scope):
+        return "/".join(part for part in (self.scope, scope) if part)
+
+    def layer(self, scope, make):
+        """Returns the layer of `scope`, made by `make(name=...)` if there is none yet."""
+        name = layer_name(self._path(scope))
+        if name not in self.layers:
+            self.layers[name] = make(name=name)
+        return self.layers[name]
+
+    def conv(self, x, scope, filters, kernel_size=1, norm=True, **how):
+        """Convolution, batch norm (a bias instead where `norm` is False), activation (that of the style by default).
+
+        `how`: stride, rate, padding, initializer of the convolution; activation (None for none).
+        """
+        activation = how.pop("activation", self.style.activation)
+        x = self.conv_only(x, scope, filters, kernel_size, use_bias=not norm, **how)
+        return self.normed(x, scope, activation) if norm else self.activate(x, activation)
+
+    def conv_only(self, x, scope, filters, kernel_size=1, **how):
+        """The convolution alone, without bias by default."""
+        how = {"padding": self.style.padding, "initializer": self.style.initializer, **how}
+        return self.layer(scope, lambda name: Conv(filters, kernel_size, name=name, **how))(x)
+
+    def depthwise(self, x, scope, kernel_size=3, **how):
+        """Depthwise convolution, batch norm, activation; arguments as of `conv`."""
+        activation = how.pop("activation", self.style.activation)
+        how = {"padding": self.style.padding, "initializer": self.style.depthwise_initializer, **how}
+        x = self.layer(scope, lambda name: DepthwiseConv(kernel_size, name=name, **how))(x)
+        return self.normed(x, scope, activation)
+
+    def split_separable(self, x, scope, filters, rate=1, kernel_size=3, norm=True):
+        """Separable convolution with batch norm and activation after both halves (ASPP, decoder; FACTS 2.2)."""
+        x = self.depthwise(x, f"{scope}_depthwise", kernel_size, rate=rate)
+        return self.conv(x, f"{scope}_pointwise", filters, norm=norm, initializer=self.style.pointwise_initializer)
+
+    def fused_separable(self, x, scope, filters, kernel_size, stride=1):
+        """Separable convolution with nothing between its halves and nothing after (NAS cells)."""
+        how = {"stride": stride, "padding": self.style.padding, "initializer": self.style.initializer}
+        return self.layer(scope, lambda name: SeparableConv(filters, kernel_size, name=name, **how))(x)
+
+    def normed(self, x, scope, activation=None, norm_scope="BatchNorm"):
+        """Batch norm in the scope below `scope` (`norm_scope` "" for the scope itself), then the activation."""
+        style, config = self.style, self.config
+        path = f"{scope}/{norm_scope}" if norm_scope else scope
+        settings = {"warmup": config.batch_norm_warmup, "frozen": not config.fine_tune_batch_norm}
+        x = self.layer(path, lambda name: BatchNorm(style.epsilon, style.decay, name=name, **settings))(x)
+        return self.activate(x, activation)
+
+    def activate(self, x, activation):
+        """Applies one of layers.ACTIVATIONS; None leaves x as it is."""
+        return x if activation is None else Activation(activation)(x)
+
+
+def he_initializer(factor=2.0):
+    """Returns the ResNet initialiser: truncated normal with stddev sqrt(1.3 * factor / fan_in)."""
+    return _FanIn(math.sqrt(1.3 * factor))
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class _FanIn(keras.initializers.Initializer):
+    """Truncated normal with stddev `gain / sqrt(fan_in)`, fan_in = k * k * in of the kernel's shape."""
+
+    def __init__(self, gain, seed=None):
+        self.gain, self.seed = gain, seed
+
+    def __call__(self, shape, dtype=None, **kwargs):
+        stddev = self.gain / math.sqrt(math.prod(shape[:-1]))
+        return keras.initializers.TruncatedNormal(stddev=stddev, seed=self.seed)(shape, dtype=dtype)
+
+    def get_config(self):
+        return {"gain": self.gain, "seed": self.seed}

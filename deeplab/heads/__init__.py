@@ -1,0 +1,1 @@
+"""What turns a backbone's features into logits: ASPP or dense prediction cell, decoder, logits."""

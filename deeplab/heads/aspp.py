@@ -1,0 +1,55 @@
+"""Atrous spatial pyramid pooling. Source: DeepLabv3, arXiv 1706.05587, sec. 3.3; separable as in DeepLabv3+, sec. 3.
+
+FACTS: reference 4.
+"""
+
+from tensorflow import keras
+
+from deeplab.layers import AveragePooling, ResizeToScale
+
+DROPOUT = 0.1  # after the projection; the reference keeps 0.9
+
+
+def build(blocks, features, image, config):
+    """Builds the ASPP on the backbone's `features`; `image` gives the size where there is no crop size.
+
+    Returns:
+      (B, h, w, aspp_convs_filters), or the concatenated branches where `aspp_with_concat_projection` is off.
+    """
+    filters, relu = config.aspp_convs_filters, blocks.style.activation
+    gate, branches = None, []
+    if config.add_image_level_feature:
+        pooled = image_pooling(blocks, features, image, config)
+        if config.aspp_with_squeeze_and_excitation:
+            gate = pooled
+        else:
+            branches.append(pooled)
+    branches.append(blocks.conv(features, "aspp0", filters, activation=relu))
+    for i, rate in enumerate(config.rates, 1):
+        if config.aspp_with_separable_conv:
+            branches.append(blocks.split_separable(features, f"aspp{i}", filters, rate))
+        else:
+            branches.append(blocks.conv(features, f"aspp{i}", filters, 3, rate=rate))
+    x = keras.layers.Concatenate()(branches) if len(branches) > 1 else branches[0]
+    if config.aspp_with_concat_projection:
+        x = blocks.conv(x, "concat_projection", filters)
+        x = dropout(blocks, "concat_projection", x)
+    return x if gate is None else keras.layers.Multiply()([x, gate])
+
+
+def image_pooling(blocks, features, image, config):
+    """Pools the features over the image (or a window sliding over it) and spreads the result over the map again."""
+    pooled = AveragePooling(
+        config.image_pooling_crop_size or config.crop_size, config.output_stride, config.image_pooling_stride
+    )(features)
+    if config.aspp_with_squeeze_and_excitation:
+        kind = "gate" if config.image_se_uses_qsigmoid else "sigmoid"
+        pooled = blocks.conv(pooled, "image_pooling", config.aspp_convs_filters, norm=False, activation=kind)
+    else:  # plain relu also with bounded activations
+        pooled = blocks.conv(pooled, "image_pooling", config.aspp_convs_filters, activation="relu")
+    return ResizeToScale(1 / config.output_stride, config.crop_size)([pooled, image])
+
+
+def dropout(blocks, scope, x):
+    """Drops values in training, also when batch norm is frozen; the layer is named so that its seed is saved."""
+    return blocks.layer(f"{scope}/dropout", lambda name: keras.layers.Dropout(DROPOUT, name=name))(x)
