@@ -12,7 +12,7 @@ import sys
 import textwrap
 
 from absl import flags
-from absl import logging as _  # noqa: F401  defines --logtostderr and the like, which the reference's commands use
+from absl import logging  # noqa: F401  defines --logtostderr and the like, which the reference's commands use
 
 from deeplab.config.options import field_kind
 from deeplab.errors import UserError
@@ -74,7 +74,7 @@ def read(config_class, argv, flag_values=None):
         raise UserError(" ".join(str(error).split())) from None
     if leftovers:
         raise UserError(
-            f"{leftovers[0]!r} belongs to no flag; write --flag=value (for booleans --flag or --noflag, without a value)"
+            f"{leftovers[0]!r} belongs to no flag; write --flag=value (for booleans --flag or --noflag)"
         )
     for name, instead in retired.items():
         if flag_values[name].present:
@@ -86,9 +86,14 @@ def all_fields(config_class):
     """Yields (field, class it is declared in, optional) of every flag; optional ones default to "as trained"."""
     for field in dataclasses.fields(config_class):
         if "overrides" in field.metadata:
+            defaults = field.metadata["defaults"]
             for inner, owner, _optional in all_fields(field.metadata["overrides"]):
-                if inner.name not in field.metadata["hide"]:
+                if inner.name in field.metadata["hide"]:
+                    continue
+                if defaults is None:
                     yield inner, owner, True
+                else:
+                    yield _with_default(inner, defaults.get(inner.name, inner.default)), owner, False
         elif "hide" in field.metadata:
             inner_default = field.default_factory()
             for inner, _owner, optional in all_fields(type(inner_default)):
@@ -143,11 +148,22 @@ def _build(config_class, flag_values):
 
 def _value(name, flag_values):
     value = flag_values[name].value
-    if isinstance(value, list):  # one tuple for every time the flag was given
-        return tuple(item for items in value for item in items)
+    if isinstance(value, list):
+        return _last_list(value)
     if value == "" and flag_values[name].default is None:
         return None  # `--flag=` unsets an optional text
     return value
+
+
+def _last_list(given):
+    """Returns the tuple that the occurrences of a list flag mean, one tuple each: single items in a row add up, a
+    whole list replaces what came before, so that a command line can overrule its flagfile."""
+    items, adding_up = (), False
+    for occurrence in given:
+        single = len(occurrence) == 1
+        items = items + occurrence if single and adding_up else occurrence
+        adding_up = single
+    return items
 
 
 def help_text(config_class, description):

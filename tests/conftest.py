@@ -1,7 +1,9 @@
 """Settings for all tests, made before any of them imports TensorFlow. Child processes inherit them."""
 
 import os
+import pathlib
 
+ROOT = str(pathlib.Path(__file__).parent.parent)
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 THREADS = str(max(1, (os.cpu_count() or 1) // WORKERS))  # the workers share the cores instead of fighting for them
 
@@ -10,3 +12,5 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # goldens are float32 resul
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", THREADS)
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", THREADS)
 os.environ.setdefault("OMP_NUM_THREADS", THREADS)
+# Scripts that are run by path find the project even where it is not installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))

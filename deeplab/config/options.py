@@ -29,12 +29,14 @@ def nested(default_factory, hide=()):
     return dataclasses.field(default_factory=default_factory, metadata={"hide": tuple(hide)})
 
 
-def overrides(of, hide=()):
+def overrides(of, hide=(), defaults=None):
     """Declares a field that collects the flags of the configuration class `of` that were given.
 
-    They default to "as it was trained"; the field holds {name: value} of those set on the command line.
+    The field holds {name: value} of those set on the command line. The others default to "as it was trained", or,
+    where `defaults` is given, to `of`'s own defaults but for those in `defaults` ({name: value}).
     """
-    return dataclasses.field(default_factory=dict, metadata={"overrides": of, "hide": tuple(hide)})
+    metadata = {"overrides": of, "hide": tuple(hide), "defaults": defaults}
+    return dataclasses.field(default_factory=dict, metadata=metadata)
 
 
 def field_kind(config_class, name):

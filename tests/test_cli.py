@@ -1,0 +1,171 @@
+"""The command line: one flag per field, in the reference's syntax; mistakes end with one line and exit code 2."""
+
+import dataclasses
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from deeplab import cli
+from deeplab.config.options import Checked, nested, option, overrides, require
+from deeplab.errors import UserError
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIG_OF = {  # entry point -> (module and name of its configuration, the flags that it cannot do without)
+    "train": ("deeplab.config.training", "TrainConfig"),
+    "eval": ("deeplab.config.inference", "EvalConfig"),
+    "vis": ("deeplab.config.inference", "VisConfig"),
+    "export": ("deeplab.config.inference", "ExportConfig"),
+    "predict": ("deeplab.config.inference", "PredictConfig"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner(Checked):
+    """Inner theme"""
+
+    depth: int = option(3, "How deep.")
+    hidden: int = option(1, "Set by the program.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained(Checked):
+    """What was trained"""
+
+    variant: str = option("small", "Which.", choices=("small", "large"))
+    rates: tuple[int, ...] | None = option(None, "Rates.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer(Checked):
+    """Outer theme"""
+
+    folder: str | None = option(None, "Where.")
+    steps: int = option(10, "How many.")
+    rate: float = option(0.5, "How fast.")
+    flip: bool = option(True, "Whether to flip.")
+    scales: tuple[float, ...] = option((1.0,), "At which scales.")
+    inner: Inner = nested(Inner, hide=("hidden",))
+    changed: dict = overrides(Trained)
+
+    RETIRED = {"old": "use --steps"}
+
+    def check(self):
+        require(self.steps > 0, "steps", self.steps, "at least 1")
+
+
+def read(*arguments):
+    return cli.read(Outer, ["program", *arguments], flags.FlagValues())
+
+
+def test_defaults_are_those_of_the_dataclass():
+    assert read() == Outer()
+
+
+@pytest.mark.parametrize(
+    ("argument", "field", "value"),
+    [
+        ("--folder=/data", "folder", "/data"),
+        ("--folder=", "folder", None),
+        ("--steps=3", "steps", 3),
+        ("--rate=1e-3", "rate", 1e-3),
+        ("--rate=2", "rate", 2.0),
+        ("--noflip", "flip", False),
+        ("--flip=false", "flip", False),
+        ("--scales=0.5,1,1.5", "scales", (0.5, 1.0, 1.5)),
+        ("--depth=7", "inner", Inner(depth=7)),
+        ("--rates=6,12", "changed", {"rates": (6, 12)}),
+        ("--rates=", "changed", {"rates": ()}),
+        ("--variant=large", "changed", {"variant": "large"}),
+    ],
+)
+def test_one_flag(argument, field, value):
+    assert getattr(read(argument), field) == value
+
+
+def test_lists_are_given_with_commas_or_by_repeating():
+    assert read("--rates=6", "--rates=12", "--rates=18").changed == read("--rates=6,12,18").changed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--stepz=3"], "stepz"),
+        (["--steps=three"], "three"),
+        (["--steps=0"], "steps=0: expected at least 1"),
+        (["--flip", "false"], "'false' belongs to no flag"),
+        (["word"], "'word' belongs to no flag"),
+        (["--old=1"], "--old does not exist any more: use --steps"),
+        (["--hidden=2"], "hidden"),
+        (["--variant=huge"], "huge"),
+        (["--scales=1,x"], "scales"),
+        (["--flagfile=/no/such/file.flags"], "/no/such/file.flags"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments, told):
+    with pytest.raises(UserError) as caught:
+        read(*arguments)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_flagfile_with_comments_is_read_and_later_flags_win(tmp_path):
+    recipe = tmp_path / "recipe.flags"
+    recipe.write_text("# a recipe\n--steps=5\n\n--noflip\n--scales=0.5,1\n")
+    config = read(f"--flagfile={recipe}", "--steps=6")
+    assert (config.steps, config.flip, config.scales) == (6, False, (0.5, 1.0))
+
+
+@pytest.mark.parametrize("overruling", ["2", "2,3", "0.5,1", ""])
+def test_a_list_on_the_command_line_overrules_that_of_the_flagfile(tmp_path, overruling):
+    recipe = tmp_path / "recipe.flags"
+    recipe.write_text("--scales=0.5,1\n")
+    expected = tuple(float(item) for item in overruling.split(",") if item)
+    assert read(f"--flagfile={recipe}", f"--scales={overruling}").scales == expected
+
+
+def test_help_lists_every_flag_with_default_and_choices():
+    page = cli.help_text(Outer, "What it does.")
+    assert page.startswith("What it does.")
+    for text in ("--folder=STR", "--[no]flip", "--scales=FLOAT,...", "(default 10)", "One of: small, large", "--depth"):
+        assert text in page
+    assert "hidden" not in page
+
+
+def _run(*command):
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize("program", CONFIG_OF)
+def test_help_of_every_entry_point_comes_without_tensorflow(program):
+    code = (
+        f"import sys, atexit; atexit.register(lambda: print('tensorflow' in sys.modules, file=sys.stderr)); "
+        f"sys.argv = ['{program}', '--help']; from deeplab import {program}; {program}.main()"
+    )
+    done = _run("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.split() == ["False"]
+    module, name = CONFIG_OF[program]
+    for field, _, _ in cli.all_fields(getattr(importlib.import_module(module), name)):
+        assert f"--{field.name}" in done.stdout or f"--[no]{field.name}" in done.stdout
+
+
+@pytest.mark.parametrize("program", CONFIG_OF)
+def test_entry_points_refuse_unknown_flags_with_one_line(program):
+    done = _run("-m", f"deeplab.{program}", "--nonsense=1")
+    assert done.returncode == cli.EXIT_BAD_INPUT
+    assert done.stderr.startswith("error: ")
+    assert "nonsense" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "datasets").glob("*.py")))
+def test_help_of_every_dataset_script(script):
+    done = _run(f"datasets/{script}", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--output_dir" in done.stdout
