@@ -1,0 +1,188 @@
+"""From images to labels: padding, scales, flips, the way back to the image's size. Source: FACTS 7.
+
+The ONE path that eval, vis, predict and export share.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab.backbones import BACKBONES
+from deeplab.errors import UserError
+from deeplab.model import at_scale, config_of
+from deeplab.resize import resize_bilinear, resize_nearest, scale_dimension
+
+
+def predict_labels(model, images, eval_scales=(1.0,), add_flipped_images=False):
+    """Segments images of one size.
+
+    Args:
+      model: as `build_model` returns it.
+      images: (B, H, W, 3) RGB in [0, 255], uint8 or float.
+      eval_scales: sizes, relative to the image, at which the network looks at it.
+      add_flipped_images: also look at the images reversed left to right.
+
+    Returns:
+      labels (B, H, W) int32; probabilities (B, H, W, K) float32, the mean of the softmax over the passes.
+    """
+    images = tf.convert_to_tensor(images)
+    if images.shape.rank != 4 or images.shape[-1] != 3:
+        raise UserError(f"images has shape {tuple(images.shape)}: expected (batch, height, width, 3)")
+    _refuse_larger(config_of(model).crop_size, images.shape[1:3])
+    predict = _compiled(model, tuple(float(scale) for scale in eval_scales), bool(add_flipped_images))
+    return predict(tf.cast(images, tf.float32))
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(model, eval_scales, add_flipped_images):
+    """Returns a tf.function with one trace for images of every size."""
+    signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
+    return tf.function(Predictor(model, None, eval_scales, add_flipped_images), input_signature=signature)
+
+
+class Predictor:
+    """Segments images with one model. Made of TensorFlow ops only: usable inside tf.function and in an export.
+
+    An image is padded at the bottom and right with the backbone's padding pixel, to `crop_size` or, where that is not
+    given or smaller than the image, to the smallest output_stride * k + 1 that holds it, so that the cells of the
+    network lie where they lay in training. A model built with a crop_size takes exactly that size.
+
+    Args:
+      model: as `build_model` returns it.
+      crop_size: (height, width) that images are padded to at least, or None.
+      eval_scales, add_flipped_images: the passes, see `predict_labels`.
+    """
+
+    def __init__(self, model, crop_size=None, eval_scales=(1.0,), add_flipped_images=False):
+        self.model, self.config = model, config_of(model)
+        self.num_classes = self.config.num_classes
+        self.fixed_size = self.config.crop_size
+        self.crop_size = self.fixed_size or crop_size or (1, 1)
+        self.pad_rgb = tf.constant(np.asarray(BACKBONES[self.config.model_variant].pad_rgb, np.float32))
+        self.flips = (False, True) if add_flipped_images else (False,)
+        self.eval_scales = tuple(eval_scales)
+        single = self.eval_scales == (1.0,)
+        self.models = [model] if single else [at_scale(model, scale) for scale in self.eval_scales]
+
+    def __call__(self, images):
+        """Returns (labels (B, H, W) int32, probabilities (B, H, W, K) float32) of images (B, H, W, 3)."""
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+        static = [self.padded_side(side, axis) for axis, side in enumerate(images.shape[1:3]) if side is not None]
+        padded = static if len(static) == 2 else [self.padded_side(height, 0), self.padded_side(width, 1)]
+        margins = [[0, 0], [0, padded[0] - height], [0, padded[1] - width], [0, 0]]
+        sizes = tf.tile([[height, width]], [tf.shape(images)[0], 1])
+        labels, probabilities = self.on_padded(tf.pad(images, margins), sizes)
+        return labels[:, :height, :width], probabilities[:, :height, :width]
+
+    def padded_side(self, side, axis):
+        """Returns what a side of `side` pixels (int or int32 scalar) is padded to; axis 0 is the height."""
+        if self.fixed_size is not None:
+            return self.fixed_size[axis]
+        stride = self.config.output_stride
+        larger = tf.maximum if isinstance(side, tf.Tensor) else max
+        return (larger(side, self.crop_size[axis]) + stride - 2) // stride * stride + 1
+
+    def on_padded(self, images, sizes):
+        """Segments images that already have the padded size.
+
+        Args:
+          images: (B, P, Q, 3), uint8 or float; what lies beyond an image's size is replaced by the padding pixel.
+          sizes: (B, 2) int32, the height and width of each image.
+
+        Returns:
+          labels (B, P, Q) int32, probabilities (B, P, Q, K) float32.
+        """
+        rows = tf.range(tf.shape(images)[1])[None, :, None, None] < sizes[:, 0, None, None, None]
+        columns = tf.range(tf.shape(images)[2])[None, None, :, None] < sizes[:, 1, None, None, None]
+        images = tf.where(rows & columns, tf.cast(images, tf.float32), self.pad_rgb)
+        if len(self.models) * len(self.flips) == 1:
+            return self._single(images)
+        passes = [self._softmax(images, *one) for one in self._passes()]
+        probabilities = tf.add_n(passes) / len(passes)
+        return tf.argmax(probabilities, axis=-1, output_type=tf.int32), probabilities
+
+    def _passes(self):
+        return [(*pair, flip) for pair in zip(self.models, self.eval_scales, strict=True) for flip in self.flips]
+
+    def _single(self, images):
+        logits = tf.cast(self.model(images, training=False), tf.float32)
+        size = _size(images)
+        if self.config.prediction_with_upsampled_logits:
+            logits = resize_bilinear(logits, size)
+            return tf.argmax(logits, axis=-1, output_type=tf.int32), tf.nn.softmax(logits)
+        labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return resize_nearest(labels[..., None], size)[..., 0], resize_bilinear(tf.nn.softmax(logits), size)
+
+    def _softmax(self, images, model, scale, flip):
+        """One pass: probabilities (B, P, Q, K) of images (B, P, Q, 3)."""
+        size = _size(images)
+        seen = tf.reverse(images, [2]) if flip else images
+        if scale != 1:
+            seen = resize_bilinear(seen, [scale_dimension(side, scale) for side in size])
+        logits = tf.cast(model(seen, training=False), tf.float32)
+        stride = self.config.logits_stride
+        if scale < 1:  # the reference resizes twice: first to the size that scale 1 gives
+            logits = resize_bilinear(logits, [scale_dimension(side, 1 / stride) for side in size])
+        if flip:
+            logits = tf.reverse(logits, [2])
+        return tf.nn.softmax(resize_bilinear(logits, size))
+
+
+def padded_batches(examples, size, batch_size, ignore_label):
+    """Pads examples to one size and batches them; a short last batch is filled with wholly ignored examples.
+
+    Args:
+      examples: tf.data.Dataset of dicts with `image` (H, W, 3), and what belongs to it, e.g. `label` (H, W).
+      size: (height, width) that holds every image.
+      batch_size: examples in a batch.
+      ignore_label: what labels are padded with.
+
+    Returns:
+      A tf.data.Dataset of dicts: `image` (B, P, Q, 3), `sizes` (B, 2) int32, zeros where a filler is, and the rest.
+    """
+
+    def pad(example):
+        image = example["image"]
+        height, width = tf.shape(image)[0], tf.shape(image)[1]
+        text = f"an image is larger than the crop size {size[0]},{size[1]}; give a larger one, or none"
+        fits = tf.debugging.Assert((height <= size[0]) & (width <= size[1]), [example["filename"], text, height, width])
+        with tf.control_dependencies([fits]):
+            below, right = size[0] - height, size[1] - width
+        padded = {**example, "image": tf.pad(image, [[0, below], [0, right], [0, 0]]), "sizes": [height, width]}
+        padded["image"] = tf.ensure_shape(padded["image"], (*size, 3))
+        if "label" in example:
+            label = tf.pad(example["label"], [[0, below], [0, right]], constant_values=ignore_label)
+            padded["label"] = tf.ensure_shape(label, size)
+        return padded
+
+    def fill(batch):
+        missing = batch_size - tf.shape(batch["sizes"])[0]
+        values = {"label": ignore_label, "filename": ""}
+        return {name: _fill(tensor, missing, batch_size, values.get(name, 0)) for name, tensor in batch.items()}
+
+    return examples.map(pad, tf.data.AUTOTUNE).batch(batch_size).map(fill).prefetch(2)
+
+
+def _fill(tensor, missing, batch_size, value):
+    margins = [[0, missing], *[[0, 0]] * (tensor.shape.rank - 1)]
+    if tensor.dtype == tf.string:
+        filled = tf.concat([tensor, tf.fill([missing], value)], axis=0)
+    else:
+        filled = tf.pad(tensor, margins, constant_values=tf.cast(value, tensor.dtype))
+    return tf.ensure_shape(filled, (batch_size, *tensor.shape[1:]))
+
+
+def _size(images):
+    """Returns (height, width) of images: ints where they are known, else int32 scalars."""
+    dynamic = tf.shape(images)
+    return [dynamic[axis] if images.shape[axis] is None else images.shape[axis] for axis in (1, 2)]
+
+
+def _refuse_larger(crop_size, size):
+    """Raises a UserError if images of `size` do not fit the crop size that the model was built for."""
+    if crop_size is not None and any(side > crop for side, crop in zip(size, crop_size, strict=True)):
+        raise UserError(
+            f"the image has {size[0]}x{size[1]} pixels, the model was built with crop_size="
+            f"{crop_size[0]},{crop_size[1]}; build it with a crop_size that holds the image, or with None"
+        )
