@@ -16,7 +16,7 @@ from deeplab.layers import Activation, BatchNorm, Conv, DepthwiseConv, Separable
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """The habits of one family of layers. Numbers: reference, FACTS 2.3 and 2.7."""
+    """The habits of one family of layers. Numbers: the reference."""
 
     epsilon: float  # of batch norm
     decay: float  # of batch norm's moving averages
@@ -40,6 +40,7 @@ class Blocks:
     style: Style
     layers: dict  # name -> layer, shared by all scopes of a network
     scope: str = ""
+    calls: list = dataclasses.field(default_factory=list)  # (convolution layer, its output's shape), in order
 
     def within(self, scope, **style):
         """Returns the same builder one scope further down; keywords change its style."""
@@ -67,24 +68,30 @@ class Blocks:
     def conv_only(self, x, scope, filters, kernel_size=1, **how):
         """The convolution alone, without bias by default."""
         how = {"padding": self.style.padding, "initializer": self.style.initializer, **how}
-        return self.layer(scope, lambda name: Conv(filters, kernel_size, name=name, **how))(x)
+        return self._convolve(x, scope, lambda name: Conv(filters, kernel_size, name=name, **how))
 
     def depthwise(self, x, scope, kernel_size=3, **how):
         """Depthwise convolution, batch norm, activation; arguments as of `conv`."""
         activation = how.pop("activation", self.style.activation)
         how = {"padding": self.style.padding, "initializer": self.style.depthwise_initializer, **how}
-        x = self.layer(scope, lambda name: DepthwiseConv(kernel_size, name=name, **how))(x)
+        x = self._convolve(x, scope, lambda name: DepthwiseConv(kernel_size, name=name, **how))
         return self.normed(x, scope, activation)
 
     def split_separable(self, x, scope, filters, rate=1, kernel_size=3, norm=True):
-        """Separable convolution with batch norm and activation after both halves (ASPP, decoder; FACTS 2.2)."""
+        """Separable convolution with batch norm and activation after both halves (ASPP, decoder)."""
         x = self.depthwise(x, f"{scope}_depthwise", kernel_size, rate=rate)
         return self.conv(x, f"{scope}_pointwise", filters, norm=norm, initializer=self.style.pointwise_initializer)
 
     def fused_separable(self, x, scope, filters, kernel_size, stride=1):
         """Separable convolution with nothing between its halves and nothing after (NAS cells)."""
         how = {"stride": stride, "padding": self.style.padding, "initializer": self.style.initializer}
-        return self.layer(scope, lambda name: SeparableConv(filters, kernel_size, name=name, **how))(x)
+        return self._convolve(x, scope, lambda name: SeparableConv(filters, kernel_size, name=name, **how))
+
+    def _convolve(self, x, scope, make):
+        layer = self.layer(scope, make)
+        x = layer(x)
+        self.calls.append((layer, tuple(x.shape)))
+        return x
 
     def normed(self, x, scope, activation=None, norm_scope="BatchNorm"):
         """Batch norm in the scope below `scope` (`norm_scope` "" for the scope itself), then the activation."""

@@ -28,6 +28,7 @@ class _Origin:
 
     config: object
     layers: dict  # {name: layer}, shared by all models of these weights
+    calls: list  # (convolution layer, shape of its output) of this model
     at_scale: dict = dataclasses.field(default_factory=dict)
 
 
@@ -46,7 +47,7 @@ def build_model(config, input_shape=(None, None, 3)):
     Raises:
       UserError: a part of the configuration that can't be built, e.g. an unreadable dense prediction cell.
     """
-    return _build(config, input_shape, layers={})
+    return build_with({}, config, input_shape)
 
 
 def config_of(model):
@@ -74,24 +75,31 @@ def at_scale(model, scale):
     """
     origin = model.origin
     if scale not in origin.at_scale:
-        config = origin.config
-        cell = config.dense_prediction_cell_json
+        cell = origin.config.dense_prediction_cell_json
         fixed = bool(cell) and dense_prediction_cell.needs_crop_size(dense_prediction_cell.read(cell))
-        scaled = dataclasses.replace(
-            config,
-            image_pyramid=None,
-            crop_size=_scaled(config.crop_size, scale) if fixed else None,
-            image_pooling_crop_size=_scaled(config.image_pooling_crop_size, scale),
-        )
-        origin.at_scale[scale] = _build(scaled, (*(scaled.crop_size or (None, None)), 3), origin.layers)
+        config = scaled_config(origin.config, scale)
+        config = config if fixed else dataclasses.replace(config, crop_size=None)
+        origin.at_scale[scale] = build_with(origin.layers, config, (*(config.crop_size or (None, None)), 3))
     return origin.at_scale[scale]
 
 
-def _build(config, input_shape, layers):
+def scaled_config(config, scale):
+    """Returns the configuration for a single image that was resized by `scale`: sizes in pixels change alike."""
+    return dataclasses.replace(
+        config,
+        image_pyramid=None,
+        crop_size=_scaled(config.crop_size, scale),
+        image_pooling_crop_size=_scaled(config.image_pooling_crop_size, scale),
+    )
+
+
+def build_with(layers, config, input_shape):
+    """Builds the network from the {name: layer} that there are; those that are missing are made and added."""
+    calls = []
     images = keras.Input(input_shape, name="images")
     scales = config.image_pyramid or (1.0,)
-    logits = [_scale_logits(config, images, scale, stage, layers) for stage, scale in enumerate(scales)]
-    largest = max(1.0, *scales) / config.logits_stride
+    logits = [_scale_logits(config, images, scale, stage, layers, calls) for stage, scale in enumerate(scales)]
+    largest = max(1.0, *scales) / config.logits_stride  # the scales' logits are compared at one size
     names = ["merged_logits"] if len(scales) == 1 else map(_scale_name, scales)
     sized = [
         ResizeToScale(largest, config.crop_size, dtype="float32", name=name)([x, images])
@@ -103,25 +111,21 @@ def _build(config, input_shape, layers):
     else:
         merged = sized[0]
     model = keras.Model(images, merged, name=config.model_variant)
-    model.origin = _Origin(config, layers)
+    model.origin = _Origin(config, layers, calls)
     return model
 
 
-def _scale_logits(config, images, scale, stage, layers):
+def _scale_logits(config, images, scale, stage, layers, calls):
     """Returns the logits of one scale of the pyramid, at the resolution at which they arise."""
     if scale != 1.0:
         images = ResizeToScale(scale, config.crop_size)([images, images])
-        config = dataclasses.replace(
-            config,
-            crop_size=_scaled(config.crop_size, scale),
-            image_pooling_crop_size=_scaled(config.image_pooling_crop_size, scale),
-        )
+        config = scaled_config(config, scale)
     backbone = BACKBONES[config.model_variant]
     scaling = backbone.scaling
     pixels = layers.setdefault("pixels", Normalize(scaling.scale, scaling.offset, name="pixels"))(images)
-    features, taps = backbone.build(Blocks(config, backbone.style, layers, backbone.scope), pixels, config)
+    features, taps = backbone.build(Blocks(config, backbone.style, layers, backbone.scope, calls), pixels, config)
     relu = "relu6" if config.use_bounded_activation else "relu"
-    blocks = Blocks(config, dataclasses.replace(HEAD_STYLE, activation=relu), layers)
+    blocks = Blocks(config, dataclasses.replace(HEAD_STYLE, activation=relu), layers, calls=calls)
     if config.aspp_with_batch_norm:
         if config.dense_prediction_cell_json:
             cell = f"meta_architecture_{stage}" if stage else "meta_architecture"  # as the reference: not shared

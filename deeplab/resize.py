@@ -1,4 +1,4 @@
-"""Sizes and align-corners resizing: corner pixels coincide, scale = (in - 1) / (out - 1). FACTS: reference 2.5."""
+"""Sizes and align-corners resizing: corner pixels coincide, scale = (in - 1) / (out - 1)."""
 
 import tensorflow as tf
 

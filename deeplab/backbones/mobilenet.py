@@ -1,4 +1,4 @@
-"""MobileNet v2, v3 (large and small for segmentation) and EdgeTPU. FACTS: reference 3.1, 3.2.
+"""MobileNet v2, v3 (large and small for segmentation) and EdgeTPU.
 
 v2: Sandler et al. 2018, arXiv 1801.04381, table 2. v3: Howard et al. 2019, arXiv 1905.02244, tables 1 and 2 with the
 last block's channels halved. None has its classifier.
@@ -171,7 +171,7 @@ def _squeeze_excite(blocks, x):
 
 
 def make_divisible(value, divisor, minimum=None):
-    """Rounds a channel count to a multiple of `divisor`, not below 90 % of it. Source: reference, FACTS 3.1."""
+    """Rounds a channel count to a multiple of `divisor`, not below 90 % of it. Source: reference."""
     minimum = divisor if minimum is None else minimum
     rounded = max(minimum, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded

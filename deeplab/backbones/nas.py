@@ -1,6 +1,6 @@
-"""PNASNet and HNASNet cells. Source: Liu et al. 2018, arXiv 1712.00559; Liu et al. 2019 (Auto-DeepLab), arXiv 1901.02985.
+"""PNASNet (Liu et al. 2018, arXiv 1712.00559) and HNASNet (Auto-DeepLab, Liu et al. 2019, arXiv 1901.02985).
 
-FACTS: reference 3.5. A cell works on the current and the previous output; a network is a list of levels (0: stride 4).
+A cell works on the current and the previous output; a network is a list of levels (0: stride 4).
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""ResNet v1, He et al. 2015, arXiv 1512.03385, with strides in the last unit of a block. FACTS: reference 3.4.
+"""ResNet v1, He et al. 2015, arXiv 1512.03385, with strides in the last unit of a block.
 
 The beta variants replace the 7x7 convolution by three 3x3 ones.
 """

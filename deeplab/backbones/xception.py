@@ -1,4 +1,4 @@
-"""Modified Xception. Source: DeepLabv3+ paper, fig. 4, and Chollet 2017, arXiv 1610.02357. FACTS: reference 3.3."""
+"""Modified Xception. Source: DeepLabv3+ paper, fig. 4, and Chollet 2017, arXiv 1610.02357."""
 
 from typing import NamedTuple
 

@@ -34,9 +34,7 @@ class ModelConfig(Checked):
     crop_size: tuple[int, ...] | None = option(
         None, "Height and width that image pooling and resizes are computed for; None takes them from the image."
     )
-    output_stride: int = option(
-        8, "Input pixels per cell of the backbone's output, per side.", choices=OUTPUT_STRIDES
-    )
+    output_stride: int = option(8, "Input pixels per cell of the backbone's output, per side.", choices=OUTPUT_STRIDES)
     atrous_rates: tuple[int, ...] | None = option(
         None,
         "Rates of the ASPP branches. Not given: none for MobileNet and NAS; 3,6,9 / 6,12,18 / 12,24,36 at output "
@@ -159,9 +157,7 @@ class ModelConfig(Checked):
             require(
                 self.output_stride != 32, "output_stride", 32, "8 or 16: the dense prediction cell's rates are 0 at 32"
             )
-            require(
-                self.aspp_with_batch_norm, "aspp_with_batch_norm", False, "True with a dense prediction cell"
-            )
+            require(self.aspp_with_batch_norm, "aspp_with_batch_norm", False, "True with a dense prediction cell")
         if self.aspp_with_squeeze_and_excitation:
             require(
                 self.add_image_level_feature,

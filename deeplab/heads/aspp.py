@@ -1,7 +1,4 @@
-"""Atrous spatial pyramid pooling. Source: DeepLabv3, arXiv 1706.05587, sec. 3.3; separable as in DeepLabv3+, sec. 3.
-
-FACTS: reference 4.
-"""
+"""Atrous spatial pyramid pooling. Source: DeepLabv3, arXiv 1706.05587, sec. 3.3; separable as in DeepLabv3+, sec. 3."""
 
 from tensorflow import keras
 

@@ -1,4 +1,4 @@
-"""The decoder: features refined with those of earlier layers. Source: DeepLabv3+ paper, sec. 3.2. FACTS: reference 5."""
+"""The decoder: features refined with those of earlier layers. Source: DeepLabv3+ paper, sec. 3.2."""
 
 from tensorflow import keras
 

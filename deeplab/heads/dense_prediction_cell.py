@@ -1,6 +1,6 @@
 """Dense prediction cell: a searched replacement of the ASPP. Source: Chen et al. 2018, arXiv 1809.04184.
 
-FACTS: reference 4. A cell is a list of branches; each reads the backbone's output (-1) or an earlier branch.
+A cell is a list of branches; each reads the backbone's output (-1) or an earlier branch.
 """
 
 import json

@@ -1,0 +1,50 @@
+"""What a network costs: multiply-adds of its convolutions."""
+
+import math
+
+from deeplab.layers import DepthwiseConv, SeparableConv
+from deeplab.model import build_with, scaled_config
+from deeplab.resize import scale_dimension
+
+
+def count_multiply_adds(
+    config, input_shape=(513, 513, 3), eval_scales=(1.0,), add_flipped_images=False, space_to_batch=False
+):
+    """Counts the multiply-adds of all convolutions of a network, for one image.
+
+    Args:
+      config: a `ModelConfig`.
+      input_shape: (H, W, 3) of the image.
+      eval_scales: scales of multi-scale inference; the passes are summed.
+      add_flipped_images: every pass is made for the mirrored image too.
+      space_to_batch: count as the published tables do, where an atrous convolution with rate r on h x w cells has
+        ceil(h / r) * r x ceil(w / r) * r outputs (its form in TensorFlow 1). Default: true multiply-adds.
+
+    Returns:
+      An int.
+    """
+    layers, total = {}, 0
+    for scale in eval_scales:
+        sized = scaled_config(config, scale) if scale != 1.0 else config
+        shape = (*(scale_dimension(side, scale) for side in input_shape[:2]), input_shape[2])
+        model = build_with(layers, sized, shape)
+        total += sum(_multiply_adds(layer, output, space_to_batch) for layer, output in model.origin.calls)
+    return total * (2 if add_flipped_images else 1)
+
+
+def count_parameters(model):
+    """Returns the number of trainable parameters of a model."""
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def _multiply_adds(layer, output_shape, space_to_batch):
+    """Multiply-adds of one convolution with the output (B, h, w, C)."""
+    _, height, width, channels = output_shape
+    cells = height * width
+    if space_to_batch:
+        cells = math.prod(-(-side // rate) * rate for side, rate in zip((height, width), layer.rate, strict=True))
+    if isinstance(layer, SeparableConv):
+        return cells * math.prod(layer.kernel.shape) + height * width * math.prod(layer.pointwise.shape)
+    if isinstance(layer, DepthwiseConv):
+        return cells * layer.kernel_size**2 * channels
+    return cells * math.prod(layer.kernel.shape)
