@@ -1,0 +1,165 @@
+"""What is known of each data set: classes, names, colours, ignore label, sizes of the splits. No TensorFlow at import.
+
+`CATALOG` holds the published data sets; an own data set brings the same facts in `dataset.json` beside its shards.
+"""
+
+import dataclasses
+import json
+
+from deeplab.data import tables
+from deeplab.errors import UserError
+
+FILE = "dataset.json"
+FORMAT = 1
+DEFAULT_NAME = "pascal_voc_seg"  # reference: default of --dataset
+MAX_LABEL = 255  # labels are uint8 images
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Facts about one data set.
+
+    `ignore_label` is the value (0 to 255) of pixels that are neither trained on nor scored. `splits` maps a split to its
+    number of images. `class_names` and `colors` ((R, G, B) each) have one entry per class, or are empty where unknown.
+    `class_histogram` counts the pixels of each class over the split `train` (or the first one); `mean_size` is the
+    mean (height, width) of its images; both empty where unknown.
+    """
+
+    name: str
+    num_classes: int
+    ignore_label: int = 255
+    splits: dict = dataclasses.field(default_factory=dict, hash=False)
+    class_names: tuple = ()
+    colors: tuple = ()
+    class_histogram: tuple = ()
+    mean_size: tuple = ()
+
+    def __post_init__(self):
+        for field in ("class_names", "class_histogram", "mean_size"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        object.__setattr__(self, "colors", tuple(tuple(int(v) for v in color) for color in self.colors))
+        if not 1 <= self.num_classes <= MAX_LABEL + 1:
+            raise UserError(f"num_classes={self.num_classes}: expected 1 to {MAX_LABEL + 1}")
+        if not 0 <= self.ignore_label <= MAX_LABEL:
+            raise UserError(f"ignore_label={self.ignore_label}: expected 0 to {MAX_LABEL}")
+        for field in ("class_names", "colors", "class_histogram"):
+            size = len(getattr(self, field))
+            if size not in (0, self.num_classes):
+                raise UserError(f"{field} has {size} entries: expected {self.num_classes}, one per class")
+        if any(len(color) != 3 or min(color) < 0 or max(color) > 255 for color in self.colors):
+            raise UserError(f"colors={self.colors}: expected three values 0 to 255 for each class")
+
+    def class_name(self, label):
+        """Returns the name of the class `label`, or its number where it has none."""
+        return self.class_names[label] if label < len(self.class_names) else f"class {label}"
+
+
+CATALOG = {
+    "pascal_voc_seg": Dataset(
+        "pascal_voc_seg",
+        num_classes=21,
+        splits={"train": 1464, "train_aug": 10582, "trainval": 2913, "val": 1449},
+        class_names=tables.VOC_NAMES,
+        colors=tables.bit_colors(21),
+    ),
+    "cityscapes": Dataset(
+        "cityscapes",
+        num_classes=19,
+        splits={
+            "train_fine": 2975,
+            "train_coarse": 22973,
+            "trainval_fine": 3475,
+            "trainval_coarse": 23473,
+            "val_fine": 500,
+            "test_fine": 1525,
+        },
+        class_names=tables.CITYSCAPES_NAMES,
+        colors=tables.CITYSCAPES_COLORS,
+    ),
+    "ade20k": Dataset(
+        "ade20k",
+        num_classes=151,
+        ignore_label=0,  # FACTS: class 0 (other objects) has a logit but is neither trained nor scored
+        splits={"train": 20210, "val": 2000},
+        class_names=tables.ADE20K_NAMES,
+        colors=tables.ADE20K_COLORS,
+    ),
+    "camvid": Dataset(
+        "camvid",
+        num_classes=11,
+        ignore_label=11,
+        splits={"train": 367, "val": 101},
+        class_names=tables.CAMVID_NAMES,
+        colors=tables.CAMVID_COLORS,
+    ),
+}
+
+CITYSCAPES_RAW_IDS = tables.CITYSCAPES_RAW_IDS  # train id -> id that the evaluation server expects
+
+
+def load(dataset_dir, name=None):
+    """Returns the `Dataset` of a folder of shards: its dataset.json where there is one, else `CATALOG[name]`.
+
+    Args:
+      dataset_dir: folder, local or remote; need not exist.
+      name: catalogue name; None stands for the reference's default, pascal_voc_seg.
+
+    Raises:
+      UserError: an unknown name, or a dataset.json that cannot be read.
+    """
+    import tensorflow as tf
+
+    path = tf.io.gfile.join(dataset_dir, FILE) if dataset_dir else ""
+    if path and tf.io.gfile.exists(path):
+        with tf.io.gfile.GFile(path) as file:
+            return from_json(file.read(), path)
+    name = DEFAULT_NAME if name is None else name
+    if name not in CATALOG:
+        raise UserError(
+            f"--dataset={name}: expected one of {', '.join(CATALOG)}, tfds:NAME, or a --dataset_dir with {FILE}"
+        )
+    return CATALOG[name]
+
+
+def save(dataset, dataset_dir):
+    """Writes `dataset` to dataset.json in `dataset_dir`; the file is replaced as a whole or not at all."""
+    import tensorflow as tf
+
+    path = tf.io.gfile.join(dataset_dir, FILE)
+    with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
+        file.write(to_json(dataset))
+    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+
+
+def to_json(dataset):
+    """Returns `dataset` as the text of a dataset.json."""
+    return json.dumps({"format": FORMAT, **dataclasses.asdict(dataset)}, indent=1) + "\n"
+
+
+def from_json(text, where):
+    """Returns the `Dataset` in `text`, the content of the file `where`; raises a UserError if it is not one."""
+    try:
+        values = json.loads(text)
+        written = values.pop("format", FORMAT)
+        if written != FORMAT:
+            raise UserError(f"format {written} was written by another version; build the data set again")
+        return Dataset(**values)
+    except (UserError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def label_colormap(dataset):
+    """Returns (256, 3) uint8: the colour of every label value.
+
+    Values outside the classes are black, but for data sets in PASCAL's colours (or without any), whose rule gives a
+    colour to every value. Source: reference, utils/get_dataset_colormap.py.
+    """
+    import numpy as np
+
+    rule = np.array(tables.bit_colors(256), np.uint8)
+    colors = np.array(dataset.colors, np.uint8).reshape(-1, 3)
+    if np.array_equal(rule[: len(colors)], colors):
+        return rule
+    colormap = np.zeros((256, 3), np.uint8)
+    colormap[: len(colors)] = colors
+    return colormap
