@@ -22,3 +22,13 @@ def reference_name(variable):
 def is_bookkeeping(name):
     """Tells whether `name` is a counter or random state of ours, which no checkpoint of the reference has."""
     return name.endswith(BOOKKEEPING)
+
+
+# What a network has beyond its backbone. The reference leaves these out with initialize_last_layer=False (variables
+# whose name begins so) and trains them with last_layer_gradient_multiplier (variables whose name contains one).
+LAST_LAYERS = ("logits", "image_pooling", "aspp", "concat_projection", "decoder", "meta_architecture")
+
+
+def last_layers(logits_only=False):
+    """Returns the scopes of the last layers; only the logits with `last_layers_contain_logits_only`. FACTS 9."""
+    return LAST_LAYERS[:1] if logits_only else LAST_LAYERS

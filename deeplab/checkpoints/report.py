@@ -1,0 +1,61 @@
+"""What a restore did, for the program and for the reader."""
+
+import collections
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class RestoreReport:
+    """What was read from where, and what was not, and why. `str(report)` is a table."""
+
+    source: str  # path of the file
+    kind: str  # what sort of file that is, in words
+    step: int | None  # the training step in the file
+    loaded: tuple[str, ...]  # paths of the model's variables that got a value
+    missing: tuple[str, ...]  # paths of those that the file doesn't have: they keep their initial values
+    skipped: dict[str, str]  # {name in the file: reason why it was not used}
+
+    def __str__(self):
+        step = "" if self.step is None else f", step {self.step}"
+        lines = [f"{self.source} ({self.kind}{step}): {len(self.loaded)} variables loaded"]
+        lines += _table(self)
+        for reason, names in _by_reason(self.skipped).items():
+            lines.append(f"skipped, {reason}: {_listed(names)}")
+        if self.missing:
+            lines.append(f"left at their initial values: {', '.join(_braced(map(_name, self.missing)))}")
+        return "\n".join(lines)
+
+
+def _table(report):
+    """Returns the lines of the counts per scope."""
+    columns = [report.loaded, report.missing, report.skipped]
+    counts = [collections.Counter(_name(path).split("/")[0] for path in column) for column in columns]
+    scopes = sorted(set().union(*counts))
+    width = max([len(scope) for scope in scopes] + [len("scope")])
+    rows = [f"  {'scope':{width}}  loaded  missing  skipped"]
+    return rows + [f"  {s:{width}}  {counts[0][s]:6}  {counts[1][s]:7}  {counts[2][s]:7}" for s in scopes]
+
+
+def _by_reason(skipped):
+    reasons = collections.defaultdict(list)
+    for name, reason in skipped.items():
+        reasons[reason].append(name)
+    return reasons
+
+
+def _listed(names, most=4):
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _braced(names):
+    """Joins the variables of one layer: `aspp0/BatchNorm/{beta, gamma}`."""
+    scopes = collections.defaultdict(list)
+    for name in names:
+        scope, _, leaf = name.rpartition("/")
+        scopes[scope].append(leaf)
+    return [f"{s}/{leaves[0]}" if len(leaves) == 1 else f"{s}/{{{', '.join(leaves)}}}" for s, leaves in scopes.items()]
+
+
+def _name(path):
+    return path.replace(".", "/")

@@ -1,0 +1,189 @@
+"""Puts the weights of a file into a model, by the reference's names. Nothing is assigned unless everything fits."""
+
+import re
+
+import numpy as np
+
+from deeplab.checkpoints import keras_applications, sources
+from deeplab.checkpoints.batch_norms import SETTLED, unfolded
+from deeplab.checkpoints.names import LAST_LAYERS, is_bookkeeping, last_layers, reference_name
+from deeplab.checkpoints.report import RestoreReport
+from deeplab.errors import UserError
+
+_AVERAGED = "/ExponentialMovingAverage"
+_EXPECTED_EXTRAS = (  # what the published files hold besides a network's variables
+    (re.compile(r"global_step"), "the training step"),
+    (re.compile(r".+/(Momentum|Adam|Adam_1|RMSProp|RMSProp_1|Adagrad)"), "state of the optimizer"),
+    (re.compile(r"(.*/)?beta[12]_power"), "state of the optimizer"),
+    (re.compile(f".+{_AVERAGED}"), "moving average of the weights (use_moving_averages=False)"),
+    (
+        re.compile(r"[^/]+/(.*/)?(logits|Logits|Conv_1|Conv_2|aux[^/]*|AuxLogits|final_layer|predictions)/.+"),
+        "classifier of an ImageNet network",
+    ),
+)
+
+
+def restore(
+    model,
+    path,
+    initialize_last_layer=True,
+    last_layers_contain_logits_only=False,
+    strict=False,
+    use_moving_averages=False,
+):
+    """Loads the weights in `path` into `model` and returns a `RestoreReport`.
+
+    A network with another number of classes gets everything but its logits. Batch norms whose statistics are loaded
+    count as settled: their moving averages go on with the full decay.
+
+    Args:
+      model: a Keras model whose layers are named by the rule in `names`.
+      path: anything that `sources.read` reads, or a `Source`.
+      initialize_last_layer: False leaves out the head (image pooling, ASPP, dense prediction cell, decoder, logits).
+      last_layers_contain_logits_only: with the former, leaves out the logits only.
+      strict: refuse a file that lacks a variable of the model, or has another number of classes.
+      use_moving_averages: prefer the `ExponentialMovingAverage` of a variable where the file has one.
+
+    Raises:
+      UserError: the file is unreadable, is of another network, or (strict) incomplete. The model is unchanged then.
+    """
+    source = path if isinstance(path, sources.Source) else sources.read(path)
+    variables = {reference_name(variable): variable for variable in model.variables}
+    values = _network_values(source, model, use_moving_averages)
+    excluded = () if initialize_last_layer else last_layers(last_layers_contain_logits_only)
+    fitting, skipped = _matched(source, values, variables, excluded, strict)
+    missing = [name for name in variables if not (name in fitting or name in skipped or is_bookkeeping(name))]
+    if strict and missing:
+        raise UserError(f"{source.path}: the file lacks {len(missing)} variables of the model, e.g. {missing[0]}")
+    for name, value in fitting.items():
+        variables[name].assign(np.asarray(value).astype(variables[name].dtype))
+    _settle(fitting, variables)
+    loaded, missing = (tuple(_path(variables[name]) for name in names) for names in (fitting, missing))
+    return RestoreReport(source.path, source.kind, source.step, loaded, missing, skipped)
+
+
+def _matched(source, values, variables, excluded, strict):
+    """Returns ({name: value} of what the model gets, {name: reason} of what it doesn't get), checked."""
+    skipped = {name: _why_unused(name) for name in source.values if name not in variables}
+    skipped |= {name: "last layer (initialize_last_layer=False)" for name in values if name.startswith(excluded)}
+    fitting = {name: values[name] for name in variables if name in values and name not in skipped}
+    _refuse_other_network(source, fitting, variables)
+    other_classes = _other_classes(source, fitting, variables, strict)
+    fitting = {name: value for name, value in fitting.items() if name not in other_classes}
+    _check_shapes(source, fitting, variables)
+    return fitting, skipped | other_classes
+
+
+def restore_backbone(model, weights):
+    """Loads the backbone only.
+
+    Args:
+      model: as `build_model` returns it.
+      weights: "imagenet" for those of keras.applications (downloaded once), or anything that `restore` takes.
+
+    Returns:
+      A `RestoreReport`.
+    """
+    from deeplab.model import config_of
+
+    path = keras_applications.imagenet_file(config_of(model)) if weights == "imagenet" else weights
+    return restore(model, path, initialize_last_layer=False)
+
+
+def _path(variable):
+    return getattr(variable, "path", None) or variable.name
+
+
+def _network_values(source, model, use_moving_averages):
+    """Returns {name: value} of the file with folded batch norms unfolded and, on request, averaged weights."""
+    values = source.values
+    if source.folded:
+        values = values | unfolded(source.folded, model)
+    if use_moving_averages:
+        averaged = {n.removesuffix(_AVERAGED): v for n, v in values.items() if n.endswith(_AVERAGED)}
+        if not averaged:
+            raise UserError(f"{source.path}: the file holds no moving averages of weights (use_moving_averages=True)")
+        values = values | averaged
+    return dict(values)
+
+
+def _why_unused(name):
+    """Returns the reason for skipping a variable that the model doesn't have."""
+    for pattern, reason in _EXPECTED_EXTRAS:
+        if pattern.fullmatch(name):
+            return reason
+    return "the model has no such variable"
+
+
+def _scopes(names):
+    return sorted({name.split("/")[0] for name in names if "/" in name and not is_bookkeeping(name)})
+
+
+def _refuse_other_network(source, fitting, variables):
+    """Refuses a file of which nothing fits, or nothing but the head while it holds some other backbone."""
+    used, own, given = _scopes(fitting), _scopes(variables), _scopes(source.values)
+    backbone = [scope for scope in own if not scope.startswith(LAST_LAYERS)]
+    other = [scope for scope in given if not scope.startswith(LAST_LAYERS) and scope not in own]
+    if used and not (backbone and other and not set(backbone) & set(used)):
+        return
+    raise UserError(
+        f"{source.path}: these are the weights of another network; the file has {', '.join(given) or 'no scopes'}, the "
+        f"model {', '.join(own)}; set model_variant to the network of the file"
+    )
+
+
+def _other_classes(source, fitting, variables, strict):
+    """Returns {name: reason} of the logits if the file was trained with another number of classes, else {}."""
+    logits = [name for name in fitting if name.startswith("logits/")]
+    if not any(name.startswith("logits/") for name in variables):  # decoder_output_is_logits
+        logits = [name for name in fitting if name.startswith("decoder/")]
+    given, wanted = ({np.shape(values[name])[-1] for name in logits} for values in (fitting, _Shaped(variables)))
+    if given == wanted or len(given) != 1 or len(wanted) != 1:
+        return {}
+    classes = given.pop(), wanted.pop()
+    for name in logits:
+        pairs = zip(np.shape(fitting[name]), variables[name].shape, strict=False)
+        if not all(a == b or (a, b) == classes for a, b in pairs):
+            return {}
+    reason = f"{classes[0]} classes in the file, {classes[1]} in the model"
+    if strict:
+        raise UserError(f"{source.path}: {reason}; set num_classes={classes[0]}")
+    return dict.fromkeys(logits, reason)
+
+
+class _Shaped(dict):
+    """Variables as arrays without content: `np.shape` of an entry copies nothing from a device."""
+
+    def __getitem__(self, name):
+        return np.broadcast_to(0, tuple(super().__getitem__(name).shape))
+
+
+def _check_shapes(source, fitting, variables):
+    for name, value in fitting.items():
+        given, wanted = np.shape(value), tuple(variables[name].shape)
+        if given != wanted:
+            raise UserError(
+                f"{source.path}: {name} has shape {given} in the file and {wanted} in the model; {_cause(name)}"
+            )
+
+
+def _cause(name):
+    """Returns what probably differs when variable `name` has another shape."""
+    if name.startswith("logits/"):
+        return "compare num_classes, logits_kernel_size and the options of the ASPP and decoder"
+    if name.startswith("decoder/"):
+        return "compare decoder_filters, decoder_output_stride, aspp_convs_filters and model_variant"
+    if name.startswith(LAST_LAYERS):
+        return "compare model_variant, depth_multiplier, atrous_rates, aspp_convs_filters and add_image_level_feature"
+    if name.startswith("Mobilenet"):
+        return "compare model_variant, depth_multiplier and divisible_by"
+    return "compare model_variant and nas_stem_output_num_conv_filters"
+
+
+def _settle(fitting, variables):
+    """Gives batch norms whose statistics were loaded, but not their counter of updates, a large count."""
+    for name in fitting:
+        scope, _, leaf = name.rpartition("/")
+        counter = f"{scope}/updates"
+        if leaf == "moving_mean" and counter in variables and counter not in fitting:
+            variables[counter].assign(SETTLED)

@@ -1,0 +1,104 @@
+"""Where weights come from: every kind of file ends as {reference name: array}.
+
+Checkpoints (ours and the reference's are of one kind), a folder of them, the published .tar.gz archives, frozen graphs,
+.tflite files of the original and weights of keras.applications.
+"""
+
+import dataclasses
+import os
+
+import tensorflow as tf
+
+from deeplab.checkpoints import archive, bundle, frozen_graph, keras_applications, tflite
+from deeplab.checkpoints.names import is_bookkeeping
+from deeplab.errors import UserError
+
+GLOBAL_STEP = "global_step"
+_PARTS_OF_CHECKPOINTS = (".index", ".meta", ".data-00000-of-00001")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Weights by the reference's names.
+
+    A convolution whose batch norm was folded into it has its kernel in `values` and its bias in `folded`.
+    """
+
+    path: str  # of the file that the weights were read from
+    kind: str  # what sort of file that is, in words
+    values: dict  # {reference name: array}
+    folded: dict = dataclasses.field(default_factory=dict)  # {scope of a convolution: bias (C,)}
+
+    @property
+    def step(self):
+        """The training step, or None where the file has none."""
+        return int(self.values[GLOBAL_STEP]) if GLOBAL_STEP in self.values else None
+
+    @property
+    def is_own(self):
+        """Whether the weights come from a checkpoint of this project (only those hold our bookkeeping)."""
+        return any(is_bookkeeping(name) for name in self.values)
+
+
+def read(path):
+    """Reads the weights in `path`.
+
+    Args:
+      path: a checkpoint's prefix (`.../model.ckpt-30000`), a folder with checkpoints (the one that its state file
+        names, else the newest), a published .tar.gz archive, a frozen_inference_graph.pb, a float32 .tflite made from a
+        graph of the original, or an .h5 file with weights of keras.applications.MobileNetV2.
+
+    Returns:
+      A `Source`.
+
+    Raises:
+      UserError: there is nothing at `path`, or it is damaged or of another kind.
+    """
+    path = os.fspath(path)
+    if path.endswith(archive.SUFFIXES):
+        with archive.unpacked(_existing(path)) as folder:
+            return dataclasses.replace(_read_unpacked(folder, path), path=path)
+    if path.endswith(".pb"):
+        return Source(path, "frozen graph", frozen_graph.read(_existing(path)))
+    if path.endswith(".tflite"):
+        return Source(path, "TFLite file", *tflite.read(_existing(path)))
+    if path.endswith((".h5", ".hdf5")):
+        return Source(path, "keras.applications weights", keras_applications.read(_existing(path)))
+    prefix = find_checkpoint(path)
+    return Source(prefix, "checkpoint", bundle.read(prefix))
+
+
+def find_checkpoint(path):
+    """Returns the prefix of the checkpoint that `path` means: a prefix, one of a checkpoint's files, or a folder."""
+    if tf.io.gfile.isdir(path):
+        named = tf.train.latest_checkpoint(path)  # None where the state file is missing or names what is not there
+        prefix = named or bundle.latest(path)
+        if prefix is None:
+            raise UserError(f"{path}: the folder has no checkpoint (no *.index with its *.data-* file)")
+        return prefix
+    for suffix in _PARTS_OF_CHECKPOINTS:
+        path = path.removesuffix(suffix)
+    if not tf.io.gfile.exists(path + ".index"):
+        raise UserError(
+            f"{path}: no checkpoint, and no file that weights can be read from; expected a checkpoint's prefix "
+            "(.../model.ckpt-30000), a folder with checkpoints, .tar.gz, .pb, .tflite or .h5"
+        )
+    return path
+
+
+def _existing(path):
+    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+        raise UserError(f"{path}: no such file")
+    return path
+
+
+def _read_unpacked(folder, path):
+    """Reads what an archive holds: its checkpoint with the highest step, else its frozen graph, else its .tflite."""
+    folders = [found for found, _folders, _files in os.walk(folder)]
+    prefixes = [prefix for found in folders for prefix in bundle.prefixes(found)]
+    files = [os.path.join(found, name) for found in folders for name in sorted(os.listdir(found))]
+    graphs = [name for suffix in (".pb", ".tflite") for name in files if name.endswith(suffix)]
+    if not prefixes and not graphs:
+        raise UserError(f"{path}: the archive holds neither a checkpoint nor a frozen graph nor a .tflite file")
+    source = read(max(prefixes, key=bundle.step_of) if prefixes else graphs[0])
+    return dataclasses.replace(source, kind=f"{source.kind} in an archive")
