@@ -1,0 +1,144 @@
+"""A train_logdir as one object: its configuration, its data set, a checkpoint, the model restored from it."""
+
+import dataclasses
+import json
+
+import tensorflow as tf
+
+from deeplab.checkpoints import bundle, restore
+from deeplab.config.model import ModelConfig
+from deeplab.config.options import from_json
+from deeplab.data import catalog
+from deeplab.errors import UserError
+from deeplab.heads import dense_prediction_cell
+from deeplab.model import build_model
+
+CONFIG_FILE = "config.json"
+FORMAT = 1  # of config.json
+BEST = "best"  # folder of the best checkpoint, inside the train_logdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A model with what is known about its training."""
+
+    model: tf.keras.Model
+    config: ModelConfig
+    dataset: catalog.Dataset | None  # None where neither dataset.json nor the caller says
+    step: int  # of training; -1 where the checkpoint's name does not tell
+    checkpoint: str  # prefix that the model was restored from
+    report: object  # RestoreReport
+
+
+def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=None, use_moving_averages=False):
+    """Builds the model of a train_logdir and restores it.
+
+    Args:
+      directory: a train_logdir, a folder with a checkpoint of the reference, or whatever else `restore` reads.
+      checkpoint: "newest", "best", or a prefix (with or without its folder).
+      overrides: {field of ModelConfig: value} that replace what the model was trained with. Without a crop_size among
+        them the model takes images of any size, whatever the crop size in training was.
+      defaults: like overrides, but only where there is no config.json.
+      dataset: what the model predicts, where there is no dataset.json; gives the number of classes without config.json.
+      use_moving_averages: prefer the moving averages of the weights where the checkpoint has them.
+
+    Returns:
+      A `Trained`.
+
+    Raises:
+      UserError: no such folder or checkpoint; the checkpoint does not fill the network.
+    """
+    folder, prefix = find(directory, checkpoint)
+    config = _read_config(folder)
+    dataset = _read_dataset(folder) or dataset
+    if config is None:
+        classes = {"num_classes": dataset.num_classes} if dataset else {}
+        config = ModelConfig(**{**classes, **(defaults or {}), **(overrides or {})})
+    else:
+        config = dataclasses.replace(config, **(overrides or {}))
+    if "crop_size" not in (overrides or {}):
+        config = _any_size(config)
+    model = build_model(config)
+    try:
+        report = restore(model, prefix, strict=True, use_moving_averages=use_moving_averages)
+    except UserError as error:
+        raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
+    step = bundle.step_of(prefix) if report.step is None else report.step
+    return Trained(model, config, dataset, step, prefix, report)
+
+
+def remember(directory, model_config, training, dataset):
+    """Writes config.json and dataset.json into a train_logdir, each in one piece.
+
+    Args:
+      directory: the train_logdir; made if it is not there.
+      model_config: a `ModelConfig`.
+      training: dict of the other options, kept for the reader.
+      dataset: a `catalog.Dataset`.
+    """
+    tf.io.gfile.makedirs(directory)
+    content = {"format": FORMAT, "model": dataclasses.asdict(model_config), "training": training}
+    write_text(tf.io.gfile.join(directory, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
+    catalog.save(dataset, directory)
+
+
+def find(directory, checkpoint="newest"):
+    """Returns (folder, path of the weights); arguments and errors as in `load`."""
+    directory = directory.rstrip("/") or "/"
+    if not tf.io.gfile.isdir(directory):
+        if tf.io.gfile.exists(directory) or tf.io.gfile.exists(directory + ".index"):
+            return directory.rpartition("/")[0] or ".", directory
+        raise UserError(
+            f"checkpoint_dir={directory}: no such folder or checkpoint; name the --train_logdir of a training"
+        )
+    if checkpoint in ("newest", "best"):
+        place = tf.io.gfile.join(directory, BEST) if checkpoint == "best" else directory
+        prefix = bundle.latest(place)
+        if prefix is None:
+            raise UserError(
+                f"{place}: holds no complete checkpoint (model.ckpt-*.index); train first, or name another folder"
+            )
+        return directory, prefix
+    for prefix in (tf.io.gfile.join(directory, checkpoint), checkpoint):
+        if tf.io.gfile.exists(prefix + ".index"):
+            return directory, prefix
+    known = ", ".join(prefix.rpartition("/")[2] for prefix in bundle.prefixes(directory)) or "none"
+    raise UserError(f"checkpoint={checkpoint}: no such checkpoint in {directory}; it holds: {known}")
+
+
+def write_text(path, text):
+    """Writes a text file under a temporary name and renames it, so that readers never see half of it."""
+    unfinished = f"{path}.unfinished"
+    with tf.io.gfile.GFile(unfinished, "w") as file:
+        file.write(text)
+    tf.io.gfile.rename(unfinished, path, overwrite=True)
+
+
+def _read_config(folder):
+    path = tf.io.gfile.join(folder, CONFIG_FILE)
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path) as file:
+        text = file.read()
+    try:
+        content = json.loads(text)
+        model, written = content["model"], content["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: not a configuration of deeplab ({type(error).__name__}: {error})") from None
+    if written != FORMAT:
+        raise UserError(f"{path}: format {written}, this version reads {FORMAT}; use the version that wrote it")
+    return from_json(ModelConfig, model, path)
+
+
+def _any_size(config):
+    """Returns the configuration without crop size, unless its dense prediction cell must know one."""
+    cell = config.dense_prediction_cell_json
+    if cell and dense_prediction_cell.needs_crop_size(dense_prediction_cell.read(cell)):
+        return config
+    return dataclasses.replace(config, crop_size=None)
+
+
+def _read_dataset(folder):
+    if not tf.io.gfile.exists(tf.io.gfile.join(folder, catalog.FILE)):
+        return None
+    return catalog.load(folder)
