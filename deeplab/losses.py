@@ -1,0 +1,164 @@
+"""Segmentation losses over the GLOBAL batch: sums over valid pixels divided by counts that are summed over replicas.
+
+Every function runs in a replica and returns that replica's share: the shares of all replicas add up to the loss, and so
+do their gradients. One replica or eight give the same weights for the same batch, however uneven ignored pixels are.
+Source: FACTS 9 (reference, utils/train_utils.py).
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from deeplab.resize import resize_bilinear, resize_nearest
+from deeplab.runtime import all_gather, all_sum, replica_index, replicas
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What is minimised, beside L2: a LossConfig and what the data set says.
+
+    Attributes:
+      config: a config.training.LossConfig.
+      ignore_label: label of pixels that do not count.
+      class_weights: None, a number, or one weight per class. They weigh pixels and do not enter the normaliser.
+    """
+
+    config: object
+    ignore_label: int
+    class_weights: object = None
+
+    def __call__(self, outputs, labels, step):
+        """Returns {name of the output: this replica's share of its loss}, float32 scalars.
+
+        Args:
+          outputs: {name: (B, h, w, K) logits}; for an image pyramid one entry per scale and the merged logits.
+          labels: (B, H, W) class ids.
+          step: int64 scalar; hard example mining ramps up with it.
+        """
+        labels = tf.cast(labels, tf.int32)
+        return {name: self._loss(tf.cast(logits, tf.float32), labels, step) for name, logits in outputs.items()}
+
+    def _loss(self, logits, labels, step):
+        logits, labels = same_size(logits, labels, self.config.upsample_logits)
+        classes = logits.shape[-1]
+        logits, labels = tf.reshape(logits, (-1, classes)), tf.reshape(labels, (-1,))
+        valid = tf.cast(labels != self.ignore_label, tf.float32)
+        total = self._pixel_loss(logits, labels, valid, step)
+        if self.config.region_loss != "none":
+            region = REGION_LOSSES[self.config.region_loss](tf.nn.softmax(logits), labels, valid)
+            total += self.config.region_loss_weight * region
+        return total
+
+    def _pixel_loss(self, logits, labels, valid, step):
+        config = self.config
+        losses = PIXEL_LOSSES[config.loss](logits, labels, config) * valid * self._weights(labels)
+        if config.top_k_percent_pixels < 1:
+            share = mined_share(config.top_k_percent_pixels, config.hard_example_mining_step, step)
+            return hardest_mean(losses, share)
+        return tf.math.divide_no_nan(tf.reduce_sum(losses), all_sum(tf.reduce_sum(valid)))
+
+    def _weights(self, labels):
+        if self.class_weights is None or isinstance(self.class_weights, (int, float)):
+            return 1.0 if self.class_weights is None else self.class_weights
+        weights = tf.constant(self.class_weights, tf.float32)
+        return tf.gather(weights, tf.clip_by_value(labels, 0, len(self.class_weights) - 1))
+
+
+def same_size(logits, labels, upsample_logits=True):
+    """Brings logits (B, h, w, K) and labels (B, H, W) to one size: that of the labels, or that of the logits."""
+    if upsample_logits:
+        return resize_bilinear(logits, tf.shape(labels)[1:3]), labels
+    small = resize_nearest(labels[..., tf.newaxis], tf.shape(logits)[1:3])
+    return logits, small[..., 0]
+
+
+def cross_entropy(logits, labels, config):
+    """Softmax cross entropy, (N,), of logits (N, K); 0 for a label outside the classes, as in the reference."""
+    if config.label_smoothing:
+        classes = logits.shape[-1]
+        smooth = config.label_smoothing
+        targets = tf.one_hot(labels, classes) * (1 - smooth) + smooth / classes
+        return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    legal = (labels >= 0) & (labels < logits.shape[-1])
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(legal, labels, 0), logits)
+    return tf.where(legal, losses, 0.0)
+
+
+def focal(logits, labels, config):
+    """Cross entropy times (1 - probability of the label) ^ gamma. Source: arXiv 1708.02002, eq. 4 without alpha."""
+    losses = cross_entropy(logits, labels, config)
+    probability = tf.gather(tf.nn.softmax(logits), tf.clip_by_value(labels, 0, logits.shape[-1] - 1), batch_dims=1)
+    return losses * tf.pow(tf.maximum(1.0 - probability, 1e-6), config.focal_gamma)  # 0 ^ gamma has no gradient
+
+
+def mined_share(share, mining_step, step):
+    """Returns the share of pixels that enter the loss at `step`: falls from 1 to `share` until `mining_step`."""
+    if not mining_step:
+        return share
+    ratio = tf.minimum(1.0, tf.cast(step, tf.float32) / mining_step)
+    return ratio * share + (1.0 - ratio)
+
+
+def hardest_mean(losses, share):
+    """Mean of the nonzero among the int(share * N) largest of (N,) losses, N counted over all replicas."""
+    everyones = all_gather(tf.stop_gradient(losses))
+    pixels = tf.size(everyones)
+    count = tf.cast(share * tf.cast(pixels, tf.float32), tf.int32)
+    static = tf.get_static_value(count)  # XLA wants to know how many; a share that changes sorts all
+    values, places = tf.math.top_k(everyones, pixels if static is None else int(static))
+    chosen = tf.cast(tf.range(tf.size(values)) < count, tf.float32)
+    mask = tf.scatter_nd(places[:, tf.newaxis], chosen, [pixels])
+    own = tf.slice(mask, [replica_index() * tf.size(losses)], [tf.size(losses)])
+    nonzero = tf.cast(tf.math.count_nonzero(values * chosen), tf.float32)
+    return tf.math.divide_no_nan(tf.reduce_sum(losses * own), nonzero)
+
+
+def dice(probabilities, labels, valid):
+    """1 - mean over classes of 2 |P L| / (|P| + |L|) on valid pixels; classes in neither do not count."""
+    truth = tf.one_hot(labels, probabilities.shape[-1]) * valid[:, tf.newaxis]
+    probabilities *= valid[:, tf.newaxis]
+    overlap = _with_everyones(tf.reduce_sum(probabilities * truth, axis=0))
+    size = _with_everyones(tf.reduce_sum(probabilities + truth, axis=0))
+    present = tf.cast(_with_everyones(tf.reduce_sum(truth, axis=0)) > 0, tf.float32)
+    scores = tf.math.divide_no_nan(2.0 * overlap, size)
+    return _share(tf.math.divide_no_nan(tf.reduce_sum((1.0 - scores) * present), tf.reduce_sum(present)))
+
+
+def lovasz(probabilities, labels, valid):
+    """Lovasz-softmax: the convex surrogate of 1 - mean IoU over the classes present. Source: arXiv 1705.08790."""
+    classes = probabilities.shape[-1]
+    truth = tf.one_hot(labels, classes) * valid[:, tf.newaxis]
+    errors = tf.abs(truth - probabilities) * valid[:, tf.newaxis]
+    total, present = 0.0, 0.0
+    for k in range(classes):
+        weights, exists = _lovasz_weights(all_gather(tf.stop_gradient(errors[:, k])), all_gather(truth[:, k]))
+        own = tf.slice(weights, [replica_index() * tf.size(labels)], [tf.size(labels)])
+        total += exists * tf.reduce_sum(errors[:, k] * own)
+        present += exists
+    return tf.math.divide_no_nan(total, present)
+
+
+def _lovasz_weights(errors, truth):
+    """Returns (weight of every pixel's error, 1.0 if the class occurs else 0.0): the gradient of the Jaccard loss."""
+    order = tf.argsort(errors, direction="DESCENDING", stable=True)
+    truth = tf.gather(truth, order)
+    positives = tf.reduce_sum(truth)
+    missed = positives - tf.cumsum(truth)
+    union = positives + tf.cumsum(1.0 - truth)
+    jaccard = 1.0 - tf.math.divide_no_nan(missed, union)
+    steps = jaccard - tf.concat([[0.0], jaccard[:-1]], axis=0)
+    return tf.scatter_nd(order[:, tf.newaxis], steps, tf.shape(errors)), tf.cast(positives > 0, tf.float32)
+
+
+def _with_everyones(own):
+    """Sums over replicas; the gradient is that of this replica's part."""
+    return own + tf.stop_gradient(all_sum(own) - own)
+
+
+def _share(loss):
+    """Makes a loss that every replica computed in whole this replica's share; its gradient stays whole."""
+    return loss + tf.stop_gradient(loss / replicas() - loss)
+
+
+PIXEL_LOSSES = {"cross_entropy": cross_entropy, "focal": focal}
+REGION_LOSSES = {"dice": dice, "lovasz": lovasz}

@@ -1,0 +1,118 @@
+"""Devices: the strategy, the seed, the compute type, and sums over replicas."""
+
+import functools
+import os
+import random
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab.errors import UserError
+
+
+def strategy(config):
+    """Returns the tf.distribute strategy for a RunConfig.
+
+    "auto" takes the machines of TF_CONFIG, else all GPUs of this machine, else its CPU. "mirrored" without a GPU takes
+    all logical CPUs.
+    Batch sizes are global: the strategy only decides where the parts of a batch are computed.
+    """
+    kind = config.distribution_strategy
+    if kind == "auto":
+        kind = _automatic(config)
+    if kind == "tpu":
+        return _tpu(config.tpu)
+    if kind == "multi_worker_mirrored":
+        if not os.environ.get("TF_CONFIG"):
+            raise UserError(
+                "distribution_strategy=multi_worker_mirrored: TF_CONFIG is not set; it names the machines and this one"
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    devices = _devices()
+    if kind == "mirrored":
+        return _mirrored(tuple(devices))
+    return tf.distribute.OneDeviceStrategy(devices[0])
+
+
+@functools.cache  # a second one on the same devices would confuse its collectives with the first one's (2.21)
+def _mirrored(devices):
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _automatic(config):
+    if config.tpu is not None:
+        return "tpu"
+    if '"worker"' in os.environ.get("TF_CONFIG", ""):
+        return "multi_worker_mirrored"
+    return "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
+
+
+def _devices():
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return [f"/{kind.lower()}:{i}" for i in range(len(tf.config.list_logical_devices(kind)))]
+
+
+def _tpu(address):
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address or "local")
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise UserError(f"tpu={address!r}: no TPU there ({' '.join(str(error).split())[:200]})") from None
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def is_chief(strategy):
+    """Tells whether this process is the one that writes."""
+    resolver = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
+        return True
+    return resolver.task_type in ("chief", None) or (resolver.task_type == "worker" and _first_worker(resolver))
+
+
+def _first_worker(resolver):
+    return resolver.task_id == 0 and "chief" not in resolver.cluster_spec().as_dict()
+
+
+def set_seed(seed, deterministic=False):
+    """Seeds Python, NumPy and TensorFlow, so that new weights are the same in every process."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    tf.keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def set_precision(name):
+    """Sets Keras' compute type: "none", "bfloat16" or "float16"; variables are float32 in any case."""
+    tf.keras.mixed_precision.set_global_policy("float32" if name == "none" else f"mixed_{name}")
+
+
+def replicas():
+    """Returns how many replicas compute the present batch together (1 outside of a strategy)."""
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def all_sum(value):
+    """Sums a tensor, or a list of tensors, over the replicas."""
+    if replicas() == 1:
+        return value
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def all_gather(value):
+    """Joins the equally long (N,) tensors of all replicas to one (replicas * N,) tensor, in the order of the replicas.
+
+    A sum over replicas that each write to their own place: unlike tf.distribute's `all_gather` its shape is static.
+    """
+    if replicas() == 1:
+        return value
+    own = tf.range(replicas()) == replica_index()
+    return tf.reshape(all_sum(tf.where(own[:, tf.newaxis], value[tf.newaxis], tf.zeros_like(value))), [-1])
+
+
+def replica_index():
+    """Returns the index of this replica, an int32 scalar tensor (0 outside of a strategy)."""
+    context = tf.distribute.get_replica_context()
+    return tf.constant(0) if context is None else tf.cast(context.replica_id_in_sync_group, tf.int32)

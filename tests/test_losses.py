@@ -1,0 +1,97 @@
+"""Losses and their gradients, compared with those of the original (tests/golden/pipeline/loss), and properties."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab import losses, runtime
+from deeplab.config.training import LossConfig, RunConfig
+
+GOLDEN = pathlib.Path(__file__).parent / "golden" / "pipeline" / "loss"
+PARAMETERS = json.loads(GOLDEN.with_suffix(".json").read_text())
+ARRAYS = dict(np.load(GOLDEN.with_suffix(".npz")))
+
+
+@pytest.mark.parametrize("variant", sorted(PARAMETERS["variants"]))
+def test_loss_and_gradient_equal_the_originals(variant):
+    options = dict(PARAMETERS["variants"][variant])
+    weights = options.pop("loss_weight", None)
+    ignore_label = PARAMETERS["ignore_label"]
+    objective = losses.Objective(LossConfig(**options), ignore_label, weights)
+    labels = np.full_like(ARRAYS["labels"], ignore_label) if "all_ignored" in variant else ARRAYS["labels"]
+    logits = tf.constant(ARRAYS["logits"])
+    outputs = {"logits": logits}
+    if variant == "two_scales":
+        outputs["logits_2"] = tf.constant(ARRAYS["logits_2"])
+    step = tf.constant(1000 if "step1000" in variant else 300, tf.int64)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        found = objective(outputs, tf.constant(labels), step)
+        total = tf.add_n(list(found.values()))
+    np.testing.assert_allclose(sorted(found.values()), sorted(ARRAYS[f"loss_{variant}"]), rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(tape.gradient(total, logits), ARRAYS[f"grad_{variant}"], rtol=1e-4, atol=1e-8)
+
+
+def objective(**options):
+    return losses.Objective(LossConfig(**options), 255)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"label_smoothing": 0.1},
+        {"loss": "focal"},
+        {"region_loss": "dice"},
+        {"region_loss": "lovasz"},
+        {"top_k_percent_pixels": 0.3, "hard_example_mining_step": 10},
+    ],
+    ids=str,
+)
+def test_two_replicas_have_the_loss_and_gradient_of_one(options):
+    strategy = runtime.strategy(RunConfig(distribution_strategy="mirrored"))
+    assert strategy.num_replicas_in_sync == 2
+    loss = objective(**options)
+    logits, labels = ARRAYS["logits"], ARRAYS["labels"]
+
+    def share(logits, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = loss({"": logits}, labels, tf.constant(4, tf.int64))[""]
+        return value, tape.gradient(value, logits)
+
+    @tf.function
+    def on_two():
+        def part(array):
+            return strategy.experimental_distribute_values_from_function(
+                lambda context: tf.constant(array[context.replica_id_in_sync_group][None])
+            )
+
+        return strategy.run(share, (part(logits), part(labels)))
+
+    whole, gradient = share(tf.constant(logits), tf.constant(labels))
+    shares, gradients = on_two()
+    np.testing.assert_allclose(sum(strategy.experimental_local_results(shares)), whole, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate(strategy.experimental_local_results(gradients)), gradient, rtol=1e-3, atol=1e-7
+    )
+
+
+def test_focal_without_gamma_is_cross_entropy():
+    plain, focal = (
+        objective(**options)({"": tf.constant(ARRAYS["logits"])}, tf.constant(ARRAYS["labels"]), 0)[""]
+        for options in ({}, {"loss": "focal", "focal_gamma": 0.0})
+    )
+    np.testing.assert_allclose(plain, focal, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dice", "lovasz"])
+def test_region_loss_is_0_for_truth_and_1_for_its_opposite(name):
+    labels = tf.constant([0, 0, 1, 1, 255])
+    valid = tf.constant([1.0, 1.0, 1.0, 1.0, 0.0])
+    right = tf.one_hot([0, 0, 1, 1, 0], 3)
+    wrong = tf.one_hot([1, 1, 0, 0, 0], 3)
+    assert losses.REGION_LOSSES[name](right, labels, valid).numpy() == pytest.approx(0)
+    assert losses.REGION_LOSSES[name](wrong, labels, valid).numpy() == pytest.approx(1)
