@@ -1,0 +1,185 @@
+"""The input pipeline: a split becomes training batches, or single images to evaluate.
+
+`train_batches` is random, endless and a pure function of (seed, step); `eval_examples` is the split once, in file order,
+at source size, without padding (inference pads).
+
+    split = open_split(dataset_dir, "train")
+    batches = train_batches(split, AugmentConfig(), Batches((513, 513), 8, backbone.pad_rgb, seed=0), start_step=step)
+    for images, labels, filenames in batches: ...
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from deeplab.config.data import ResizeConfig
+from deeplab.data import augment as steps
+from deeplab.data import photometric, records, sampling
+from deeplab.errors import UserError
+
+_ENDLESS = 2**62
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """What a training batch looks like, and which part of it this host feeds.
+
+    `crop_size` is (height, width); `batch_size` counts the images of all hosts together; `pad_rgb` is the pixel, 0..255,
+    that images are padded with. Host `host` of `hosts` gets the images host, host + 1, ... of each batch in blocks of
+    batch_size / hosts, so that the global batch does not depend on the number of hosts.
+    """
+
+    crop_size: tuple
+    batch_size: int
+    pad_rgb: tuple
+    seed: int = 0
+    host: int = 0
+    hosts: int = 1
+
+    def __post_init__(self):
+        if self.batch_size % self.hosts:
+            raise UserError(f"batch_size={self.batch_size}: expected a multiple of the number of hosts, {self.hosts}")
+
+
+def train_batches(split, augment, batches, start_step=0, cache=False, data_service=()):
+    """Returns an endless dataset of (images, labels, filenames) for the steps start_step, start_step + 1, ...
+
+    images: (B, H, W, 3) uint8; labels: (B, H, W) uint8 with the data set's ignore label; filenames: (B,) string, for
+    messages. B is this host's share. Example i of the stream (step * batch_size + place in the batch) is record
+    shuffle(seed, epoch)[i mod N], augmented by the seed (seed, i): entering at any step gives what would have come.
+
+    Args:
+      split: `source.Split`.
+      augment: `AugmentConfig`.
+      batches: `Batches`.
+      start_step: the first step wanted.
+      cache: keep decoded images in memory.
+      data_service: addresses of `python -m deeplab.data_service` processes that prepare the batches in turn.
+    """
+    if data_service:
+        from deeplab.data import service
+
+        return service.distributed_batches(split, augment, batches, start_step, data_service)
+    load = _cached(split) if cache else split.record
+    return batch_stream(split, augment, batches, start_step, load).prefetch(tf.data.AUTOTUNE)
+
+
+def batch_stream(split, augment, batches, start_step, load, stride=1):
+    """The graph behind `train_batches`: steps start_step, start_step + stride, ... with records from `load(number)`."""
+    share = batches.batch_size // batches.hosts
+    example = _example_function(split, augment, batches, load)
+
+    def stream_position(count):
+        step = start_step + count // share * stride
+        return step * batches.batch_size + batches.host * share + count % share
+
+    examples = tf.data.Dataset.range(_ENDLESS).map(stream_position)
+    examples = examples.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return examples.batch(share, drop_remainder=True)
+
+
+def _example_function(split, augment, batches, load):
+    total, ignore = len(split), split.dataset.ignore_label
+    size = tuple(batches.crop_size)
+
+    @tf.autograph.experimental.do_not_convert
+    def example(position):
+        """Stream position (int64 scalar) -> image, label, file name."""
+        epoch = position // total
+        shuffle_seed = tf.stack([tf.constant(batches.seed, tf.int64), epoch])
+        number = tf.random.experimental.index_shuffle(position % total, shuffle_seed, total - 1)
+        record = load(number)
+        seeds = tf.random.split(tf.stack([tf.constant(batches.seed, tf.int64), position]), 3)
+        image, label, flip = sample_pair(record, split, augment, size, seeds[0])
+        image = sampling.to_uint8(photometric.recolor(image, augment, seeds[1]))
+        image, label = sampling.pad_crop(image, label, size, flip, batches.pad_rgb, ignore)
+        if augment.rotation_degrees:
+            image, label = photometric.rotate(image, label, augment, batches.pad_rgb, ignore, seeds[2])
+        image.set_shape((*size, 3))
+        label.set_shape(size)
+        return image, label, record["filename"]
+
+    return example
+
+
+def sample_pair(record, split, augment, crop_size, seed):
+    """Draws and samples the crop of a record, without padding.
+
+    Returns:
+      image (h, w, 3) float32 0..255, label (h, w) uint8, and whether they are mirrored (bool scalar).
+    """
+    size = records.checked_size(record)
+    drawn, rows, columns = sampling.draw(size, crop_size, augment, seed)
+    resizes = augment.min_resize_value is not None
+    image = sampling.sample_image(records.read_box(record, size), rows, columns, drawn.flip, resizes)
+    label = sampling.sample_label(records.whole_label(record, split), rows, columns, drawn.flip)
+    records.check_labels(label, record, split.dataset)
+    return image, label, drawn.flip
+
+
+def _cached(split):
+    """Decodes the whole split into memory; returns the function number -> record that reads from there."""
+    pixels, labels, sizes, names = [], [], [], []
+    for record in eval_examples(split):
+        pixels.append(tf.reshape(record["image"], (-1,)))
+        labels.append(tf.cast(tf.reshape(record["label"], (-1,)), tf.uint8))
+        sizes.append(tf.shape(record["label"]))
+        names.append(record["filename"])
+    areas = [int(size[0]) * int(size[1]) for size in sizes]
+    starts = tf.constant([sum(areas[:i]) for i in range(len(areas))], tf.int64)
+    pixels, labels, sizes, names = tf.concat(pixels, 0), tf.concat(labels, 0), tf.stack(sizes), tf.stack(names)
+
+    def load(number):
+        height, width = tf.unstack(sizes[number])
+        start, area = starts[number], tf.cast(height * width, tf.int64)
+        return {
+            "filename": names[number],
+            "shard": tf.constant("memory"),
+            "size": (height, width),
+            "pixels": tf.reshape(pixels[start * 3 : (start + area) * 3], (height, width, 3)),
+            "label_pixels": tf.reshape(labels[start : start + area], (height, width)),
+        }
+
+    return load
+
+
+def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked=True):
+    """Returns a dataset of the images of a split, one element each, in file order, not padded.
+
+    Elements are dicts: image (H, W, 3) at the size that `resize` (a `ResizeConfig`) asks for, source size by default:
+    uint8, or float32 if resized; label (H, W) int32 at the same size, left out with `with_labels=False`; filename; height
+    and width of the source. Host `host` of `hosts` gets every hosts-th image.
+    Label values outside the classes are an error, unless `checked` is False.
+    """
+    resize = resize or ResizeConfig()
+
+    @tf.autograph.experimental.do_not_convert
+    def example(record):
+        decoded = _decoded(record, split, with_labels)
+        if with_labels and checked:
+            records.check_labels(decoded["label"], record, split.dataset)
+        image, label = decoded["image"], decoded.get("label")
+        result = {name: decoded[name] for name in ("filename", "height", "width")}
+        if resize.min_resize_value is not None:
+            image, label = steps.resize_to_range(image, None if label is None else label[..., tf.newaxis], resize)
+            label = None if label is None else label[..., 0]
+        result["image"] = tf.ensure_shape(image, (None, None, 3))
+        if label is not None:
+            result["label"] = tf.cast(label, tf.int32)
+        return result
+
+    numbers = range(host, len(split), hosts)
+    return _in_file_order(split, numbers).map(example, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def _in_file_order(split, numbers):
+    chosen = tf.data.Dataset.range(numbers.start, numbers.stop, numbers.step)
+    return chosen.map(split.record, num_parallel_calls=2)
+
+
+def _decoded(record, split, with_labels):
+    height, width = records.checked_size(record, with_labels)
+    decoded = {"filename": record["filename"], "height": height, "width": width, "image": records.whole_image(record)}
+    if with_labels:
+        decoded["label"] = records.whole_label(record, split)
+    return decoded

@@ -1,0 +1,93 @@
+"""Records inside the tf.data graph: decoding, and errors that name the file.
+
+A record is a dict of tensors: "filename", "shard" and either "image", "label" (encoded bytes) or, from memory,
+"size", "pixels", "label_pixels" (decoded).
+"""
+
+import contextlib
+import re
+
+import tensorflow as tf
+
+from deeplab.data import sampling
+from deeplab.errors import UserError
+
+_BEGIN, _END = "<bad record>", "</bad record>"
+_LINTER = "python datasets/check.py --dataset_dir=DIR lists every bad record"
+_UNREADABLE = re.compile(r"JPEG|PNG|[Uu]nknown image|decode|[Ii]mage contents|corrupted record|truncated record")
+
+
+def _require(condition, *message):
+    """Fails the graph with a message for the user, made of texts and scalar tensors, unless `condition` holds."""
+    parts = [
+        part if isinstance(part, str) or part.dtype == tf.string else tf.strings.as_string(part) for part in message
+    ]
+    tf.debugging.Assert(condition, [tf.strings.join([_BEGIN, *parts, _END])], summarize=1)
+
+
+@contextlib.contextmanager
+def user_errors():
+    """Turns errors of the input graph into a `UserError`: wrap the loop that draws batches from the pipeline."""
+    try:
+        yield
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.UnknownError) as error:
+        text = str(error)
+        if _BEGIN in text:
+            raise UserError(text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)]) from None
+        if _UNREADABLE.search(text):
+            cause = " ".join(text.splitlines()[0].split())[:200]
+            raise UserError(f"an image in the shards cannot be decoded ({cause}); {_LINTER}") from None
+        raise
+
+
+def checked_size(record, with_label=True):
+    """Returns (height, width), int32 scalars, of a record's image, after checks that it and its label fit together."""
+    if "size" in record:
+        return record["size"][0], record["size"][1]
+    present = tf.strings.length(record["image"]) > 0
+    _require(present, record["shard"], ": record ", record["filename"], " has no image/encoded; ", _LINTER)
+    size = sampling.image_size(record["image"])
+    if with_label:
+        present = tf.strings.length(record["label"]) > 0
+        _require(
+            present, record["shard"], ": record ", record["filename"], " has no image/segmentation/class/encoded: "
+            "this split has no labels"
+        )  # fmt: skip
+        label_size = sampling.image_size(record["label"])
+        same = tf.logical_and(tf.equal(size[0], label_size[0]), tf.equal(size[1], label_size[1]))
+        sizes = (size[1], "x", size[0], ", label ", label_size[1], "x", label_size[0])
+        _require(same, record["shard"], ": ", record["filename"], " is ", *sizes, " (width x height); ", _LINTER)
+    return size
+
+
+def read_box(record, size):
+    """Returns a function (top, left, height, width) -> (height, width, 3) uint8 of a record whose image has `size`."""
+    if "pixels" in record:
+        return lambda top, left, height, width: record["pixels"][top : top + height, left : left + width]
+    return sampling.jpeg_or_png_box(record["image"], size)
+
+
+def whole_image(record):
+    """Returns (H, W, 3) uint8."""
+    return tf.io.decode_png(record["image"], channels=3)  # the op looks at the content and decodes JPEG as well
+
+
+def whole_label(record, split):
+    """Returns (H, W) uint8 labels of a record, values as in the file unless the split has a `label_lookup`."""
+    if "label_pixels" in record:
+        return record["label_pixels"]
+    label = tf.io.decode_png(record["label"], channels=1)[..., 0]
+    return label if split.label_lookup is None else tf.gather(split.label_lookup, tf.cast(label, tf.int32))
+
+
+def check_labels(label, record, dataset):
+    """Fails the graph, naming the file and the value, if a label is neither a class nor the ignore label."""
+    if dataset.num_classes > 255:
+        return  # every uint8 is a class
+    outside = tf.logical_and(label >= dataset.num_classes, tf.not_equal(label, dataset.ignore_label))
+    worst = tf.reduce_max(tf.cast(outside, tf.uint8) * label)
+    advice = f" is outside the classes 0 to {dataset.num_classes - 1} (ignore label {dataset.ignore_label}); {_LINTER}"
+    _require(
+        tf.logical_not(tf.reduce_any(outside)),
+        record["shard"], ": ", record["filename"], ": label value ", tf.cast(worst, tf.int32), advice,
+    )  # fmt: skip

@@ -1,0 +1,188 @@
+"""The fast path of training: scale and crop are drawn first, then only the box that the crop needs is decoded.
+
+The pixels are those of `augment.py` taken step by step (decode, resize, scale, pad, crop, flip), rounded to uint8:
+labels identical, images within rounding of the interpolation.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from deeplab.data import augment as steps
+
+_JPEG_MAGIC = b"\xff\xd8\xff"
+_MARGIN = 4  # pixels decoded around the box: chroma at the edge of a JPEG crop is interpolated from one side only
+_EDGE = 3e-7  # keeps samples inside the box, where float32 rounding would put the outermost just outside
+
+
+class Draw(NamedTuple):
+    """The random choices for one example; int32 and float32 scalars."""
+
+    scale: tf.Tensor
+    top: tf.Tensor  # of the crop in the scaled and padded image, pixels
+    left: tf.Tensor
+    flip: tf.Tensor  # bool
+
+
+class Axis(NamedTuple):
+    """Where the pixels of a crop lie along one axis: source -> resized to range -> scaled -> cropped."""
+
+    source: tf.Tensor  # pixels of the source
+    resized: tf.Tensor  # ... after resize_to_range
+    scaled: tf.Tensor  # ... after the random scale
+    start: tf.Tensor  # first pixel of the crop, in scaled pixels
+    count: tf.Tensor  # pixels of the crop that are image, the others are padding
+
+
+def image_size(encoded):
+    """Returns (height, width), int32 scalars, from the header of JPEG or PNG bytes."""
+
+    def png_size():
+        header = tf.strings.substr(tf.strings.join([encoded, b"\0" * 24]), 16, 8)  # IHDR: width, height
+        return tf.io.decode_raw(header, tf.int32, little_endian=False)[::-1]
+
+    size = tf.cond(is_jpeg(encoded), lambda: tf.io.extract_jpeg_shape(encoded)[:2], png_size)
+    return size[0], size[1]
+
+
+def is_jpeg(encoded):
+    """Tells, as a bool scalar tensor, whether the bytes are a JPEG (else they are taken for a PNG)."""
+    return tf.equal(tf.strings.substr(encoded, 0, len(_JPEG_MAGIC)), _JPEG_MAGIC)
+
+
+def draw(size, crop_size, augment, seed):
+    """Returns (Draw, Axis of the rows, Axis of the columns) for an image of `size`; a pure function of `seed`."""
+    seeds = tf.random.split(seed, 3)
+    resized = steps.range_size(*size, augment)
+    scale = steps.random_scale(augment, seeds[0])
+    scaled = steps.scaled_size(*resized, scale)
+    top, left = steps.random_offsets(*scaled, crop_size, seeds[1])
+    flip = tf.random.stateless_uniform((), seeds[2]) < augment.flip_probability
+    starts = (top, left)
+    rows, columns = (
+        Axis(size[i], resized[i], scaled[i], starts[i], tf.minimum(crop_size[i], scaled[i] - starts[i])) for i in (0, 1)
+    )
+    return Draw(scale, top, left, flip), rows, columns
+
+
+def _ratio(inside, outside):
+    """Returns source pixels per result pixel of an align-corners resize, as TensorFlow's kernels compute it."""
+    inside, outside = tf.cast(inside, tf.float32), tf.cast(outside, tf.float32)
+    return tf.where(outside > 1, (inside - 1) / tf.maximum(outside - 1, 1), inside / tf.maximum(outside, 1))
+
+
+def _nearest(positions, inside, outside):
+    """Returns the source pixel of each of `positions`: round half away from zero, exactly as the resize kernel."""
+    exact = tf.cast(positions, tf.float32) * _ratio(inside, outside)
+    floor = tf.floor(exact)
+    rounded = tf.cast(floor, tf.int32) + tf.cast(exact - floor >= 0.5, tf.int32)
+    return tf.minimum(rounded, inside - 1)
+
+
+def nearest_pixels(axis):
+    """Returns (count,) int32: the source pixel whose label each pixel of the crop has."""
+    positions = _nearest(axis.start + tf.range(axis.count), axis.resized, axis.scaled)
+    return _nearest(positions, axis.source, axis.resized)
+
+
+def sample_label(label, rows, columns, flip):
+    """Returns (rows.count, columns.count) of a crop from the whole label image (H, W), mirrored if `flip`."""
+    across = nearest_pixels(columns)
+    across = tf.cond(flip, lambda: tf.reverse(across, [0]), lambda: across)
+    return tf.gather(tf.gather(label, nearest_pixels(rows)), across, axis=1)
+
+
+def _span(start, count, inside, outside):
+    """Returns (first, size, begin, end): the pixels that an interpolation needs, and where it begins and ends in them."""
+    ratio = _ratio(inside, outside)
+    begin = tf.cast(start, tf.float32) * ratio
+    end = tf.cast(start + count - 1, tf.float32) * ratio
+    first = tf.cast(begin, tf.int32)
+    last = tf.minimum(tf.cast(end, tf.int32) + 1, inside - 1)
+    offset = tf.cast(first, tf.float32)
+    return first, last - first + 1, begin - offset, end - offset
+
+
+def _interpolate(image, row_span, column_span, size, flip=False):
+    """Samples `size` points of (h, w, 3) bilinearly between the begins and ends of the spans; returns float32.
+
+    Mirroring costs nothing here: the columns are sampled from right to left.
+    """
+
+    def relative(span):
+        _, pixels, begin, end = span
+        steps_between = tf.cast(tf.maximum(pixels - 1, 1), tf.float32)
+        return [tf.clip_by_value(side / steps_between, _EDGE, 1 - _EDGE) for side in (begin, end)]
+
+    (top, bottom), (left, right) = relative(row_span), relative(column_span)
+    box = tf.where(flip, tf.stack([top, right, bottom, left]), tf.stack([top, left, bottom, right]))
+    return tf.image.crop_and_resize(image[tf.newaxis], box[tf.newaxis], [0], size)[0]
+
+
+def sample_image(read_box, rows, columns, flip, resizes):
+    """Returns (rows.count, columns.count, 3) float32: the interpolated pixels of a crop.
+
+    Args:
+      read_box: function (top, left, height, width) -> uint8 pixels of that box of the source.
+      rows, columns: `Axis`.
+      flip: whether the crop is mirrored, a bool scalar tensor.
+      resizes: whether resize_to_range changes the image first, which interpolates once more.
+    """
+    spans = [_span(axis.start, axis.count, axis.resized, axis.scaled) for axis in (rows, columns)]
+    first_spans = spans
+    if resizes:
+        first_spans = [
+            _span(span[0], span[1], axis.source, axis.resized)
+            for span, axis in zip(spans, (rows, columns), strict=True)
+        ]
+    (top, height, *_), (left, width, *_) = first_spans
+    box = read_box(top, left, height, width)
+    if resizes:
+        box = _interpolate(box, *first_spans, tf.stack([spans[0][1], spans[1][1]]))
+    return _interpolate(box, *spans, tf.stack([rows.count, columns.count]), flip)
+
+
+def jpeg_or_png_box(encoded, size):
+    """Returns a `read_box` function for encoded bytes whose image has `size`; of a JPEG only the box is decoded."""
+
+    def read_box(top, left, height, width):
+        first = (tf.maximum(top - _MARGIN, 0), tf.maximum(left - _MARGIN, 0))
+        end = (tf.minimum(top + height + _MARGIN, size[0]), tf.minimum(left + width + _MARGIN, size[1]))
+
+        def jpeg():
+            window = tf.stack([*first, end[0] - first[0], end[1] - first[1]])
+            box = tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
+            inner_top, inner_left = top - first[0], left - first[1]
+            return box[inner_top : inner_top + height, inner_left : inner_left + width]
+
+        def png():
+            return tf.io.decode_png(encoded, channels=3)[top : top + height, left : left + width]
+
+        return tf.cond(is_jpeg(encoded), jpeg, png)
+
+    return read_box
+
+
+def to_uint8(image):
+    """Returns a float image rounded to uint8."""
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+
+
+def pad_crop(image, label, crop_size, flip, pad_rgb, ignore_label):
+    """Pads uint8 image and label of a crop to `crop_size`: at the bottom, and right, or left where it is mirrored."""
+    shape = tf.shape(label)
+    below, beside = crop_size[0] - shape[0], crop_size[1] - shape[1]
+
+    def extend(x, value):
+        right = tf.broadcast_to(value, tf.concat([[shape[0], beside], tf.shape(value)], 0))
+        bottom = tf.broadcast_to(value, tf.concat([[below, crop_size[1]], tf.shape(value)], 0))
+        wide = tf.cond(flip, lambda: tf.concat([right, x], 1), lambda: tf.concat([x, right], 1))
+        return tf.concat([wide, bottom], 0)
+
+    pixel = to_uint8(tf.constant(pad_rgb, tf.float32))
+    padded = (below > 0) | (beside > 0)
+    return tf.cond(
+        padded,
+        lambda: (extend(image, pixel), extend(label, tf.constant(ignore_label, tf.uint8))),
+        lambda: (image, label),
+    )
