@@ -3,6 +3,8 @@
 Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1).
 """
 
+import zlib
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -17,6 +19,14 @@ ACTIVATIONS = {
     "clip6": lambda x: tf.clip_by_value(x, -6, 6),
 }
 _KERAS_3 = keras.__version__.startswith("3")
+_FLOAT32 = {"dtype": "float32", "autocast" if _KERAS_3 else "experimental_autocast": False}  # whatever the policy
+
+
+def _replicated_weight(layer, name, shape, initializer, dtype="float32"):
+    """Adds a weight that is not learned and of which every replica computes the same value."""
+    first = "only_first_replica" if _KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
+    settings = {**_FLOAT32, "dtype": dtype, "aggregation": first, "trainable": False}
+    return layer.add_weight(name=name, shape=shape, initializer=initializer, **settings)
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -162,22 +172,13 @@ class BatchNorm(keras.layers.Layer):
         self.epsilon, self.decay, self.warmup, self.frozen = epsilon, decay, warmup, frozen
 
     def build(self, input_shape):
-        shape = input_shape[-1:]
-        self.gamma = self._float32_weight("gamma", shape, "ones", learned=True)
-        self.beta = self._float32_weight("beta", shape, "zeros", learned=True)
-        self.moving_mean = self._float32_weight("moving_mean", shape, "zeros")
-        self.moving_variance = self._float32_weight("moving_variance", shape, "ones")
-        self.updates = self._float32_weight("updates", (), "zeros")
+        shape = tuple(input_shape[-1:])
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", **_FLOAT32)
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", **_FLOAT32)
+        self.moving_mean = _replicated_weight(self, "moving_mean", shape, "zeros")
+        self.moving_variance = _replicated_weight(self, "moving_variance", shape, "ones")
+        self.updates = _replicated_weight(self, "updates", (), "zeros")
         self.built = True
-
-    def _float32_weight(self, name, shape, initializer, learned=False):
-        settings = {"autocast" if _KERAS_3 else "experimental_autocast": False}
-        if not learned:  # every replica computes the same value
-            first = tf.VariableAggregation.ONLY_FIRST_REPLICA
-            settings["aggregation"] = "only_first_replica" if _KERAS_3 else first
-        return self.add_weight(
-            name=name, shape=tuple(shape), initializer=initializer, dtype="float32", trainable=learned, **settings
-        )
 
     def call(self, x, training=False):
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
@@ -217,6 +218,38 @@ class BatchNorm(keras.layers.Layer):
             old = tf.convert_to_tensor(moving)
             moving.assign(old * decay + tf.stop_gradient(value) * (1 - decay))
         self.updates.assign(updates + 1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class Dropout(keras.layers.Layer):
+    """Dropout whose mask is a pure function of (layer, number of the draw, place in the global batch).
+
+    So a resumed training draws what it would have drawn, and any number of replicas draws what one would.
+    """
+
+    def __init__(self, rate, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def build(self, input_shape):
+        self.draws = _replicated_weight(self, "draws", (), "zeros", "int32")
+        self.built = True
+
+    def call(self, x, training=False):
+        if not training or not self.rate:
+            return x
+        draws = tf.convert_to_tensor(self.draws)
+        replicas = tf.distribute.get_replica_context()
+        count = replicas.num_replicas_in_sync if replicas else 1
+        first = tf.shape(x)[0] * replicas.replica_id_in_sync_group if count > 1 else 0
+        shape = tf.concat([[tf.shape(x)[0] * count], tf.shape(x)[1:]], axis=0)
+        uniform = tf.random.stateless_uniform(shape, seed=tf.stack([zlib.crc32(self.name.encode()) >> 1, draws]))
+        keep = tf.slice(uniform, [first, 0, 0, 0], tf.shape(x)) >= self.rate
+        self.draws.assign(draws + 1)
+        return tf.where(keep, x / (1 - self.rate), tf.zeros_like(x))
 
     def compute_output_shape(self, input_shape):
         return input_shape

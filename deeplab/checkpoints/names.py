@@ -4,8 +4,8 @@ Keras forbids "/" in layer names and the reference uses no ".", so the two trans
 layer `xception_65.entry_flow.conv1_1`, variable `weights` <-> `xception_65/entry_flow/conv1_1/weights`.
 """
 
-# Kept by our layers and unknown to the reference: how often a batch norm was updated, the state of dropout.
-BOOKKEEPING = ("/updates", "/seed_generator_state")
+# Kept by our layers and unknown to the reference: how often a batch norm was updated, how often dropout has drawn.
+BOOKKEEPING = ("/updates", "/draws")
 
 
 def layer_name(scope):

@@ -165,6 +165,12 @@ class ModelConfig(Checked):
                 False,
                 "True: aspp_with_squeeze_and_excitation multiplies by the image pooling branch",
             )
+            require(
+                self.aspp_with_concat_projection or not self.rates,
+                "aspp_with_concat_projection",
+                False,
+                "True: aspp_with_squeeze_and_excitation cannot multiply several concatenated branches",
+            )
 
     def _check_decoder(self):
         strides = self.decoder_output_stride

@@ -2,7 +2,7 @@
 
 from tensorflow import keras
 
-from deeplab.layers import AveragePooling, ResizeToScale
+from deeplab.layers import AveragePooling, Dropout, ResizeToScale
 
 DROPOUT = 0.1  # after the projection; the reference keeps 0.9
 
@@ -48,5 +48,5 @@ def image_pooling(blocks, features, image, config):
 
 
 def dropout(blocks, scope, x):
-    """Drops values in training, also when batch norm is frozen; the layer is named so that its seed is saved."""
-    return blocks.layer(f"{scope}/dropout", lambda name: keras.layers.Dropout(DROPOUT, name=name))(x)
+    """Drops values in training, also when batch norm is frozen."""
+    return blocks.layer(f"{scope}/dropout", lambda name: Dropout(DROPOUT, name=name))(x)

@@ -1,0 +1,157 @@
+"""Layers against their definitions."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab.layers import AveragePooling, BatchNorm, Conv, DepthwiseConv, Dropout, ResizeToScale
+from deeplab.resize import resize_bilinear, resize_nearest
+
+RNG = np.random.default_rng(1)
+
+
+def correlate(x, kernel, rate):
+    """Depthwise correlation with zero padding, by definition: x (H, W, C), kernel (k, k, C)."""
+    k, (rate_h, rate_w) = kernel.shape[0], rate
+    pad_h, pad_w = rate_h * (k // 2), rate_w * (k // 2)
+    padded = np.pad(x, [(pad_h, pad_h), (pad_w, pad_w), (0, 0)])
+    taps = [(i, j) for i in range(k) for j in range(k)]
+    height, width = x.shape[:2]
+    return sum(
+        padded[i * rate_h : i * rate_h + height, j * rate_w : j * rate_w + width] * kernel[i, j] for i, j in taps
+    )
+
+
+@pytest.mark.parametrize("rate", [1, 2, 5, (3, 7)])
+def test_atrous_depthwise_and_its_gradient(rate):
+    layer = DepthwiseConv(3, rate=rate)
+    x = tf.constant(RNG.normal(size=(1, 11, 13, 4)).astype(np.float32))
+    layer.build(x.shape)
+    kernel, rates = layer.kernel.numpy()[..., 0], layer.rate
+    np.testing.assert_allclose(layer(x)[0], correlate(x[0].numpy(), kernel, rates), atol=1e-5)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x) * 2.0)
+    ones = np.full((11, 13, 4), 2.0, np.float32)
+    np.testing.assert_allclose(tape.gradient(loss, x)[0], correlate(ones, kernel[::-1, ::-1], rates), atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [1, 2, 3])
+def test_atrous_convolution_and_its_gradient(rate):
+    layer = Conv(1, 3, rate=rate)
+    x = tf.constant(RNG.normal(size=(1, 9, 10, 2)).astype(np.float32))
+    layer.build(x.shape)
+    kernel = layer.kernel.numpy()[..., 0]
+    expected = correlate(x[0].numpy(), kernel, (rate, rate)).sum(-1)
+    np.testing.assert_allclose(layer(x)[0, ..., 0], expected, atol=1e-5)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(layer(x)))
+    gradient = tape.gradient(loss, layer.kernel.value).numpy()[..., 0]
+    bumped = kernel.copy()
+    bumped[0, 2, 1] += 1e-2
+    more = np.square(correlate(x[0].numpy(), bumped, (rate, rate)).sum(-1)).sum()
+    bumped[0, 2, 1] -= 2e-2
+    less = np.square(correlate(x[0].numpy(), bumped, (rate, rate)).sum(-1)).sum()
+    np.testing.assert_allclose(gradient[0, 2, 1], (more - less) / 2e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 9), (8, 9)])
+@pytest.mark.parametrize("kernel_size", [3, 7])
+def test_explicit_padding_is_symmetric_for_every_size(size, kernel_size):
+    x = tf.constant(RNG.normal(size=(1, *size, 3)).astype(np.float32))
+    strided = DepthwiseConv(kernel_size, stride=2, padding="explicit")
+    strided.build(x.shape)
+    dense = DepthwiseConv(kernel_size)
+    dense.build(x.shape)
+    dense.kernel.assign(strided.kernel)
+    np.testing.assert_allclose(strided(x), dense(x)[:, ::2, ::2], atol=1e-5)
+    assert tuple(strided(x).shape) == strided.compute_output_shape(x.shape)
+
+
+def test_batch_norm_normalises_by_the_batch_and_keeps_unbiased_variance():
+    layer = BatchNorm(epsilon=1e-3, decay=0.9, warmup=False)
+    x = RNG.normal(2.0, 3.0, size=(4, 5, 6, 3)).astype(np.float32)
+    y = layer(x, training=True).numpy()
+    np.testing.assert_allclose(y, (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-3), atol=1e-4)
+    np.testing.assert_allclose(layer.moving_mean, 0.1 * x.mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * x.var((0, 1, 2), ddof=1), rtol=1e-4)
+    mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+    np.testing.assert_allclose(layer(x), (x - mean) / np.sqrt(variance + 1e-3), atol=1e-4)
+
+
+def test_warm_up_forgets_the_initial_statistics():
+    layer = BatchNorm(epsilon=1e-3, decay=0.9997)
+    x = np.full((2, 4, 4, 1), 5.0, np.float32)
+    for n in range(20):
+        decay = (1 + n) / (10 + n)
+        before = layer.moving_mean.numpy() if n else np.zeros(1, np.float32)
+        layer(x, training=True)
+        np.testing.assert_allclose(layer.moving_mean, before * decay + 5 * (1 - decay), rtol=1e-5)
+    assert layer.moving_mean.numpy()[0] > 4.99
+    layer.updates.assign(1e6)
+    before = layer.moving_mean.numpy()
+    layer(x * 2, training=True)
+    np.testing.assert_allclose(layer.moving_mean, before * 0.9997 + 10 * 0.0003, rtol=1e-6)
+
+
+def test_batch_norm_over_replicas_is_that_of_the_whole_batch():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    x = RNG.normal(1.0, 2.0, size=(4, 3, 3, 2)).astype(np.float32)
+    with strategy.scope():
+        shared = BatchNorm(epsilon=1e-3, decay=0.5, warmup=False)
+        shared.build((None, 3, 3, 2))
+    parts = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(x[2 * context.replica_id_in_sync_group :][:2])
+    )
+    outputs = tf.function(lambda: strategy.run(lambda part: shared(part, training=True), (parts,)))()
+    single = BatchNorm(epsilon=1e-3, decay=0.5, warmup=False)
+    expected = single(x, training=True)
+    np.testing.assert_allclose(np.concatenate(strategy.experimental_local_results(outputs)), expected, atol=1e-5)
+    np.testing.assert_allclose(shared.moving_variance.numpy(), single.moving_variance.numpy(), rtol=1e-5)
+    assert shared.updates.numpy() == 1
+
+
+def test_resizes_align_corners():
+    x = np.arange(5, dtype=np.float32).reshape(1, 1, 5, 1)
+    np.testing.assert_allclose(resize_bilinear(tf.constant(x), (1, 9))[0, 0, :, 0], np.arange(9) / 2, atol=1e-6)
+    labels = tf.constant(np.arange(5, dtype=np.uint8).reshape(1, 1, 5, 1))
+    np.testing.assert_array_equal(resize_nearest(labels, (1, 3))[0, 0, :, 0], [0, 2, 4])
+    assert resize_nearest(labels, (1, 3)).dtype == tf.uint8
+    assert resize_bilinear(tf.zeros((1, 2, 2, 1), tf.bfloat16), (3, 3)).dtype == tf.bfloat16
+
+
+def test_resize_to_scale_takes_the_size_of_the_crop_or_the_image():
+    features, image = tf.ones((1, 3, 3, 2)), tf.zeros((1, 65, 97, 3))
+    assert ResizeToScale(1 / 16)([features, image]).shape == (1, 5, 7, 2)
+    assert ResizeToScale(1 / 4, crop_size=(33, 17))([features, image]).shape == (1, 9, 5, 2)
+
+
+def test_average_pooling_of_a_window_slides():
+    x = tf.constant(RNG.normal(size=(1, 5, 9, 2)).astype(np.float32))
+    np.testing.assert_allclose(AveragePooling(None, 16, (1, 1))(x)[0, 0, 0], x[0].numpy().mean((0, 1)), rtol=1e-5)
+    layer = AveragePooling((33, 65), 16, (2, 4))  # a window of 3 x 5 cells
+    assert layer(x).shape == layer.compute_output_shape(x.shape) == (1, 2, 2, 2)
+    np.testing.assert_allclose(layer(x)[0, 1, 1], x[0, 2:5, 4:9].numpy().mean((0, 1)), rtol=1e-4)
+
+
+def test_dropout_draws_anew_each_time_and_repeats_from_its_counter():
+    layer = Dropout(0.1, name="concat_projection.dropout")
+    x = tf.ones((2, 20, 20, 10))
+    first, second = layer(x, training=True).numpy(), layer(x, training=True).numpy()
+    assert (first != second).any()
+    np.testing.assert_allclose(np.unique(first), [0, 1 / 0.9], rtol=1e-6)
+    assert abs((first == 0).mean() - 0.1) < 0.02
+    layer.draws.assign(0)
+    np.testing.assert_array_equal(layer(x, training=True), first)
+    np.testing.assert_array_equal(layer(x), x)
+
+
+def test_dropout_over_replicas_is_that_of_the_whole_batch():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        shared = Dropout(0.5, name="a")
+        shared.build((None, 3, 3, 2))
+    run = tf.function(lambda: strategy.run(lambda: shared(tf.ones((2, 3, 3, 2)), training=True)))
+    parts = strategy.experimental_local_results(run())
+    np.testing.assert_array_equal(np.concatenate(parts), Dropout(0.5, name="a")(tf.ones((4, 3, 3, 2)), training=True))
+    assert shared.draws.numpy() == 1
