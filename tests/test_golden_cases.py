@@ -1,7 +1,5 @@
 """Every network of the original: its checkpoint, and the numbers that it computed from it (tests/golden/cases)."""
 
-import functools
-
 import golden_cases
 import numpy as np
 import pytest
@@ -12,20 +10,16 @@ from deeplab.model import scale_outputs
 TOLERANCE = 2e-4  # of the largest logit
 SAME_LABELS = 0.999  # of the pixels; isolated ones may tie
 PROBABILITY_TOLERANCE = 1e-3
+MULTI_SCALE = [name for name in golden_cases.NAMES if "eval_scales" in golden_cases.load(name)[0]]
 
 
-@functools.lru_cache(maxsize=1)  # a case's tests follow each other
-def restored(name):
-    """Returns (case, arrays, model, report) of a case, restored from its checkpoint."""
-    case, arrays = golden_cases.load(name)
+@pytest.fixture(scope="module", params=golden_cases.NAMES)  # of the module, so that a case's tests follow each other
+def golden(request):
+    """(case, arrays, model, report) of a case, restored from its checkpoint."""
+    case, arrays = golden_cases.load(request.param)
     model = deeplab.build_model(golden_cases.config_of(case), arrays["images"].shape[1:])
     source = golden_cases.source_of(case)
     return case, arrays, model, deeplab.restore(model, source)
-
-
-@pytest.fixture(params=golden_cases.NAMES)
-def golden(request):
-    return restored(request.param)
 
 
 def close_to(logits, expected):
@@ -60,9 +54,9 @@ def test_labels_and_probabilities(golden):
         np.testing.assert_allclose(probabilities[:, ::4, ::4], arrays["probabilities_s4"], atol=PROBABILITY_TOLERANCE)
 
 
-@pytest.mark.parametrize("name", [name for name in golden_cases.NAMES if "eval_scales" in golden_cases.load(name)[0]])
-def test_multiple_scales_and_flips(name):
-    case, arrays, model, _report = restored(name)
+@pytest.mark.parametrize("golden", MULTI_SCALE, indirect=True, scope="module")
+def test_multiple_scales_and_flips(golden):
+    case, arrays, model, _report = golden
     passes = {"eval_scales": case["eval_scales"], "add_flipped_images": case["add_flipped_images"]}
     labels, probabilities = map(np.asarray, deeplab.predict_labels(model, arrays["images"], **passes))
     assert np.mean(labels == arrays["ms_predictions"]) >= SAME_LABELS
@@ -78,9 +72,9 @@ def test_parameters_and_multiply_adds(golden):
         assert deeplab.count_multiply_adds(config, arrays["images"].shape[1:]) == case["multiply_adds"]
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2_os16"])
-def test_the_same_from_files(name, tmp_path):
-    case, arrays, model, report = restored(name)
+@pytest.mark.parametrize("golden", ["mobilenet_v2_os16"], indirect=True, scope="module")
+def test_the_same_from_files(golden, tmp_path):
+    case, arrays, _model, report = golden
     prefix = golden_cases.write_checkpoint(case, tmp_path)
     for path in (prefix, str(tmp_path), prefix + ".index"):
         fresh = deeplab.build_model(golden_cases.config_of(case))

@@ -19,7 +19,9 @@ _KERNELS = {
     _FULLY_CONNECTED: ("weights", lambda kernel: kernel.T[None, None]),
 }
 _VARIABLE = re.compile(r"(?P<scope>.+)/(?P<leaf>(depthwise_|pointwise_)?weights)(/read)?")
-_OPERATION = re.compile(r"(?P<scope>.+)/(Conv2D|depthwise|separable_conv2d|BatchNorm|BiasAdd|biases)([/_].*)?")
+_OPERATION = re.compile(  # names of operations in the scope of a convolution; converters append numbers and _bias
+    r"(?P<scope>.+)/((?P<separable>separable_conv2d)(/depthwise)?|Conv2D|depthwise|BatchNorm/.+|BiasAdd|biases)(_bias)?\d*"
+)
 
 
 class _Convolution(NamedTuple):
@@ -55,11 +57,12 @@ def read(path):
 def _variable_name(convolution):
     """Returns the reference's name of the kernel, e.g. `aspp0/weights`; None if no tensor gives it away."""
     for pattern in (_VARIABLE, _OPERATION):
-        for name in convolution.names:
-            found = pattern.fullmatch(name)
-            if found:
-                leaf = found.groupdict().get("leaf") or _KERNELS[convolution.operator][0]
-                return f"{found['scope']}/{leaf}"
+        for found in filter(None, map(pattern.fullmatch, convolution.names)):
+            parts = found.groupdict()
+            leaf = parts.get("leaf") or _KERNELS[convolution.operator][0]
+            if parts.get("separable") and leaf == "weights":
+                leaf = "pointwise_weights"
+            return f"{found['scope']}/{leaf}"
     return None
 
 
