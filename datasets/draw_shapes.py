@@ -3,8 +3,8 @@
     python datasets/draw_shapes.py --output_dir=quickstart/drawings
 
 Seven classes: sky and ground, and on them balls, boxes, tents, poles with wires between them, and bushes that hide each
-other. Every object has a hue of its own and most patterns occur on several classes, so neither colour nor texture
-alone gives a class away. Writes images/*.jpg, labels/*.png (class indices), train.txt, val.txt and classes.json.
+other. Everything, sky and ground included, has a random hue: colour tells nothing; shape, texture and shading do.
+Writes images/*.jpg, labels/*.png (class indices), train.txt, val.txt and classes.json.
 """
 
 import dataclasses
@@ -149,19 +149,24 @@ def ground(rng, size):
     return mix(color(rng), color(rng, (40, 160)), grain)
 
 
-def pattern(rng, u, v, unit):
-    """Returns (H, W, 3): stripes, checks, bricks or a plain coat in two hues, along the axes u, v (pixels)."""
-    kind = rng.integers(4)
-    if kind == 0:
-        share = (u / unit) % 1 < 0.5
-    elif kind == 1:
-        share = ((u / unit) % 1 < 0.5) ^ ((v / unit) % 1 < 0.5)
-    elif kind == 2:
-        course = np.floor(v / (0.6 * unit))
-        share = ((v / (0.6 * unit)) % 1 < 0.2) | (((u / unit) + 0.5 * (course % 2)) % 1 < 0.12)
+def pattern(rng, usual, axes, unit):
+    """Returns (H, W, 3): a pattern in two hues along `axes` (u, v in pixels), mostly one of the `usual` ones."""
+    u, v = axes[0] / unit, axes[1] / unit
+    kind = rng.choice(PATTERNS if rng.random() < ODD_SHARE else usual)
+    if kind == "stripes":
+        share = u % 1 < 0.5
+    elif kind == "checks":
+        share = (u % 1 < 0.5) ^ (v % 1 < 0.5)
+    elif kind == "bricks":
+        course = np.floor(v / 0.6)
+        share = ((v / 0.6) % 1 < 0.2) | ((u + 0.5 * (course % 2)) % 1 < 0.12)
     else:
         share = 0.3 * noise(rng, u.shape, 12)
     return mix(color(rng), color(rng, (40, 200)), share.astype(np.float32))
+
+
+PATTERNS = ("stripes", "checks", "bricks", "plain")
+ODD_SHARE = 0.15  # of the objects wear a pattern that another class usually wears
 
 
 def ball(canvas, rng, x, foot, scale):
@@ -169,12 +174,12 @@ def ball(canvas, rng, x, foot, scale):
     radius = scale * rng.uniform(0.09, 0.15)
     half = radius * canvas.height / canvas.width
     canvas.shadow(rng, x, foot, 1.2 * radius)
-    u, v = canvas.grid(x, foot - radius, rng.uniform(0, math.pi))
+    axes = canvas.grid(x, foot - radius, rng.uniform(0, math.pi))
     side, up = canvas.grid(x, foot - radius)
     pixels = radius * canvas.height
     light = np.clip(0.6 + (rng.uniform(-0.4, 0.4) * side + 0.4 * up) / pixels, 0.2, 1.1)
     mask = canvas.mask("ellipse", [(x - half, foot - 2 * radius), (x + half, foot)])
-    canvas.paint("ball", pattern(rng, u, v, 0.7 * pixels) * light[..., None], mask)
+    canvas.paint("ball", pattern(rng, ("plain",), axes, 0.7 * pixels) * light[..., None], mask)
 
 
 def _corners(canvas, x, foot, outline, angle):
@@ -185,13 +190,16 @@ def _corners(canvas, x, foot, outline, angle):
 
 
 def _solid(canvas, rng, name, place, outline):
-    """Paints a patterned polygon whose right part, beyond an edge, lies in the shade."""
+    """Paints a polygon whose right part, beyond an edge, lies in the shade."""
     x, foot, angle = place
-    u, v = canvas.grid(x, foot, angle)
+    axes = canvas.grid(x, foot, angle)
     wide = max(right for right, _ in outline) * canvas.height
-    light = np.where(u > rng.uniform(0.1, 0.7) * wide, rng.uniform(0.55, 0.8), rng.uniform(0.9, 1.1))
+    light = np.where(axes[0] > rng.uniform(0.1, 0.7) * wide, rng.uniform(0.55, 0.8), rng.uniform(0.9, 1.1))
     mask = canvas.mask("polygon", _corners(canvas, x, foot, outline, angle))
-    canvas.paint(name, pattern(rng, u, v, rng.uniform(0.5, 0.9) * wide) * light[..., None], mask)
+    canvas.paint(name, pattern(rng, SOLID_PATTERNS[name], axes, rng.uniform(0.5, 0.9) * wide) * light[..., None], mask)
+
+
+SOLID_PATTERNS = {"box": ("bricks", "checks"), "tent": ("stripes",)}
 
 
 def box(canvas, rng, x, foot, scale):

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# From nothing to a segmented picture with one command: installs into .venv, draws a data set, builds TFRecord shards,
+# trains a small DeepLabv3+, evaluates it, writes pictures, exports a SavedModel and segments a picture with it.
+#
+#   bash scripts/quickstart.sh [DIR]       default ./quickstart; under 10 minutes on 2 cores
+#
+# A second run goes on where the first one stopped, or was stopped.
+# STEPS=N trains for N steps instead of the recipe's (for a short try).
+set -euo pipefail
+start=$(date +%s)
+out="$(realpath -m "${1:-quickstart}")"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+
+make_environment
+export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
+python=.venv/bin/python
+drawings="$out/drawings" shards="$out/shards" logdir="$out/train" export_dir="$out/export"
+mkdir -p "$out"
+
+say "1/7  Drawing scenes: $drawings"
+if [ -e "$drawings/classes.json" ]; then
+  echo "There already."
+else
+  "$python" datasets/draw_shapes.py --output_dir="$drawings"
+fi
+
+say "2/7  TFRecord shards: $shards"
+if [ -e "$shards/dataset.json" ]; then
+  echo "There already."
+else
+  "$python" datasets/build_folder_data.py --image_dir="$drawings/images" --label_dir="$drawings/labels" \
+    --list="$drawings/train.txt" --list="$drawings/val.txt" --classes="$drawings/classes.json" --output_dir="$shards"
+fi
+
+say "3/7  Training: $logdir  (curves: .venv/bin/tensorboard --logdir=$logdir)"
+"$python" -m deeplab.train --flagfile=scripts/recipes/quickstart.flags \
+  --dataset_dir="$shards" --train_logdir="$logdir" ${STEPS:+--training_number_of_steps="$STEPS"}
+
+say "4/7  Evaluating on images that it was not trained on"
+"$python" -m deeplab.eval --checkpoint_dir="$logdir" --dataset_dir="$shards"
+
+say "5/7  Pictures: image | truth | prediction | overlay"
+"$python" -m deeplab.vis --checkpoint_dir="$logdir" --dataset_dir="$shards" --vis_logdir="$out/pictures" --max_images=12
+
+say "6/7  Exporting a SavedModel: $export_dir"
+if ls "$export_dir"/*/saved_model.pb >/dev/null 2>&1 && [ "$logdir/checkpoint" -ot "$export_dir" ]; then
+  echo "There already, newer than the checkpoint."
+else
+  "$python" -m deeplab.export --checkpoint_dir="$logdir" --export_path="$export_dir"
+fi
+newest="$export_dir/$(ls "$export_dir" | grep -E '^[0-9]+$' | sort -n | tail -n 1)"
+
+say "7/7  Segmenting a picture with the SavedModel, in a process that knows nothing of this project"
+picture="$drawings/images/$(tail -n 1 "$drawings/val.txt").jpg"
+(cd "$out" && "$OLDPWD/$python" "$OLDPWD/scripts/segment_with_saved_model.py" "$newest" "$picture" segmented.png)
+
+say "Done in $(($(date +%s) - start)) seconds. Look at:"
+cat <<TEXT
+  $out/pictures         image | truth | prediction | overlay of 12 scenes
+  $out/segmented.png    what the SavedModel makes of $picture
+  $logdir      checkpoints, config.json, metrics; curves: .venv/bin/tensorboard --logdir=$logdir
+  $newest     the SavedModel
+Next: your own images and masks. README.md, "Your own data".
+TEXT

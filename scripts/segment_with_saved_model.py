@@ -1,0 +1,31 @@
+"""Segments one picture with an exported SavedModel. Needs TensorFlow, NumPy and Pillow; knows nothing of this project.
+
+    python scripts/segment_with_saved_model.py SAVED_MODEL PICTURE OUTPUT.png
+"""
+
+import sys
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+
+def main(saved_model, picture, output):
+    """Writes the labels of `picture` to `output` as a palette PNG and prints how much of it each class covers."""
+    image = np.asarray(Image.open(picture).convert("RGB"))
+    segment = tf.saved_model.load(saved_model).signatures["serving_default"]
+    labels = segment(images=tf.constant(image[None]))["labels"][0].numpy()  # (H, W) int32
+
+    drawing = Image.fromarray(labels.astype(np.uint8))
+    drawing.putpalette(np.random.default_rng(1).integers(0, 256, 768, np.uint8).tolist())
+    drawing.save(output)
+    print(f"{picture}: {image.shape[1]} x {image.shape[0]} pixels; labels written to {output}")
+    for class_id, pixels in zip(*np.unique(labels, return_counts=True), strict=True):
+        print(f"  class {class_id}: {100 * pixels / labels.size:.1f} %")
+    assert not any(name.split(".")[0] == "deeplab" for name in sys.modules)  # this is the point of an export
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
