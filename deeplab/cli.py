@@ -11,8 +11,10 @@ import dataclasses
 import sys
 import textwrap
 
-from absl import flags
-from absl import logging  # noqa: F401  defines --logtostderr and the like, which the reference's commands use
+from absl import (
+    flags,
+    logging,  # noqa: F401  defines --logtostderr and the like, which the reference's commands use
+)
 
 from deeplab.config.options import field_kind
 from deeplab.errors import UserError
@@ -73,9 +75,7 @@ def read(config_class, argv, flag_values=None):
     except (flags.Error, OSError) as error:
         raise UserError(" ".join(str(error).split())) from None
     if leftovers:
-        raise UserError(
-            f"{leftovers[0]!r} belongs to no flag; write --flag=value (for booleans --flag or --noflag)"
-        )
+        raise UserError(f"{leftovers[0]!r} belongs to no flag; write --flag=value (for booleans --flag or --noflag)")
     for name, instead in retired.items():
         if flag_values[name].present:
             raise UserError(f"--{name} does not exist any more: {instead}")

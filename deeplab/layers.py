@@ -1,9 +1,7 @@
-"""The layers that own weights or sizes. Weights bear the reference's variable names (see checkpoints/names.py).
+"""Convolutions, activations, pooling and resizing; weights bear the reference's names (see checkpoints/names.py).
 
 Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1).
 """
-
-import zlib
 
 import tensorflow as tf
 from tensorflow import keras
@@ -18,15 +16,6 @@ ACTIVATIONS = {
     "sigmoid": tf.nn.sigmoid,
     "clip6": lambda x: tf.clip_by_value(x, -6, 6),
 }
-_KERAS_3 = keras.__version__.startswith("3")
-_FLOAT32 = {"dtype": "float32", "autocast" if _KERAS_3 else "experimental_autocast": False}  # whatever the policy
-
-
-def _replicated_weight(layer, name, shape, initializer, dtype="float32"):
-    """Adds a weight that is not learned and of which every replica computes the same value."""
-    first = "only_first_replica" if _KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
-    settings = {**_FLOAT32, "dtype": dtype, "aggregation": first, "trainable": False}
-    return layer.add_weight(name=name, shape=shape, initializer=initializer, **settings)
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -152,107 +141,6 @@ class SeparableConv(DepthwiseConv):
 
     def compute_output_shape(self, input_shape):
         return (*super().compute_output_shape(input_shape)[:3], self.filters)
-
-
-@keras.utils.register_keras_serializable("deeplab")
-class BatchNorm(keras.layers.Layer):
-    """Batch normalization on TensorFlow's fused kernel, with the reference's unbiased moving variance.
-
-    Args:
-      epsilon: added to the variance.
-      decay: of the moving averages, `moving = moving * decay + value * (1 - decay)`.
-      warmup: use `min(decay, (1 + n) / (10 + n))` after n updates; the same in the long run.
-      frozen: normalise by the moving averages in training too; gamma and beta still learn.
-
-    Under a strategy with several replicas, statistics are those of the global batch.
-    """
-
-    def __init__(self, epsilon, decay, warmup=True, frozen=False, **kwargs):
-        super().__init__(**kwargs)
-        self.epsilon, self.decay, self.warmup, self.frozen = epsilon, decay, warmup, frozen
-
-    def build(self, input_shape):
-        shape = tuple(input_shape[-1:])
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", **_FLOAT32)
-        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", **_FLOAT32)
-        self.moving_mean = _replicated_weight(self, "moving_mean", shape, "zeros")
-        self.moving_variance = _replicated_weight(self, "moving_variance", shape, "ones")
-        self.updates = _replicated_weight(self, "updates", (), "zeros")
-        self.built = True
-
-    def call(self, x, training=False):
-        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        if not training or self.frozen:
-            mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-            return self._fused(x, gamma, beta, mean, variance)[0]
-        replicas = tf.distribute.get_replica_context()
-        if replicas is not None and replicas.num_replicas_in_sync > 1:
-            y, mean, variance = self._across_replicas(x, gamma, beta, replicas)
-        else:
-            y, mean, variance = self._fused(x, gamma, beta)
-        self._update(mean, variance)
-        return y
-
-    def _fused(self, x, gamma, beta, mean=None, variance=None):
-        """Returns (y, mean, unbiased variance); by the given statistics, else by those of the batch."""
-        return tf.compat.v1.nn.fused_batch_norm(
-            x, gamma, beta, mean=mean, variance=variance, epsilon=self.epsilon, is_training=mean is None
-        )
-
-    def _across_replicas(self, x, gamma, beta, replicas):
-        """As `_fused` in training, with the statistics of all replicas (which hold equally many values)."""
-        mean, variance = tf.nn.moments(tf.cast(x, tf.float32), axes=[0, 1, 2])
-        count = replicas.num_replicas_in_sync
-        sums = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.stack([mean, variance, tf.square(mean)]))
-        mean, within, square = tf.unstack(sums / count)
-        variance = within + tf.maximum(square - tf.square(mean), 0)
-        scale = gamma * tf.math.rsqrt(variance + self.epsilon)
-        y = tf.cast(x, tf.float32) * scale + (beta - mean * scale)
-        values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]) * count, tf.float32)
-        return tf.cast(y, x.dtype), mean, variance * values / tf.maximum(values - 1, 1)
-
-    def _update(self, mean, variance):
-        updates = tf.convert_to_tensor(self.updates)
-        decay = tf.minimum(self.decay, (1 + updates) / (10 + updates)) if self.warmup else tf.constant(self.decay)
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            old = tf.convert_to_tensor(moving)
-            moving.assign(old * decay + tf.stop_gradient(value) * (1 - decay))
-        self.updates.assign(updates + 1)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-
-@keras.utils.register_keras_serializable("deeplab")
-class Dropout(keras.layers.Layer):
-    """Dropout whose mask is a pure function of (layer, number of the draw, place in the global batch).
-
-    So a resumed training draws what it would have drawn, and any number of replicas draws what one would.
-    """
-
-    def __init__(self, rate, **kwargs):
-        super().__init__(**kwargs)
-        self.rate = rate
-
-    def build(self, input_shape):
-        self.draws = _replicated_weight(self, "draws", (), "zeros", "int32")
-        self.built = True
-
-    def call(self, x, training=False):
-        if not training or not self.rate:
-            return x
-        draws = tf.convert_to_tensor(self.draws)
-        replicas = tf.distribute.get_replica_context()
-        count = replicas.num_replicas_in_sync if replicas else 1
-        first = tf.shape(x)[0] * replicas.replica_id_in_sync_group if count > 1 else 0
-        shape = tf.concat([[tf.shape(x)[0] * count], tf.shape(x)[1:]], axis=0)
-        uniform = tf.random.stateless_uniform(shape, seed=tf.stack([zlib.crc32(self.name.encode()) >> 1, draws]))
-        keep = tf.slice(uniform, [first, 0, 0, 0], tf.shape(x)) >= self.rate
-        self.draws.assign(draws + 1)
-        return tf.where(keep, x / (1 - self.rate), tf.zeros_like(x))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
 
 @keras.utils.register_keras_serializable("deeplab")

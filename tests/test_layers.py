@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.layers import AveragePooling, BatchNorm, Conv, DepthwiseConv, Dropout, ResizeToScale
+from deeplab import ModelConfig, build_model
+from deeplab.layers import AveragePooling, Conv, DepthwiseConv, ResizeToScale
 from deeplab.resize import resize_bilinear, resize_nearest
+from deeplab.training_layers import BatchNorm, Dropout, DropPath, set_progress
 
 RNG = np.random.default_rng(1)
 
@@ -155,3 +157,25 @@ def test_dropout_over_replicas_is_that_of_the_whole_batch():
     parts = strategy.experimental_local_results(run())
     np.testing.assert_array_equal(np.concatenate(parts), Dropout(0.5, name="a")(tf.ones((4, 3, 3, 2)), training=True))
     assert shared.draws.numpy() == 1
+
+
+def test_drop_path_drops_whole_examples_and_more_as_training_goes_on():
+    layer = DropPath(0.25, name="a")
+    x = tf.ones((400, 2, 2, 1))
+    np.testing.assert_array_equal(layer(x, training=True), x)  # no progress yet
+    layer.progress.assign(1.0)
+    y = layer(x, training=True).numpy().reshape(400, 4)
+    assert (y.min(axis=1) == y.max(axis=1)).all()
+    np.testing.assert_allclose(np.unique(y), [0, 4])
+    assert abs((y[:, 0] > 0).mean() - 0.25) < 0.08
+    np.testing.assert_array_equal(layer(x), x)
+
+
+def test_drop_paths_of_a_network_hear_of_the_progress():
+    config = ModelConfig(model_variant="nas_pnasnet", drop_path_keep_prob=0.5)
+    model = build_model(config)
+    set_progress(model, 0.5)
+    paths = [layer for layer in model.layers if isinstance(layer, DropPath)]
+    assert len(paths) == 12 * 9  # five pairs of operations, one of them without a weight
+    assert {layer.progress.numpy() for layer in paths} == {0.5}
+    assert min(layer.keep_probability for layer in paths) == 0.5

@@ -9,6 +9,7 @@ from tensorflow import keras
 
 from deeplab.blocks import Style
 from deeplab.layers import ResizeLike
+from deeplab.training_layers import DropPath
 
 STYLE = Style(
     epsilon=1e-3,
@@ -75,11 +76,13 @@ def build(network, blocks, images, config):
     previous, current = _stem(blocks, images)
     outputs = {-1: current}
     level = 0
-    for i, target in enumerate(network.levels[config.output_stride]):
+    levels = network.levels[config.output_stride]
+    for i, target in enumerate(levels):
         move = _move(level, target, config.nas_remove_os32_stride)
         filters = config.nas_stem_output_num_conv_filters * 2**target
         cell = blocks.within(f"cell_{i}")
-        previous, current = current, _cell(cell, network, previous, current, filters, move)
+        keep = 1 - (i + 1) / len(levels) * (1 - config.drop_path_keep_prob)  # deeper cells drop more
+        previous, current = current, _cell(cell, network, previous, current, filters, move, keep)
         outputs[i] = current
         level = target
     return blocks.activate(current, "relu"), {stride: outputs[cell] for stride, cell in network.taps.items()}
@@ -105,7 +108,7 @@ def _conv_bn(blocks, x, scope, norm_scope, filters, kernel_size=1, **how):
     return blocks.normed(x, norm_scope, norm_scope="")
 
 
-def _cell(blocks, network, previous, current, filters, move):
+def _cell(blocks, network, previous, current, filters, move, keep):
     if move.upsample:
         current = ResizeLike(scale=2)(current)
     previous = ResizeLike()([previous, current])
@@ -118,7 +121,10 @@ def _cell(blocks, network, previous, current, filters, move):
         for half, operation in zip(HALVES, pair, strict=True):
             stride = move.stride if operation.state < 2 else 1
             here = blocks.within(f"comb_iter_{i}/{half}")
-            operands.append(OPERATIONS[operation.op](here, states[operation.state], operation.kernel, filters, stride))
+            x = OPERATIONS[operation.op](here, states[operation.state], operation.kernel, filters, stride)
+            if keep < 1 and operation.op != "none":
+                x = here.layer("drop_path", lambda name: DropPath(keep, name=name))(x)
+            operands.append(x)
         states.append(keras.layers.Add()(operands))
     return keras.layers.Concatenate()(states[2:])
 

@@ -4,8 +4,8 @@ Keras forbids "/" in layer names and the reference uses no ".", so the two trans
 layer `xception_65.entry_flow.conv1_1`, variable `weights` <-> `xception_65/entry_flow/conv1_1/weights`.
 """
 
-# Kept by our layers and unknown to the reference: how often a batch norm was updated, how often dropout has drawn.
-BOOKKEEPING = ("/updates", "/draws")
+# Kept by our layers and unknown to the reference: updates of a batch norm, draws of a dropout, progress of a drop path.
+BOOKKEEPING = ("/updates", "/draws", "/progress")
 
 
 def layer_name(scope):

@@ -76,6 +76,9 @@ class ModelConfig(Checked):
     nas_stem_output_num_conv_filters: int = option(20, "Filters of a NAS cell at stride 4.")
     nas_use_classification_head: bool = option(False, "Not supported: the original's classification head.")
     nas_remove_os32_stride: bool = option(False, "NAS: stay at stride 16 where the search went to 32.")
+    drop_path_keep_prob: float = option(
+        1.0, "NAS: probability, at the end of training, to keep a path of the last cell."
+    )
     label_weights: tuple[float, ...] | None = option(None, "Weight of each class in the loss; not given: 1.")
     fine_tune_batch_norm: bool = option(
         True, "Train the batch norm statistics. False: normalise by the moving averages (small batches)."
@@ -141,6 +144,8 @@ class ModelConfig(Checked):
             require(legal, "multi_grid", self.multi_grid, expected)
         if variant == "nas_hnasnet":
             require(self.output_stride == 8, "output_stride", self.output_stride, "8: nas_hnasnet always has stride 8")
+        keep, legal = self.drop_path_keep_prob, variant in NAS and 0 < self.drop_path_keep_prob < 1
+        require(keep == 1 or legal, "drop_path_keep_prob", keep, "more than 0, at most 1, and 1 but for NAS variants")
         require(
             not self.nas_use_classification_head,
             "nas_use_classification_head",

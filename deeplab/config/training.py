@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from deeplab.config.data import AugmentConfig
+from deeplab.config.data import AugmentConfig, InputConfig
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require
 
@@ -167,9 +167,9 @@ class TrainConfig(Checked):
     last_layers_contain_logits_only: bool = option(
         False, "The head, in initialize_last_layer and last_layer_gradient_multiplier, is the logits alone."
     )
-    drop_path_keep_prob: float = option(1.0, "NAS: probability to keep a path of the last cell.")
     model: dict = overrides(ModelConfig, hide=("num_classes", "crop_size"), defaults=_MODEL_DEFAULTS)
     augment: AugmentConfig = nested(AugmentConfig)
+    input: InputConfig = nested(InputConfig)
     loss: LossConfig = nested(LossConfig)
     optimizer: OptimizerConfig = nested(OptimizerConfig)
     schedule: ScheduleConfig = nested(ScheduleConfig)
@@ -192,7 +192,6 @@ class TrainConfig(Checked):
         require(self.train_batch_size > 0, "train_batch_size", self.train_batch_size, "at least 1")
         divides = self.train_batch_size % parts == 0
         require(divides, "gradient_accumulation_steps", parts, f"a divisor of train_batch_size={self.train_batch_size}")
-        require(0 < self.drop_path_keep_prob <= 1, "drop_path_keep_prob", self.drop_path_keep_prob, "0 to 1, not 0")
 
     def model_config(self, num_classes):
         """Returns the ModelConfig of these flags for a data set of `num_classes` classes."""

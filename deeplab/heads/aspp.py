@@ -2,7 +2,8 @@
 
 from tensorflow import keras
 
-from deeplab.layers import AveragePooling, Dropout, ResizeToScale
+from deeplab.layers import AveragePooling, ResizeToScale
+from deeplab.training_layers import Dropout
 
 DROPOUT = 0.1  # after the projection; the reference keeps 0.9
 
