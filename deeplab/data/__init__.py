@@ -1,1 +1,1 @@
-"""From files to batches: catalogue of data sets, TFRecords, augmentation, the input pipeline, and the builders' parts."""
+"""From files to batches: catalogue of data sets, TFRecords, augmentation, input pipeline, builders' parts."""

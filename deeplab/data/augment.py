@@ -103,7 +103,7 @@ def random_flip(image, label, probability, seed):
 
 
 def eval_pair(image, label, resize, crop_size, pad_rgb, ignore_label):
-    """Returns (original image, image, label) as the reference evaluates: resized to range, then padded to `crop_size`."""
+    """Returns (original image, image, label) as the reference evaluates: resized to range, padded to `crop_size`."""
     original = image
     if resize.min_resize_value is not None:
         original, label = resize_to_range(image, label, resize)

@@ -1,4 +1,4 @@
-"""Augmentations that the paper does not use: colour jitter, Gaussian blur, small rotations. All off by default, seeded."""
+"""Augmentations that the paper does not use: colour jitter, Gaussian blur, small rotations. Off by default, seeded."""
 
 import math
 

@@ -1,7 +1,7 @@
 """The input pipeline: a split becomes training batches, or single images to evaluate.
 
-`train_batches` is random, endless and a pure function of (seed, step); `eval_examples` is the split once, in file order,
-at source size, without padding (inference pads).
+`train_batches` is random, endless and a pure function of (seed, step); `eval_examples` is the split once, in file
+order, at source size, without padding (inference pads).
 
     split = open_split(dataset_dir, "train")
     batches = train_batches(split, AugmentConfig(), Batches((513, 513), 8, backbone.pad_rgb, seed=0), start_step=step)
@@ -24,9 +24,9 @@ _ENDLESS = 2**62
 class Batches:
     """What a training batch looks like, and which part of it this host feeds.
 
-    `crop_size` is (height, width); `batch_size` counts the images of all hosts together; `pad_rgb` is the pixel, 0..255,
-    that images are padded with. Host `host` of `hosts` gets the images host, host + 1, ... of each batch in blocks of
-    batch_size / hosts, so that the global batch does not depend on the number of hosts.
+    `crop_size` is (height, width); `batch_size` counts the images of all hosts together; `pad_rgb` is the pixel,
+    0..255, that images are padded with. Of each batch, host `host` of `hosts` gets the block number `host` of
+    batch_size / hosts images, so that the global batch does not depend on the number of hosts.
     """
 
     crop_size: tuple
@@ -147,8 +147,8 @@ def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked
     """Returns a dataset of the images of a split, one element each, in file order, not padded.
 
     Elements are dicts: image (H, W, 3) at the size that `resize` (a `ResizeConfig`) asks for, source size by default:
-    uint8, or float32 if resized; label (H, W) int32 at the same size, left out with `with_labels=False`; filename; height
-    and width of the source. Host `host` of `hosts` gets every hosts-th image.
+    uint8, or float32 if resized; label (H, W) int32 at the same size, left out with `with_labels=False`; filename;
+    height and width of the source. Host `host` of `hosts` gets every hosts-th image.
     Label values outside the classes are an error, unless `checked` is False.
     """
     resize = resize or ResizeConfig()

@@ -93,7 +93,7 @@ def sample_label(label, rows, columns, flip):
 
 
 def _span(start, count, inside, outside):
-    """Returns (first, size, begin, end): the pixels that an interpolation needs, and where it begins and ends in them."""
+    """Returns (first, size, begin, end): the pixels an interpolation needs, and where it begins and ends in them."""
     ratio = _ratio(inside, outside)
     begin = tf.cast(start, tf.float32) * ratio
     end = tf.cast(start + count - 1, tf.float32) * ratio

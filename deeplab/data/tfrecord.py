@@ -55,7 +55,7 @@ def serialize(example):
 
 
 def parse(serialized):
-    """Returns {"image", "label", "filename"}: scalar string tensors of one record; "" where the record lacks the key."""
+    """Returns {"image", "label", "filename"}: scalar string tensors of one record; "" where a key is missing."""
     keys = {"image": IMAGE, "label": LABEL, "filename": FILENAME}
     missing = tf.io.FixedLenFeature((), tf.string, default_value="")
     features = tf.io.parse_single_example(serialized, dict.fromkeys(keys.values(), missing))

@@ -1,0 +1,101 @@
+"""Builds TFRecord shards from a folder of images and a folder of labels, for any data set.
+
+    python datasets/build_folder_data.py --image_dir=images --label_dir=labels --list=train.txt,val.txt \\
+        --class_names=classes.json --ignore_values=11 --output_dir=shards
+
+Images and labels belong together by name (the folders below included). Splits: one list file for each (`train.txt`
+is the split train), or all pairs (--split), or a random part for validation (--val_fraction). Run it once with all lists
+or once per split: dataset.json in the output folder is extended.
+"""
+
+import dataclasses
+import os
+
+from deeplab import cli
+from deeplab.config.builders import BuildConfig
+from deeplab.config.options import option, require
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderConfig(BuildConfig):
+    """What is in the folders"""
+
+    image_dir: str = option("", "Folder of the images (jpg, jpeg, png), with folders below.")
+    label_dir: str = option("", "Folder of the labels (png), named like the images.")
+    label_suffix: str = option("", "What label names have more than image names, e.g. _mask.")
+    list: tuple[str, ...] = option((), "List files, one name a line; each is a split named like the file.")
+    split: str | None = option(None, "Name of the split, with one list or none (then: train).")
+    val_fraction: float = option(0.0, "Without lists: share of the pairs, drawn at random, that becomes the split val.")
+    seed: int = option(0, "Seed of the random split.")
+    class_names: str = option("", "Classes in order: a JSON or CSV file (names, colours), or names with commas.")
+    num_classes: int | None = option(None, "Number of classes, where they have no names.")
+    name: str = option("folder", "Name of the data set.")
+    label_format: str = option(
+        "index",
+        "index: pixel value = class; palette: index of a palette PNG = class; rgb: colours of --class_names.",
+        choices=("index", "palette", "rgb"),
+    )
+    ignore_label: int = option(255, "Label in the shards of pixels that do not count.")
+    ignore_values: tuple[int, ...] = option((), "Values in the label files that become the ignore label, e.g. 11.")
+    ignore_colors: tuple[int, ...] = option((), "rgb: colours that become the ignore label, three numbers each.")
+    reduce_zero_label: bool = option(False, "0 becomes the ignore label and all other values go down by one.")
+
+    def check(self):
+        super().check()
+        for name in ("image_dir", "label_dir"):
+            require(bool(getattr(self, name)), name, getattr(self, name), f"a folder, --{name}=DIR")
+        require(
+            bool(self.class_names) or self.num_classes is not None, "class_names", "", "class names or --num_classes"
+        )
+        require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "0 or more, less than 1")
+        require(not (self.list and self.val_fraction), "val_fraction", self.val_fraction, "0 with --list")
+        require(len(self.list) <= 1 or not self.split, "split", self.split, "no value with several lists")
+        require(len(self.ignore_colors) % 3 == 0, "ignore_colors", self.ignore_colors, "three numbers for each colour")
+        values = (self.ignore_label, *self.ignore_values)
+        require(all(0 <= value <= 255 for value in values), "ignore_values", values, "numbers 0 to 255")
+
+
+def build_folder_data(config):
+    """Builds the shards that `config` (a `FolderConfig`) describes."""
+    from deeplab.data import builder, listing
+
+    images = listing.files_by_name(config.image_dir, "image_dir")
+    labels = listing.files_by_name(config.label_dir, "label_dir", config.label_suffix)
+    if config.list:
+        names = [config.split or os.path.splitext(os.path.basename(path))[0] for path in config.list]
+        lists = zip(names, config.list, strict=True)
+        splits = {name: listing.pairs_of(listing.read_list(path), images, labels) for name, path in lists}
+    elif config.val_fraction:
+        splits = listing.random_split(listing.all_pairs(images, labels), config.val_fraction, config.seed)
+    else:
+        splits = {config.split or "train": listing.all_pairs(images, labels)}
+    dataset = describe(config)
+    builder.build(splits, dataset, label_rules(config, dataset), config)
+
+
+def describe(config):
+    """Returns the `catalog.Dataset` of the flags."""
+    from deeplab.data import catalog, listing
+
+    names, colors = listing.read_classes(config.class_names) if config.class_names else ((), ())
+    count = config.num_classes or len(names)
+    require(not names or len(names) == count, "num_classes", count, f"{len(names)}, the number of class names")
+    return catalog.Dataset(config.name, count, config.ignore_label, class_names=names, colors=colors)
+
+
+def label_rules(config, dataset):
+    """Returns the `checks.LabelRules` of the flags."""
+    from deeplab.data import checks
+
+    if config.label_format == "rgb":
+        require(bool(dataset.colors), "class_names", config.class_names, "a file with a colour for each class")
+    values = config.ignore_colors
+    ignored = tuple(values[i : i + 3] for i in range(0, len(values), 3))
+    lookup = checks.make_lookup(config.ignore_label, config.ignore_values, config.reduce_zero_label)
+    return checks.LabelRules(
+        dataset.num_classes, config.ignore_label, config.label_format, lookup, dataset.colors, ignored
+    )
+
+
+if __name__ == "__main__":
+    cli.main(build_folder_data, FolderConfig)

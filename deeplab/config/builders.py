@@ -1,0 +1,26 @@
+"""Options that all dataset builders share."""
+
+import dataclasses
+import os
+
+from deeplab.config.options import Checked, option, require
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildConfig(Checked):
+    """Writing of the shards"""
+
+    output_dir: str = option("", "Folder that receives the shards and dataset.json.")
+    num_shards: int = option(4, "Files per split.")
+    num_workers: int = option(0, "Processes that read and check images; 0: one per core.")
+    skip_bad: bool = option(False, "Leave bad pairs out and go on, instead of refusing to build.")
+
+    @property
+    def workers(self):
+        """Number of processes to use."""
+        return self.num_workers or os.cpu_count() or 1
+
+    def check(self):
+        require(bool(self.output_dir), "output_dir", self.output_dir, "a folder, --output_dir=DIR")
+        require(0 < self.num_shards < 100000, "num_shards", self.num_shards, "1 to 99999")
+        require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")

@@ -1,0 +1,163 @@
+"""Writes the shards of a data set: what every datasets/build_*.py ends in.
+
+Nothing is replaced until everything is written: shards get temporary names, and only when all pairs were good (or
+`skip_bad`) are they renamed and dataset.json updated.
+"""
+
+import dataclasses
+import os
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from deeplab.data import catalog, tfds_metadata, tfrecord
+from deeplab.data.prepare import prepare_all
+from deeplab.errors import UserError
+
+_TEMPORARY = ".tmp"
+
+
+class SplitReport(NamedTuple):
+    """What came of one split."""
+
+    written: int
+    problems: list  # lines, each naming a file
+    histogram: np.ndarray  # (256,) pixels of each label value
+    mean_size: tuple  # (height, width)
+
+
+def build(splits, dataset, rules, config):
+    """Writes all splits of a data set and prints what was done.
+
+    Args:
+      splits: {split: [`Pair`]}.
+      dataset: `catalog.Dataset`; its split sizes, histogram and mean size are filled in here.
+      rules: `checks.LabelRules`, or {split: LabelRules}.
+      config: `BuildConfig`.
+
+    Raises:
+      UserError: an empty split, bad pairs (all of them listed, one a line) without skip_bad, no space, no permission.
+    """
+    empty = [split for split, pairs in splits.items() if not pairs]
+    if empty:
+        raise UserError(f"split {empty[0]!r} is empty: check the list file or the folder it comes from")
+    existing = _existing(dataset, config.output_dir)
+    written = []
+    try:
+        tf.io.gfile.makedirs(config.output_dir)
+        reports = {}
+        for split, pairs in splits.items():
+            reports[split] = _write_split(split, pairs, rules, config, written)
+        _refuse_or_report(reports, config)
+        _publish(written, splits, config.output_dir)
+        catalog.save(_merged(existing, reports), config.output_dir)
+        tfds_metadata.write(config.output_dir)
+    except (tf.errors.OpError, OSError) as error:
+        message = " ".join(str(error).split())
+        raise UserError(
+            f"--output_dir={config.output_dir}: cannot be written, nothing was left behind: {message}"
+        ) from None
+    finally:
+        _remove(path + _TEMPORARY for path in written)
+    for split, report in reports.items():
+        print(f"{split}: {report.written} images in {config.output_dir}")
+
+
+def _existing(dataset, output_dir):
+    """Returns the data set that is in the folder already, which must have the same classes, else `dataset`."""
+    path = os.path.join(output_dir, catalog.FILE)
+    if not tf.io.gfile.exists(path):
+        return dataclasses.replace(dataset, splits={}, class_histogram=(), mean_size=())
+    existing = catalog.load(output_dir)
+    for field in ("num_classes", "ignore_label", "class_names"):
+        old, new = getattr(existing, field), getattr(dataset, field)
+        if old != new:
+            raise UserError(
+                f"{path} has {field}={old}, this build {new}: choose another --output_dir or delete the folder"
+            )
+    return dataclasses.replace(dataset, **{f: getattr(existing, f) for f in ("splits", "class_histogram", "mean_size")})
+
+
+def _write_split(split, pairs, rules, config, written):
+    """Writes the shards of one split under temporary names, adding their final names to `written`."""
+    rules = rules[split] if isinstance(rules, dict) else rules
+    per_shard = -(-len(pairs) // config.num_shards)  # reference: sequential, ceil(n / shards) in each
+    names = [tfrecord.shard_name(split, shard, config.num_shards) for shard in range(config.num_shards)]
+    problems, histogram, sizes = _duplicates(pairs), np.zeros(256, np.int64), []
+    workers = min(config.workers, -(-len(pairs) // 8))  # starting a process costs as much as a few images
+    prepared = enumerate(prepare_all(pairs, rules, workers))
+    progress = tqdm.tqdm(total=len(pairs), desc=split, unit="image", mininterval=0.5)
+    try:
+        for shard, name in enumerate(names):
+            path = tf.io.gfile.join(config.output_dir, name)
+            written.append(path)
+            with tf.io.TFRecordWriter(path + _TEMPORARY) as writer:
+                for _ in range(min(per_shard, len(pairs) - shard * per_shard)):
+                    _, item = next(prepared)
+                    progress.update()
+                    if item.problem:
+                        problems.append(item.problem)
+                        continue
+                    writer.write(_record(item))
+                    histogram += item.histogram
+                    sizes.append(item.size)
+    finally:
+        progress.close()
+        prepared.close() if hasattr(prepared, "close") else None
+    return SplitReport(len(sizes), problems, histogram, tuple(np.mean(sizes, axis=0)) if sizes else ())
+
+
+def _record(item):
+    return tfrecord.serialize(tfrecord.Example(item.name, item.image, item.image_format, item.label, *item.size))
+
+
+def _duplicates(pairs):
+    seen, twice = set(), []
+    for pair in pairs:
+        if pair.name in seen:
+            twice.append(f"{pair.image or pair.name}: the name {pair.name} occurs twice in this split")
+        seen.add(pair.name)
+    return twice
+
+
+def _refuse_or_report(reports, config):
+    problems = [(split, problem) for split, report in reports.items() for problem in report.problems]
+    if not problems:
+        return
+    lines = [f"  {split}: {problem}" for split, problem in problems]
+    if not config.skip_bad:
+        summary = f"{len(problems)} problems, nothing was written; mend them or leave the images out with --skip_bad"
+        raise UserError("\n".join([summary, *lines]))
+    print("\n".join([f"{len(problems)} left out (--skip_bad):", *lines]))
+    for split, report in reports.items():
+        if not report.written:
+            raise UserError(f"split {split!r}: all of its images are bad, nothing was written")
+
+
+def _publish(written, splits, output_dir):
+    """Renames the finished shards and removes those that an earlier build of the same splits left over."""
+    for path in written:
+        tf.io.gfile.rename(path + _TEMPORARY, path, overwrite=True)
+    for split, paths in tfrecord.splits(output_dir).items():
+        if split in splits:
+            _remove(path for path in paths if path not in written)
+
+
+def _remove(paths):
+    for path in paths:
+        if tf.io.gfile.exists(path):
+            tf.io.gfile.remove(path)
+
+
+def _merged(existing, reports):
+    """Returns the data set with split sizes, and histogram and mean size of its training split."""
+    sizes = {**existing.splits, **{split: report.written for split, report in reports.items()}}
+    training = min(sizes, key=lambda split: (not split.startswith("train"), list(sizes).index(split)))
+    updates = {"splits": sizes}
+    if training in reports:
+        report = reports[training]
+        updates["class_histogram"] = [int(n) for n in report.histogram[: existing.num_classes]]
+        updates["mean_size"] = [round(float(side), 1) for side in report.mean_size]
+    return dataclasses.replace(existing, **updates)

@@ -1,0 +1,79 @@
+"""What a builder's worker does: one pair of files becomes one record, or a line saying what is wrong with it.
+
+No TensorFlow: worker processes start quickly and stay small.
+"""
+
+import collections
+import concurrent.futures
+import multiprocessing
+from typing import NamedTuple
+
+import numpy as np
+
+from deeplab.data import checks
+from deeplab.errors import UserError
+
+_AHEAD = 4  # pairs in flight per worker: bounds the memory
+
+
+class Pair(NamedTuple):
+    """An image file, its label file, and the name of the record. `label` is None where the partner is missing."""
+
+    name: str
+    image: str | None
+    label: str | None
+
+
+class Prepared(NamedTuple):
+    """A record ready to write, or why there is none (`problem`, naming the file)."""
+
+    name: str
+    problem: str = ""
+    image: bytes = b""
+    image_format: str = ""
+    label: bytes = b""
+    size: tuple = (0, 0)  # (height, width)
+    histogram: np.ndarray | None = None  # (256,) pixels of each label value
+
+
+def prepare(pair, rules):
+    """Reads and checks one pair; returns `Prepared`. Never raises for what is wrong with the files."""
+    missing = [kind for kind in ("image", "label") if getattr(pair, kind) is None]
+    if missing:
+        present = pair.image or pair.label or pair.name
+        return Prepared(pair.name, f"{present}: its {missing[0]} is missing")
+    path = pair.image
+    try:
+        image, image_format, size = checks.image_record(_read(pair.image))
+        path = pair.label
+        label = checks.read_label(_read(pair.label), rules)
+        checks.check_same_size(size, label.shape)
+    except (UserError, OSError) as error:
+        return Prepared(pair.name, f"{path}: {error}")
+    histogram = np.bincount(label.ravel(), minlength=256)
+    return Prepared(pair.name, "", image, image_format, checks.png_bytes(label), size, histogram)
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def prepare_all(pairs, rules, workers):
+    """Yields `Prepared` of every pair, in order; with more than one worker in that many processes, memory bounded."""
+    if workers <= 1:
+        yield from (prepare(pair, rules) for pair in pairs)
+        return
+    context = multiprocessing.get_context("spawn")  # fork would copy TensorFlow's threads in a broken state
+    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+        waiting = collections.deque()
+        try:
+            for pair in pairs:
+                waiting.append(pool.submit(prepare, pair, rules))
+                if len(waiting) >= workers * _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

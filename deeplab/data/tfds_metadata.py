@@ -1,0 +1,54 @@
+"""Metadata of TensorFlow Datasets beside the shards, so that `tfds.builder_from_directory(dataset_dir)` opens them."""
+
+import tensorflow as tf
+
+from deeplab.data import catalog, tfrecord
+
+VERSION = "1.0.0"
+
+
+def write(dataset_dir):
+    """Writes TFDS's dataset_info.json and features.json for all shards of the folder; replaces older ones."""
+    import tensorflow_datasets as tfds  # takes seconds to import
+
+    dataset = catalog.load(dataset_dir)
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=dataset_dir, template="{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}", filetype_suffix="tfrecord"
+    )
+    infos = []
+    for split, paths in tfrecord.splits(dataset_dir).items():
+        sizes = [len(tfrecord.index([path])) for path in paths]
+        num_bytes = sum(tf.io.gfile.stat(path).length for path in paths)
+        infos.append(
+            tfds.core.SplitInfo(name=split, shard_lengths=sizes, num_bytes=num_bytes, filename_template=template)
+        )
+    tfds.folder_dataset.write_metadata(
+        data_dir=dataset_dir,
+        features=_features(tfds),
+        split_infos=infos,
+        filename_template=template,
+        description=f"{dataset.name}: {dataset.num_classes} classes, ignore label {dataset.ignore_label}.",
+        check_data=False,
+    )
+
+
+def _features(tfds):
+    """The reference's keys: TFDS joins the names of nested features with a slash."""
+    number = tfds.features.Scalar(tf.int64)
+    segmentation = {
+        "encoded": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+        "format": tfds.features.Text(),
+    }
+    return tfds.features.FeaturesDict(
+        {
+            "image": {
+                "encoded": tfds.features.Image(shape=(None, None, 3)),
+                "filename": tfds.features.Text(),
+                "format": tfds.features.Text(),
+                "height": number,
+                "width": number,
+                "channels": number,
+                "segmentation": {"class": segmentation},
+            }
+        }
+    )
