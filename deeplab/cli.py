@@ -16,6 +16,7 @@ from absl import (
     logging,  # noqa: F401  defines --logtostderr and the like, which the reference's commands use
 )
 
+from deeplab import quiet
 from deeplab.config.options import field_kind
 from deeplab.errors import UserError
 
@@ -48,7 +49,9 @@ def main(run, config_class, argv=None):
         print(help_text(config_class, sys.modules[run.__module__].__doc__))
         return sys.exit(0)
     try:
-        result = run(read(config_class, argv, flags.FLAGS))
+        config = read(config_class, argv, flags.FLAGS)
+        quiet.import_tensorflow()
+        result = run(config)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)

@@ -1,0 +1,30 @@
+"""Imports TensorFlow without the lines that its C++ side prints before any logging can be configured."""
+
+import os
+import sys
+import tempfile
+
+_CHOSEN = "TF_CPP_MIN_LOG_LEVEL"  # whoever sets it wants to see what TensorFlow says
+_NVIDIA_DRIVER = "/proc/driver/nvidia/version"  # with a GPU its messages may matter
+
+
+def import_tensorflow():
+    """Imports TensorFlow and looks for devices; what it writes to stderr meanwhile is shown only if that fails."""
+    if _CHOSEN in os.environ or os.path.exists(_NVIDIA_DRIVER):
+        return
+    os.environ[_CHOSEN] = "2"  # later on: warnings and errors of kernels are still shown
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        stderr = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            said.seek(0)
+            os.write(stderr, said.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
