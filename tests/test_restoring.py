@@ -52,7 +52,8 @@ def test_everything_fits(model, values):
     report = deeplab.restore(model, source(values, global_step=np.int64(7)))
     assert_same(model, values)
     assert len(report.loaded) == len(values)
-    assert report.missing == () and report.step == 7
+    assert report.missing == ()
+    assert report.step == 7
     assert report.skipped == {"global_step": "the training step"}
 
 
@@ -179,7 +180,7 @@ def test_other_network_is_refused(model, values):
     other = {"xception_65/entry_flow/conv1_1/weights": np.zeros((3, 3, 3, 32), np.float32)}
     for content in (other, head | other):
         with pytest.raises(
-            deeplab.UserError, match="the file has .*xception_65.*the model .*MobilenetV2.*model_variant"
+            deeplab.UserError, match=r"the file has .*xception_65.*the model .*MobilenetV2.*model_variant"
         ):
             deeplab.restore(model, source(content))
 
@@ -211,7 +212,8 @@ def test_round_trip_with_own_checkpoint(model, values, tmp_path):
     bundle.write(prefix, values_of(model, bookkeeping=True) | {"global_step": np.int64(12)})
     fresh = network()
     report = deeplab.restore(fresh, str(tmp_path), strict=True)
-    assert report.step == 12 and report.source == prefix
+    assert report.step == 12
+    assert report.source == prefix
     restored = values_of(fresh, bookkeeping=True)
     for name, value in values_of(model, bookkeeping=True).items():
         np.testing.assert_array_equal(restored[name], value, err_msg=name)

@@ -1,0 +1,57 @@
+"""The published models: every one builds as configured, and refers to what exists."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import deeplab
+from deeplab.data.catalog import CATALOG
+from deeplab.presets import preset
+
+ROOT = pathlib.Path(__file__).parent.parent
+PARAMETERS = {  # trainable, with the published number of classes (reference, FACTS 11)
+    "mobilenetv2_dm05_coco_voc_trainaug": 697_013,
+    "mobilenetv2_coco_voc_trainaug": 2_113_557,
+    "mobilenetv2_ade20k_train": 2_304_519,
+    "xception65_coco_voc_trainaug": 41_055_413,
+    "xception65_cityscapes_trainfine": 41_054_899,
+    "xception65_ade20k_train": 41_088_823,
+    "xception71_dpc_cityscapes_trainfine": 41_608_523,
+    "mobilenetv3_large_cityscapes_trainfine": 1_507_198,
+    "mobilenetv3_small_cityscapes_trainfine": 468_830,
+    "EdgeTPU-DeepLab": 3_603_283,
+    "EdgeTPU-DeepLab-slim": 1_942_187,
+}
+
+
+@pytest.mark.parametrize("name", deeplab.MODELS)
+def test_refers_to_what_exists(name):
+    published = deeplab.MODELS[name]
+    dataset = CATALOG[published.dataset]
+    assert published.config.num_classes == dataset.num_classes
+    assert published.config.output_stride == published.evaluations[0].output_stride
+    assert all(
+        (side - 1) % evaluation.output_stride == 0
+        for evaluation in published.evaluations
+        for side in published.crop_size
+    )
+    assert published.recipe is None or (ROOT / "scripts" / "recipes" / published.recipe).exists()
+    assert published.archive.endswith(".tar.gz")
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_has_the_published_size(name):
+    model = deeplab.build_model(deeplab.MODELS[name].config, (*deeplab.MODELS[name].crop_size, 3))
+    assert sum(variable.value.shape.num_elements() for variable in model.trainable_variables) == PARAMETERS[name]
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(deeplab.UserError, match=r"preset='xception'.*xception65_coco_voc_trainaug"):
+        preset("xception")
+
+
+def test_needs_no_tensorflow():
+    code = "import sys, deeplab; deeplab.MODELS; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
