@@ -7,10 +7,14 @@ Source: FACTS 9 (reference, utils/train_utils.py).
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
+from deeplab.errors import UserError
 from deeplab.resize import resize_bilinear, resize_nearest
 from deeplab.runtime import all_gather, all_sum, replica_index, replicas
+
+_MAX_WEIGHT = 10.0  # of a rare class with class_weights=auto
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,37 @@ class Objective:
             return 1.0 if self.class_weights is None else self.class_weights
         weights = tf.constant(self.class_weights, tf.float32)
         return tf.gather(weights, tf.clip_by_value(labels, 0, len(self.class_weights) - 1))
+
+
+def class_weights(source, dataset, label_weights=None):
+    """Returns one weight per class, or None where all are 1.
+
+    Args:
+      source: None; "auto": median frequency balancing (arXiv 1411.4734, sec. 6.3.2) from the data set's class
+        histogram, at most 10; or a text file with one number per class.
+      dataset: has num_classes and class_histogram.
+      label_weights: what the reference's flag of that name gave, or None.
+    """
+    if source is None:
+        return label_weights
+    if label_weights is not None:
+        raise UserError(f"class_weights={source}: expected no value together with label_weights; give one of them")
+    if source == "auto":
+        pixels = np.asarray(dataset.class_histogram, np.float64)
+        if not pixels.size:
+            raise UserError("class_weights=auto: dataset.json has no class_histogram; build the shards again")
+        weights = np.median(pixels[pixels > 0]) / np.maximum(pixels, 1)
+        return tuple(float(weight) for weight in np.where(pixels > 0, np.minimum(weights, _MAX_WEIGHT), 0.0))
+    try:
+        with tf.io.gfile.GFile(source) as file:
+            weights = tuple(float(word) for word in file.read().replace(",", " ").split())
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(f"class_weights={source}: not a file of numbers ({' '.join(str(error).split())})") from None
+    if len(weights) != dataset.num_classes:
+        raise UserError(
+            f"class_weights={source}: {len(weights)} weights, expected {dataset.num_classes}, one per class"
+        )
+    return weights
 
 
 def same_size(logits, labels, upsample_logits=True):

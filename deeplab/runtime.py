@@ -74,6 +74,28 @@ def _first_worker(resolver):
     return resolver.task_id == 0 and "chief" not in resolver.cluster_spec().as_dict()
 
 
+def distribute(strategy, stream, first, batch_size):
+    """Returns a dataset of (images, labels) for the replicas of a strategy, in one order whatever their number.
+
+    Args:
+      strategy: a tf.distribute strategy.
+      stream: function (first step, host, hosts) -> dataset of (images, labels, ...) with this host's share of a batch.
+      first: the step at which it is entered.
+      batch_size: images of all replicas together.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise UserError(f"train_batch_size={batch_size}: expected a multiple of the {replicas} devices that share it")
+
+    def of_host(context):
+        batches = stream(first, context.input_pipeline_id, context.num_input_pipelines)
+        batches = batches.map(lambda images, labels, *_: (images, labels))
+        parts = context.get_per_replica_batch_size(batch_size)
+        return batches.rebatch(parts, drop_remainder=True) if replicas > 1 else batches
+
+    return strategy.distribute_datasets_from_function(of_host)
+
+
 def set_seed(seed, deterministic=False):
     """Seeds Python, NumPy and TensorFlow, so that new weights are the same in every process."""
     random.seed(seed)

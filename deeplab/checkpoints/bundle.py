@@ -92,8 +92,13 @@ def prune(folder, keep):
 def _write_state(folder):
     """Makes the state file name the complete checkpoints; it is replaced in one piece."""
     names = [_split(prefix)[1] for prefix in prefixes(folder)]
-    if names:
-        tf.compat.v1.train.update_checkpoint_state(folder, names[-1], all_model_checkpoint_paths=names)
+    if not names:
+        return
+    lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
+    unfinished = tf.io.gfile.join(folder, f"{_UNFINISHED}checkpoint")
+    with tf.io.gfile.GFile(unfinished, "w") as file:
+        file.write("\n".join(lines) + "\n")
+    tf.io.gfile.rename(unfinished, tf.io.gfile.join(folder, "checkpoint"), overwrite=True)
 
 
 def _split(prefix):

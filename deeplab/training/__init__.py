@@ -1,0 +1,1 @@
+"""Training: the step, what it updates, the loop around it, and what it leaves on disk. Entry: deeplab/train.py."""

@@ -1,0 +1,89 @@
+"""The train_logdir belongs to one training with one configuration, and to one process at a time."""
+
+import dataclasses
+import json
+import os
+
+import tensorflow as tf
+
+from deeplab.config.training import MAY_CHANGE
+from deeplab.errors import UserError
+
+_LOCK = "lock"
+_held = {}  # folder -> open lock file; held until the process ends, however it ends
+
+
+def lock(folder):
+    """Takes the folder for this process.
+
+    Raises:
+      UserError: another process that is alive trains there. (Remote folders such as gs:// can't be locked.)
+    """
+    if "://" in folder or folder in _held:
+        return
+    import fcntl  # not on every platform that can read checkpoints
+
+    os.makedirs(folder, exist_ok=True)
+    file = open(os.path.join(folder, _LOCK), "a+")  # noqa: SIM115  stays open: closing it would release the lock
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        raise UserError(
+            f"train_logdir={folder}: process {owner} trains there now; wait for it, end it, or choose another folder"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    _held[folder] = file
+
+
+def release(folder):
+    """Gives the folder back before the process ends."""
+    file = _held.pop(folder, None)
+    if file is not None:
+        file.close()
+
+
+def settings(config, model_config):
+    """Returns what config.json holds of a training: {"model": {...}, "training": {...}}, as JSON reads it back."""
+    training = dataclasses.asdict(config)
+    training.pop("model")  # only what was given on the command line; model_config is complete
+    return json.loads(json.dumps({"model": dataclasses.asdict(model_config), "training": training}))
+
+
+def check_same(path, now):
+    """Refuses to go on with another configuration than the one in the file `path`.
+
+    Args:
+      path: config.json of the training that is resumed; nothing is checked if it does not exist.
+      now: `settings` of the present command line.
+
+    Raises:
+      UserError: names every option that differs, but for those that may.
+    """
+    if not tf.io.gfile.exists(path):
+        return
+    with tf.io.gfile.GFile(path) as file:
+        text = file.read()
+    try:
+        then = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path}: not a configuration ({error}); restore it or choose another train_logdir") from None
+    before, after = (_flat({part: side.get(part, {}) for part in ("model", "training")}) for side in (then, now))
+    changed = [f"{name} was {before[name]}, now {after[name]}" for name in sorted(before.keys() & after.keys())
+               if before[name] != after[name] and name not in MAY_CHANGE]  # fmt: skip
+    if changed:
+        raise UserError(
+            f"{path}: this training has other options: {'; '.join(changed)}. "
+            "Resume with the same options, or train into another --train_logdir (from these weights: "
+            "--tf_initial_checkpoint)"
+        )
+
+
+def _flat(values):
+    flat = {}
+    for name, value in values.items():
+        flat.update(_flat(value) if isinstance(value, dict) else {name: value})
+    return flat

@@ -1,0 +1,126 @@
+"""Optimizers with TensorFlow 1's arithmetic and slot names, so that states of the reference's trainings can go on.
+
+Keras' own SGD folds the learning rate into the accumulator, which differs as soon as the rate changes. These take
+gradients that are already summed over replicas, and look the same from Keras 3 and tf_keras.
+"""
+
+import functools
+
+import tensorflow as tf
+
+EMA = "ExponentialMovingAverage"
+
+
+class Momentum:
+    """accum = momentum * accum + gradient; w -= rate * accum (nesterov: w -= rate * (gradient + momentum * accum))."""
+
+    slots = ("Momentum",)
+
+    def __init__(self, config):
+        self.momentum, self.nesterov = config.momentum, config.nesterov
+
+    def update(self, weight, gradient, rate, step, accum, decays):
+        """Returns the new (weight, accumulator)."""
+        accum = self.momentum * accum + gradient
+        direction = gradient + self.momentum * accum if self.nesterov else accum
+        return weight - rate * direction, accum
+
+
+class Adam:
+    """Adam. Source: arXiv 1412.6980, end of section 2, with epsilon where TensorFlow 1 has it."""
+
+    slots = ("Adam", "Adam_1")
+    beta1, beta2 = 0.9, 0.999
+
+    def __init__(self, config):
+        self.epsilon = config.adam_epsilon
+
+    def update(self, weight, gradient, rate, step, first, second, decays):
+        """Returns the new (weight, first moment, second moment); `step` counts from 0."""
+        count = tf.cast(step + 1, tf.float32)
+        first = self.beta1 * first + (1 - self.beta1) * gradient
+        second = self.beta2 * second + (1 - self.beta2) * tf.square(gradient)
+        rate *= tf.sqrt(1 - tf.pow(self.beta2, count)) / (1 - tf.pow(self.beta1, count))
+        return weight - rate * first / (tf.sqrt(second) + self.epsilon), first, second
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: w -= rate * weight_decay * w besides. Source: arXiv 1711.05101."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.weight_decay = config.weight_decay
+
+    def update(self, weight, gradient, rate, step, *moments, decays):
+        new, *moments = super().update(weight, gradient, rate, step, *moments, decays=decays)
+        return new - rate * self.weight_decay * weight if decays else new, *moments
+
+
+RULES = {"momentum": Momentum, "adam": Adam, "adamw": AdamW}
+
+
+class Optimizer:
+    """Applies a rule of `RULES` to variables, and keeps moving averages of them where the configuration asks for it.
+
+    Args:
+      config: an OptimizerConfig.
+      variables: {name: variable}; create the optimizer in the strategy's scope that they were created in.
+      decays: names of those that decoupled weight decay applies to.
+    """
+
+    def __init__(self, config, variables, decays=()):
+        self.decays = frozenset(decays)
+        self.rule, self.decay = RULES[config.optimizer](config), config.moving_average_decay
+        self.variables = {name: _raw(variable) for name, variable in variables.items()}
+        kinds = [*self.rule.slots, EMA] if self.decay else self.rule.slots
+        self.slots = {kind: {name: _zeros(variable) for name, variable in self.variables.items()} for kind in kinds}
+        self.start_averages()
+
+    def start_averages(self):
+        """Makes the moving averages equal to the variables, as they are at the start of a training."""
+        for name, average in self.slots.get(EMA, {}).items():
+            average.assign(self.variables[name])
+
+    def state(self):
+        """Returns {name in a checkpoint: variable} of all slots."""
+        return {f"{name}/{kind}": slot for kind, slots in self.slots.items() for name, slot in slots.items()}
+
+    def apply(self, gradients, rate, step, accept=None):
+        """Updates all variables; to be called in a replica, or outside of any strategy.
+
+        Args:
+          gradients: {name: gradient, summed over the replicas}.
+          rate: learning rate, float32 scalar.
+          step: updates so far, int64 scalar.
+          accept: None, or a bool scalar; where it is False nothing changes.
+        """
+        context = tf.distribute.get_replica_context()
+        context.merge_call(self._apply, args=(gradients, rate, step, accept))
+
+    def _apply(self, strategy, gradients, rate, step, accept):
+        for name, variable in self.variables.items():
+            slots = [slots[name] for slots in self.slots.values()]
+            arguments = (gradients[name], rate, step, accept, *slots)
+            update = functools.partial(self._update, name in self.decays)
+            strategy.extended.update(variable, update, args=arguments, group=False)
+
+    def _update(self, decays, variable, gradient, rate, step, accept, *slots):
+        old = [variable, *slots[: len(self.rule.slots)]]
+        weight, *state = map(tf.identity, old)
+        new = list(self.rule.update(weight, gradient, rate, step, *state, decays=decays))
+        if self.decay:
+            count = tf.cast(step, tf.float32)
+            decay = tf.minimum(self.decay, (1 + count) / (10 + count))  # as tf.train.ExponentialMovingAverage
+            old.append(slots[-1])
+            new.append(decay * slots[-1] + (1 - decay) * new[0])
+        for target, value in zip(old, new, strict=True):
+            target.assign(value if accept is None else tf.where(accept, value, target))
+
+
+def _raw(variable):
+    """Returns the tf.Variable inside a Keras 3 variable; others as they are."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+def _zeros(variable):
+    return tf.Variable(tf.zeros(variable.shape, tf.float32), trainable=False)

@@ -1,0 +1,146 @@
+"""One training step: loss over the global batch, L2, gradient multipliers, update. Runs in every replica.
+
+Rules for variables go by the reference's names (checkpoints/names.py) and say so when they match nothing.
+"""
+
+import tensorflow as tf
+
+from deeplab.checkpoints.names import last_layers, reference_name
+from deeplab.runtime import all_sum
+from deeplab.schedules import learning_rate
+from deeplab.training.optimizers import Optimizer
+from deeplab.training.scaling import LossScale, NoScale
+
+_REPLICATED = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}  # every replica computes the same value
+_DEPTHWISE_REGULARIZED = ("pnasnet/", "hnasnet/")  # FACTS 2.6: only the NAS backbones regularise depthwise kernels
+
+
+def is_regularized(name):
+    """Tells whether L2 applies to the variable `name`. FACTS 2.6."""
+    leaf = name.rpartition("/")[2]
+    return leaf in ("weights", "pointwise_weights") or (
+        leaf == "depthwise_weights" and name.startswith(_DEPTHWISE_REGULARIZED)
+    )
+
+
+def is_last_layer(name, logits_only=False):
+    """Tells whether the variable `name` belongs to the head, by substring as the reference does. FACTS 9."""
+    return any(scope in name for scope in last_layers(logits_only))
+
+
+def gradient_multiplier(name, config):
+    """Returns what the gradient of the variable `name` is multiplied by; biases learn twice as fast. FACTS 9."""
+    last = is_last_layer(name, config.last_layers_contain_logits_only)
+    multiplier = config.optimizer.last_layer_gradient_multiplier if last else 1.0
+    return 2.0 * multiplier if "biases" in name else multiplier
+
+
+class Step:
+    """A training step of one model: call it with this replica's part of the batch.
+
+    Args:
+      model: a keras.Model whose outputs are {name: logits}.
+      objective: `losses.Objective`.
+      config: a TrainConfig.
+
+    Create it in the scope of the strategy. Attributes: `step`, int64 variable, updates so far; `optimizer`.
+    """
+
+    def __init__(self, model, objective, config):
+        self.model, self.objective, self.config = model, objective, config
+        self.variables = {reference_name(variable): variable for variable in model.trainable_variables}
+        self.regularized = [name for name in self.variables if is_regularized(name)]
+        self.multipliers = {name: gradient_multiplier(name, config) for name in self.variables}
+        self.optimizer = Optimizer(config.optimizer, self.variables, self.regularized)
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, **_REPLICATED)
+        self.scale = LossScale() if config.run.mixed_precision == "float16" else NoScale()
+        self.results = ("loss", *model.output_names, "regularization", "learning_rate", "gradient_norm")
+        if not self.regularized or not any(map(is_last_layer, self.variables)):
+            raise ValueError("no variable has a name that L2 or the gradient multipliers know: names have changed")
+
+    def __call__(self, images, labels):
+        """Updates the model once.
+
+        Args:
+          images: (B, H, W, 3), this replica's part of the batch.
+          labels: (B, H, W) class ids.
+
+        Returns:
+          {name of `results`: float32 scalar}, the same on every replica: "loss" (all parts), the loss of every output,
+          "regularization", "learning_rate", "gradient_norm" (before clipping).
+        """
+        step = tf.identity(self.step)
+        gradients, losses = self.gradients(images, labels)
+        regularization = self.regularization()
+        gradients, norm = self.shaped(gradients, step)
+        accept = self.scale.update(norm)
+        rate = self.learning_rate(step)
+        self.optimizer.apply(gradients, rate, step, accept)
+        self.step.assign_add(1)
+        total = tf.add_n(list(losses.values())) + regularization
+        extras = {"regularization": regularization, "learning_rate": rate, "gradient_norm": norm}
+        return {"loss": total, **losses, **extras}
+
+    def gradients(self, images, labels):
+        """Returns ({variable: gradient of the losses}, {output: loss}), both summed over replicas, without L2."""
+        parts = self.config.optimizer.gradient_accumulation_steps
+        valid = [
+            tf.reduce_sum(tf.cast(part != self.objective.ignore_label, tf.float32)) for part in _split(labels, parts)
+        ]
+        valid = all_sum(tf.stack(valid))
+        shares = tf.unstack(tf.math.divide_no_nan(valid, tf.reduce_sum(valid))) if parts > 1 else [1.0]
+        gradients = losses = None
+        for image, label, share in zip(_split(images, parts), _split(labels, parts), shares, strict=True):
+            with tf.control_dependencies(gradients):  # one part after the other: less memory
+                more = self._part(tf.identity(image), label, share)
+            gradients = more[0] if gradients is None else [a + b for a, b in zip(gradients, more[0], strict=True)]
+            losses = more[1] if losses is None else {name: losses[name] + more[1][name] for name in losses}
+        gradients = [self.scale.unscale(gradient) for gradient in all_sum(gradients)]
+        values = all_sum(tf.stack(list(losses.values())))
+        return dict(zip(self.variables, gradients, strict=True)), dict(zip(losses, tf.unstack(values), strict=True))
+
+    def _part(self, images, labels, share):
+        with tf.GradientTape() as tape:
+            outputs = self.model(images, training=True)
+            losses = self.objective(outputs, labels, tf.identity(self.step))
+            losses = {name: loss * share for name, loss in losses.items()}
+            scaled = self.scale.scale(tf.add_n(list(losses.values())))
+        weights = list(self.variables.values())
+        gradients = tape.gradient(scaled, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return gradients, losses
+
+    def regularization(self):
+        """Returns the L2 loss of all regularised variables: weight_decay * sum(w^2) / 2."""
+        return self.config.optimizer.weight_decay * tf.add_n(
+            [tf.nn.l2_loss(tf.convert_to_tensor(self.variables[name])) for name in self.regularized]
+        )
+
+    def shaped(self, gradients, step):
+        """Adds the gradient of L2, then applies multipliers and clipping; returns (gradients, norm before clipping)."""
+        config = self.config.optimizer
+        if config.optimizer != "adamw":
+            for name in self.regularized:
+                gradients[name] += config.weight_decay * tf.convert_to_tensor(self.variables[name])
+        gradients = {name: gradient * self.multipliers[name] for name, gradient in gradients.items()}
+        if config.freeze_backbone_steps:
+            thawed = tf.cast(step >= config.freeze_backbone_steps, tf.float32)
+            gradients = {n: gradient if is_last_layer(n) else gradient * thawed for n, gradient in gradients.items()}
+        norm = tf.linalg.global_norm(list(gradients.values()))
+        if config.gradient_clip_norm is not None:
+            factor = tf.minimum(1.0, tf.math.divide_no_nan(config.gradient_clip_norm, norm))
+            gradients = {name: gradient * factor for name, gradient in gradients.items()}
+        return gradients, norm
+
+    def learning_rate(self, step):
+        """Returns the learning rate at `step`; Adam's is constant, as in the reference."""
+        if self.config.optimizer.optimizer == "adam":
+            return tf.constant(self.config.optimizer.adam_learning_rate)
+        return learning_rate(self.config.schedule, step)
+
+    def state(self):
+        """Returns {name in a checkpoint: variable} of everything that a step changes, besides the model."""
+        return {"global_step": self.step, **self.optimizer.state(), **self.scale.state()}
+
+
+def _split(tensor, parts):
+    return tf.split(tensor, parts) if parts > 1 else [tensor]
