@@ -143,19 +143,20 @@ def _cached(split):
     return load
 
 
-def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked=True):
+def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked=True, dct_method=""):
     """Returns a dataset of the images of a split, one element each, in file order, not padded.
 
     Elements are dicts: image (H, W, 3) at the size that `resize` (a `ResizeConfig`) asks for, source size by default:
     uint8, or float32 if resized; label (H, W) int32 at the same size, left out with `with_labels=False`; filename;
     height and width of the source. Host `host` of `hosts` gets every hosts-th image.
-    Label values outside the classes are an error, unless `checked` is False.
+    Label values outside the classes are an error, unless `checked` is False. `dct_method="INTEGER_ACCURATE"` decodes
+    JPEGs as other programs do; TensorFlow's default, and so the reference, is up to 15 grey levels off.
     """
     resize = resize or ResizeConfig()
 
     @tf.autograph.experimental.do_not_convert
     def example(record):
-        decoded = _decoded(record, split, with_labels)
+        decoded = _decoded(record, split, with_labels, dct_method)
         if with_labels and checked:
             records.check_labels(decoded["label"], record, split.dataset)
         image, label = decoded["image"], decoded.get("label")
@@ -177,9 +178,10 @@ def _in_file_order(split, numbers):
     return chosen.map(split.record, num_parallel_calls=2)
 
 
-def _decoded(record, split, with_labels):
+def _decoded(record, split, with_labels, dct_method):
     height, width = records.checked_size(record, with_labels)
-    decoded = {"filename": record["filename"], "height": height, "width": width, "image": records.whole_image(record)}
+    image = records.whole_image(record, dct_method)
+    decoded = {"filename": record["filename"], "height": height, "width": width, "image": image}
     if with_labels:
         decoded["label"] = records.whole_label(record, split)
     return decoded

@@ -67,9 +67,9 @@ def read_box(record, size):
     return sampling.jpeg_or_png_box(record["image"], size)
 
 
-def whole_image(record):
-    """Returns (H, W, 3) uint8."""
-    return tf.io.decode_png(record["image"], channels=3)  # the op looks at the content and decodes JPEG as well
+def whole_image(record, dct_method=""):
+    """Returns (H, W, 3) uint8; `dct_method` as in tf.io.decode_jpeg."""
+    return tf.io.decode_jpeg(record["image"], 3, dct_method=dct_method)  # decodes PNG as well: it looks at the content
 
 
 def whole_label(record, split):
