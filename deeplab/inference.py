@@ -129,50 +129,6 @@ class Predictor:
         return tf.nn.softmax(resize_bilinear(logits, size))
 
 
-def padded_batches(examples, size, batch_size, ignore_label):
-    """Pads examples to one size and batches them; a short last batch is filled with wholly ignored examples.
-
-    Args:
-      examples: tf.data.Dataset of dicts with `image` (H, W, 3), and what belongs to it, e.g. `label` (H, W).
-      size: (height, width) that holds every image.
-      batch_size: examples in a batch.
-      ignore_label: what labels are padded with.
-
-    Returns:
-      A tf.data.Dataset of dicts: `image` (B, P, Q, 3), `sizes` (B, 2) int32, zeros where a filler is, and the rest.
-    """
-
-    def pad(example):
-        image = example["image"]
-        height, width = tf.shape(image)[0], tf.shape(image)[1]
-        text = f"an image is larger than the crop size {size[0]},{size[1]}; give a larger one, or none"
-        fits = tf.debugging.Assert((height <= size[0]) & (width <= size[1]), [example["filename"], text, height, width])
-        with tf.control_dependencies([fits]):
-            below, right = size[0] - height, size[1] - width
-        padded = {**example, "image": tf.pad(image, [[0, below], [0, right], [0, 0]]), "sizes": [height, width]}
-        padded["image"] = tf.ensure_shape(padded["image"], (*size, 3))
-        if "label" in example:
-            label = tf.pad(example["label"], [[0, below], [0, right]], constant_values=ignore_label)
-            padded["label"] = tf.ensure_shape(label, size)
-        return padded
-
-    def fill(batch):
-        missing = batch_size - tf.shape(batch["sizes"])[0]
-        values = {"label": ignore_label, "filename": ""}
-        return {name: _fill(tensor, missing, batch_size, values.get(name, 0)) for name, tensor in batch.items()}
-
-    return examples.map(pad, tf.data.AUTOTUNE).batch(batch_size).map(fill).prefetch(2)
-
-
-def _fill(tensor, missing, batch_size, value):
-    margins = [[0, missing], *[[0, 0]] * (tensor.shape.rank - 1)]
-    if tensor.dtype == tf.string:
-        filled = tf.concat([tensor, tf.fill([missing], value)], axis=0)
-    else:
-        filled = tf.pad(tensor, margins, constant_values=tf.cast(value, tensor.dtype))
-    return tf.ensure_shape(filled, (batch_size, *tensor.shape[1:]))
-
-
 def _size(images):
     """Returns (height, width) of images: ints where they are known, else int32 scalars."""
     dynamic = tf.shape(images)

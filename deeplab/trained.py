@@ -25,6 +25,7 @@ class Trained:
     model: tf.keras.Model
     config: ModelConfig
     dataset: catalog.Dataset | None  # None where neither dataset.json nor the caller says
+    folder: str  # that config.json, dataset.json and checkpoints lie in
     step: int  # of training; -1 where the checkpoint's name does not tell
     checkpoint: str  # prefix that the model was restored from
     report: object  # RestoreReport
@@ -64,7 +65,7 @@ def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=
     except UserError as error:
         raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
     step = bundle.step_of(prefix) if report.step is None else report.step
-    return Trained(model, config, dataset, step, prefix, report)
+    return Trained(model, config, dataset, folder, step, prefix, report)
 
 
 def remember(directory, model_config, training, dataset):

@@ -1,0 +1,39 @@
+"""Scores a checkpoint on a split: mIoU as the reference computes it, IoU of every class, pixel accuracy.
+
+    python -m deeplab.eval --checkpoint_dir=TRAIN_LOGDIR --dataset_dir=SHARDS
+
+prints a table and writes results.json and TensorBoard scalars to --eval_logdir.
+"""
+
+from deeplab import cli
+from deeplab.config.inference import EvalConfig
+
+
+def evaluate(config):
+    """Scores one checkpoint as `config`, an `EvalConfig`, says; prints and writes the result and returns it."""
+    import tensorflow as tf
+
+    from deeplab import evaluation, report
+
+    # From what: the images of the split, and the network as it was trained.
+    subject = evaluation.prepare(config, config.eval_split, config.eval_crop_size)
+    loaded, dataset = subject.loaded, subject.split.dataset
+    print(f"{loaded.checkpoint}: {loaded.config.model_variant}, output stride {loaded.config.output_stride}")
+    print(f"{config.eval_split} of {dataset.name}: {len(subject.split)} images, padded to {report.sides(subject.size)}")
+
+    # Go: every image once; pixels are counted on the device.
+    scores = evaluation.score(subject, config.resize, config.eval_batch_size)
+
+    # What came out: for the eye, for programs, for TensorBoard.
+    print(report.table(scores, dataset))
+    folder = config.eval_logdir or tf.io.gfile.join(loaded.folder, f"eval_{config.eval_split}")
+    report.write(folder, scores, subject, config)
+    print(f"Wrote {folder}/results.json")
+
+
+def main():
+    cli.main(evaluate, EvalConfig)
+
+
+if __name__ == "__main__":
+    main()
