@@ -4,8 +4,8 @@
         --class_names=classes.json --ignore_values=11 --output_dir=shards
 
 Images and labels belong together by name (the folders below included). Splits: one list file for each (`train.txt`
-is the split train), or all pairs (--split), or a random part for validation (--val_fraction). Run it once with all lists
-or once per split: dataset.json in the output folder is extended.
+is the split train), or all pairs (--split), or a random part for validation (--val_fraction). Run it once with all
+lists or once per split: dataset.json in the output folder is extended.
 """
 
 import dataclasses

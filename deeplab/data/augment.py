@@ -54,7 +54,10 @@ def scale_choices(augment):
         return np.array([low], np.float32)
     if step == 0:
         return None
-    return np.linspace(low, high, int((high - low) / step + 1)).astype(np.float32)
+    count = int((high - low) / step + 1)
+    scales = np.float32(low) + np.arange(count, dtype=np.float32) * np.float32((high - low) / max(count - 1, 1))
+    scales[-1] = high if count > 1 else low
+    return scales  # as tf.linspace rounds them
 
 
 def random_scale(augment, seed):

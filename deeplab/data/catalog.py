@@ -19,10 +19,10 @@ MAX_LABEL = 255  # labels are uint8 images
 class Dataset:
     """Facts about one data set.
 
-    `ignore_label` is the value (0 to 255) of pixels that are neither trained on nor scored. `splits` maps a split to
-    its number of images. `class_names` and `colors` ((R, G, B) each) have one entry per class, or are empty where unknown.
-    `class_histogram` counts the pixels of each class over the split `train` (or the first one); `mean_size` is the
-    mean (height, width) of its images; both empty where unknown.
+    `ignore_label` is the value (0 to 255) of pixels neither trained on nor scored. `splits` maps a split to its number
+    of images. `class_names` and `colors` ((R, G, B) each) have one entry per class, or are empty where unknown.
+    `class_histogram` counts the pixels of each class over the training split, and `mean_size` is the mean
+    (height, width) of its images; both empty where unknown.
     """
 
     name: str
