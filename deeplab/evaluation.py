@@ -1,12 +1,14 @@
 """What eval and vis share: a network that fits a data set, and the images of a split in padded batches."""
 
 import dataclasses
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tqdm
 
 from deeplab import trained
-from deeplab.data import augment, pipeline, records, sampling, source
+from deeplab.data import augment, catalog, pipeline, records, sampling, source
 from deeplab.errors import UserError
 from deeplab.inference import Predictor
 from deeplab.metrics import ConfusionMatrix, Scores
@@ -22,6 +24,12 @@ class Evaluation:
     split: source.Split
     predictor: Predictor
     size: tuple  # (height, width) that images are padded to
+
+    def raw_ids(self, labels):
+        """Returns class ids as the data set's evaluation server expects them (Cityscapes: its raw ids)."""
+        if self.split.dataset.name != "cityscapes":
+            return labels
+        return np.asarray(catalog.CITYSCAPES_RAW_IDS)[labels]
 
     def batches(self, resize, batch_size):
         """Returns the dataset of `padded_batches` of the split, once, in file order."""
@@ -62,6 +70,33 @@ def prepare(config, split_name, crop_size):
             "give a larger one, or leave it out"
         )
     return Evaluation(loaded, split, predictor, tuple(crop_size))
+
+
+class View(NamedTuple):
+    """One image of a split and what the network makes of it, NumPy arrays of one size."""
+
+    filename: str  # without suffix
+    image: np.ndarray  # (H, W, 3) uint8
+    label: np.ndarray  # (H, W) int32
+    prediction: np.ndarray  # (H, W) int32
+
+
+def views(subject, resize, batch_size, total):
+    """Yields the `View` of the first `total` images of an `Evaluation`, in file order; shows progress."""
+    predict = tf.function(lambda images, sizes: subject.predictor.on_padded(images, sizes)[0])
+    left = total
+    with progress(total, "image") as bar, records.user_errors():
+        for batch in subject.batches(resize, batch_size):
+            predictions = predict(batch["image"], batch["sizes"]).numpy()
+            batch = {name: tensor.numpy() for name, tensor in batch.items()}
+            for i, (height, width) in enumerate(batch["sizes"][: min(left, batch_size)]):
+                image = batch["image"][i, :height, :width].round().clip(0, 255).astype(np.uint8)
+                name = batch["filename"][i].decode()
+                yield View(name, image, batch["label"][i, :height, :width], predictions[i, :height, :width])
+                bar.update()
+            left -= batch_size
+            if left <= 0:
+                return
 
 
 def score(subject, resize, batch_size):

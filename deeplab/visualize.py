@@ -10,10 +10,12 @@ import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
 BACKGROUND, INK, FAINT = (255, 255, 255), (32, 32, 32), (120, 120, 120)
+VOID = (224, 224, 224)  # of pixels without label
 MARGIN = 8  # pixels between and around the tiles of a panel
 TITLE_SIZE, LEGEND_SIZE = 15, 13  # points of the letters
 LARGEST_SIDE = 1024  # tiles of a panel are shrunk to this
 OVERLAY_OPACITY = 0.6
+BLACK_OPACITY = 0.5  # black, mostly the background, is laid on with this part of the opacity
 
 
 def colorize(labels, colors):
@@ -23,9 +25,19 @@ def colorize(labels, colors):
 
 def overlay(image, labels, colors, opacity=OVERLAY_OPACITY):
     """Returns the image with the labels' colours laid over it and lines in white where segments meet."""
-    mixed = (1 - opacity) * image.astype(np.float32) + opacity * colorize(labels, colors)
+    laid = colorize(labels, colors)
+    strength = np.where(laid.any(axis=-1, keepdims=True), opacity, BLACK_OPACITY * opacity)
+    mixed = (1 - strength) * image.astype(np.float32) + strength * laid
     mixed[boundaries(labels)] = 255
     return mixed.round().astype(np.uint8)
+
+
+def with_void(colors, ignore_label, num_classes):
+    """Returns the colour map with a light grey for an ignore label that is not a class."""
+    colors = np.array(colors, np.uint8)
+    if ignore_label >= num_classes:
+        colors[ignore_label] = VOID
+    return colors
 
 
 def boundaries(labels):
