@@ -35,6 +35,7 @@ def export(config):
     if tf.io.gfile.exists(unfinished):
         tf.io.gfile.rmtree(unfinished)
     tf.saved_model.save(module, unfinished, signatures=module.signatures())
+    catalog.save(loaded.dataset or dataset, unfinished)
     tf.io.gfile.rename(unfinished, folder)
     print(f"Wrote {folder}")
     print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
