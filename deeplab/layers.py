@@ -3,6 +3,8 @@
 Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1).
 """
 
+import random
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -49,6 +51,15 @@ class Normalize(keras.layers.Layer):
         return input_shape
 
 
+def _seeded(initializer):
+    """Returns a copy with a seed drawn from Python's generator, which `keras.utils.set_random_seed` seeds.
+
+    A Keras 3 initializer draws its seed when it is made, and then gives equal layers equal weights.
+    """
+    initializer = keras.initializers.get(initializer)
+    return type(initializer).from_config({**initializer.get_config(), "seed": random.randrange(2**31)})
+
+
 class _Convolution(keras.layers.Layer):
     """What plain and depthwise convolutions share: stride, rate and where zeros are padded.
 
@@ -85,7 +96,7 @@ class Conv(_Convolution):
 
     def build(self, input_shape):
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
-        self.kernel = self.add_weight(name="weights", shape=shape, initializer=self.initializer)
+        self.kernel = self.add_weight(name="weights", shape=shape, initializer=_seeded(self.initializer))
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(name="biases", shape=(self.filters,), initializer="zeros")
@@ -108,7 +119,7 @@ class DepthwiseConv(_Convolution):
 
     def build(self, input_shape):
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], 1)
-        self.kernel = self.add_weight(name="depthwise_weights", shape=shape, initializer=self.initializer)
+        self.kernel = self.add_weight(name="depthwise_weights", shape=shape, initializer=_seeded(self.initializer))
         self.built = True
 
     def call(self, x):
@@ -134,7 +145,7 @@ class SeparableConv(DepthwiseConv):
     def build(self, input_shape):
         super().build(input_shape)
         shape = (1, 1, input_shape[-1], self.filters)
-        self.pointwise = self.add_weight(name="pointwise_weights", shape=shape, initializer=self.initializer)
+        self.pointwise = self.add_weight(name="pointwise_weights", shape=shape, initializer=_seeded(self.initializer))
 
     def call(self, x):
         return tf.nn.conv2d(super().call(x), tf.convert_to_tensor(self.pointwise), strides=1, padding="SAME")
