@@ -11,7 +11,7 @@ PACKAGE = ROOT / "deeplab"
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "serve"),  # entry points
     ("presets",),
-    ("trained", "inference", "exporting", "serving"),
+    ("trained", "inference", "evaluation", "report", "images", "exporting", "serving"),
     ("model", "cost"),
     ("backbones", "heads", "data", "checkpoints", "training", "visualize", "blocks"),
     ("data.augment", "data.tfrecord", "layers", "resize", "losses", "metrics", "schedules", "runtime"),
