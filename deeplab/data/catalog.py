@@ -97,6 +97,15 @@ CATALOG = {
 CITYSCAPES_RAW_IDS = tables.CITYSCAPES_RAW_IDS  # train id -> id that the evaluation server expects
 
 
+def cityscapes_train_ids():
+    """Returns 256 numbers: the train id of every Cityscapes label id, 255 for those not trained on, -1 for no id."""
+    last, ignore = tables.CITYSCAPES_LAST_RAW_ID, CATALOG["cityscapes"].ignore_label
+    train_ids = [ignore if raw <= last or raw == ignore else -1 for raw in range(MAX_LABEL + 1)]
+    for train_id, raw in enumerate(CITYSCAPES_RAW_IDS):
+        train_ids[raw] = train_id
+    return tuple(train_ids)
+
+
 def load(dataset_dir, name=None):
     """Returns the `Dataset` of a folder of shards: its dataset.json where there is one, else `CATALOG[name]`.
 

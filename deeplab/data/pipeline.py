@@ -108,13 +108,12 @@ def sample_pair(record, split, augment, crop_size, seed):
     Returns:
       image (h, w, 3) float32 0..255, label (h, w) uint8, and whether they are mirrored (bool scalar).
     """
-    size = records.checked_size(record)
+    size, record = records.checked(record)
     drawn, rows, columns = sampling.draw(size, crop_size, augment, seed)
     resizes = augment.min_resize_value is not None
     image = sampling.sample_image(records.read_box(record, size), rows, columns, drawn.flip, resizes)
     label = sampling.sample_label(records.whole_label(record, split), rows, columns, drawn.flip)
-    records.check_labels(label, record, split.dataset)
-    return image, label, drawn.flip
+    return image, records.check_labels(label, record, split.dataset), drawn.flip
 
 
 def _cached(split):
@@ -158,7 +157,7 @@ def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked
     def example(record):
         decoded = _decoded(record, split, with_labels, dct_method)
         if with_labels and checked:
-            records.check_labels(decoded["label"], record, split.dataset)
+            decoded["label"] = records.check_labels(decoded["label"], record, split.dataset)
         image, label = decoded["image"], decoded.get("label")
         result = {name: decoded[name] for name in ("filename", "height", "width")}
         if resize.min_resize_value is not None:
@@ -179,7 +178,7 @@ def _in_file_order(split, numbers):
 
 
 def _decoded(record, split, with_labels, dct_method):
-    height, width = records.checked_size(record, with_labels)
+    (height, width), record = records.checked(record, with_labels)
     image = records.whole_image(record, dct_method)
     decoded = {"filename": record["filename"], "height": height, "width": width, "image": image}
     if with_labels:

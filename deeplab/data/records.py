@@ -9,7 +9,7 @@ import re
 
 import tensorflow as tf
 
-from deeplab.data import sampling
+from deeplab.data import sampling, tfrecord
 from deeplab.errors import UserError
 
 _BEGIN, _END = "<bad record>", "</bad record>"
@@ -18,11 +18,11 @@ _UNREADABLE = re.compile(r"JPEG|PNG|[Uu]nknown image|decode|[Ii]mage contents|co
 
 
 def _require(condition, *message):
-    """Fails the graph with a message for the user, made of texts and scalar tensors, unless `condition` holds."""
+    """Returns an op that fails with a message for the user, made of texts and scalar tensors, unless `condition`."""
     parts = [
         part if isinstance(part, str) or part.dtype == tf.string else tf.strings.as_string(part) for part in message
     ]
-    tf.debugging.Assert(condition, [tf.strings.join([_BEGIN, *parts, _END])], summarize=1)
+    return tf.debugging.Assert(condition, [tf.strings.join([_BEGIN, *parts, _END])], summarize=1)
 
 
 @contextlib.contextmanager
@@ -40,24 +40,28 @@ def user_errors():
         raise
 
 
-def checked_size(record, with_label=True):
-    """Returns (height, width), int32 scalars, of a record's image, after checks that it and its label fit together."""
+def checked(record, with_label=True):
+    """Checks that a record is complete and that image and label have one size.
+
+    Returns:
+      (height, width), int32 scalars, of the image, and the record, whose bytes can be had only after the checks.
+    """
     if "size" in record:
-        return record["size"][0], record["size"][1]
-    present = tf.strings.length(record["image"]) > 0
-    _require(present, record["shard"], ": record ", record["filename"], " has no image/encoded; ", _LINTER)
-    size = sampling.image_size(record["image"])
-    if with_label:
-        present = tf.strings.length(record["label"]) > 0
-        _require(
-            present, record["shard"], ": record ", record["filename"], " has no image/segmentation/class/encoded: "
-            "this split has no labels"
-        )  # fmt: skip
-        label_size = sampling.image_size(record["label"])
-        same = tf.logical_and(tf.equal(size[0], label_size[0]), tf.equal(size[1], label_size[1]))
-        sizes = (size[1], "x", size[0], ", label ", label_size[1], "x", label_size[0])
-        _require(same, record["shard"], ": ", record["filename"], " is ", *sizes, " (width x height); ", _LINTER)
-    return size
+        return record["size"], record
+    keys = {"image": tfrecord.IMAGE, "label": tfrecord.LABEL} if with_label else {"image": tfrecord.IMAGE}
+    shard, name = record["shard"], record["filename"]
+    present = [
+        _require(tf.strings.length(record[part]) > 0, shard, ": record ", name, f" has no {key}; {_LINTER}")
+        for part, key in keys.items()
+    ]
+    with tf.control_dependencies(present):
+        sizes = [sampling.image_size(tf.identity(record[part])) for part in keys]
+    (height, width), (label_height, label_width) = sizes[0], sizes[-1]
+    same = tf.logical_and(tf.equal(height, label_height), tf.equal(width, label_width))
+    shown = (width, "x", height, ", its label ", label_width, "x", label_height)
+    fits = _require(same, shard, ": ", name, " is ", *shown, f" (width x height); {_LINTER}")
+    with tf.control_dependencies([fits]):
+        return (tf.identity(height), tf.identity(width)), {**record, **{k: tf.identity(record[k]) for k in keys}}
 
 
 def read_box(record, size):
@@ -81,13 +85,14 @@ def whole_label(record, split):
 
 
 def check_labels(label, record, dataset):
-    """Fails the graph, naming the file and the value, if a label is neither a class nor the ignore label."""
+    """Returns `label`, which fails, naming the file and the value, if it holds neither classes nor the ignore label."""
     if dataset.num_classes > 255:
-        return  # every uint8 is a class
+        return label  # every uint8 is a class
     outside = tf.logical_and(label >= dataset.num_classes, tf.not_equal(label, dataset.ignore_label))
-    worst = tf.reduce_max(tf.cast(outside, tf.uint8) * label)
+    worst = tf.cast(tf.reduce_max(tf.cast(outside, tf.uint8) * label), tf.int32)
     advice = f" is outside the classes 0 to {dataset.num_classes - 1} (ignore label {dataset.ignore_label}); {_LINTER}"
-    _require(
-        tf.logical_not(tf.reduce_any(outside)),
-        record["shard"], ": ", record["filename"], ": label value ", tf.cast(worst, tf.int32), advice,
-    )  # fmt: skip
+    legal = tf.logical_not(tf.reduce_any(outside))
+    with tf.control_dependencies(
+        [_require(legal, record["shard"], ": ", record["filename"], ": label value ", worst, advice)]
+    ):
+        return tf.identity(label)

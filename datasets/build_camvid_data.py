@@ -1,0 +1,57 @@
+"""Builds TFRecord shards of CamVid with 11 classes, in the arrangement of the SegNet tutorial or with lists.
+
+    python datasets/build_camvid_data.py --camvid_root=camvid --output_dir=tfrecord
+
+Found are images/SPLIT and labels/SPLIT (or SPLIT and SPLITannot) below the root, for train, val and test; a list
+SPLIT.txt in the root, of names without extension, chooses and orders the images.
+"""
+
+import dataclasses
+import os
+
+from deeplab import cli
+from deeplab.config.builders import BuildConfig
+from deeplab.config.options import option
+from deeplab.errors import UserError
+
+SPLITS = ("train", "val", "test")
+ARRANGEMENTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
+
+
+@dataclasses.dataclass(frozen=True)
+class CamvidConfig(BuildConfig):
+    """Where CamVid is"""
+
+    camvid_root: str = option("./camvid", "Folder of the images and labels.")
+
+
+def build_camvid_data(config):
+    """Builds every split found below `config.camvid_root`."""
+    from deeplab.data import builder, catalog, checks
+
+    splits = {split: pairs for split in SPLITS if (pairs := find_pairs(config.camvid_root, split))}
+    if not splits:
+        raise UserError(
+            f"--camvid_root={config.camvid_root}: expected images/train and labels/train, or train and trainannot"
+        )
+    dataset = catalog.CATALOG["camvid"]
+    builder.build(splits, dataset, checks.LabelRules(dataset.num_classes, dataset.ignore_label), config)
+
+
+def find_pairs(root, split):
+    """Returns the pairs of one split, [] where it is not there."""
+    from deeplab.data import listing
+
+    for arrangement in ARRANGEMENTS:
+        folders = [os.path.join(root, folder.format(split)) for folder in arrangement]
+        if all(map(os.path.isdir, folders)):
+            images, labels = (listing.files_by_name(folder, "camvid_root") for folder in folders)
+            names = os.path.join(root, f"{split}.txt")
+            if os.path.exists(names):
+                return listing.pairs_of([name.rsplit("/", 1)[-1] for name in listing.read_list(names)], images, labels)
+            return listing.all_pairs(images, labels)
+    return []
+
+
+if __name__ == "__main__":
+    cli.main(build_camvid_data, CamvidConfig)

@@ -1,0 +1,67 @@
+"""Builds TFRecord shards of PASCAL VOC 2012, with the flags of the original script.
+
+    python datasets/build_voc2012_data.py --image_folder=VOCdevkit/VOC2012/JPEGImages \\
+        --semantic_segmentation_folder=VOCdevkit/VOC2012/SegmentationClass \\
+        --list_folder=VOCdevkit/VOC2012/ImageSets/Segmentation --output_dir=tfrecord
+
+Every *.txt in --list_folder is a split. Palette labels are read as indices, so there is no colour map to remove. With
+--augmented_folder (SegmentationClassAug) the split train_aug is built from its list, or, where there is none, from all
+of its labels that are not in val.
+"""
+
+import dataclasses
+import glob
+import os
+
+from deeplab import cli
+from deeplab.config.builders import BuildConfig
+from deeplab.config.options import option, require
+from deeplab.errors import UserError
+
+TRAIN_AUG = "train_aug"
+
+
+@dataclasses.dataclass(frozen=True)
+class VocConfig(BuildConfig):
+    """Where PASCAL VOC 2012 is"""
+
+    image_folder: str = option("./VOCdevkit/VOC2012/JPEGImages", "Folder of the images.")
+    semantic_segmentation_folder: str = option(
+        "./VOCdevkit/VOC2012/SegmentationClassRaw", "Folder of the labels: indices, or palette as distributed."
+    )
+    list_folder: str = option("./VOCdevkit/VOC2012/ImageSets/Segmentation", "Folder of the lists, one per split.")
+    image_format: str = option("jpg", "Extension of the images; any of jpg, jpeg, png is found.")
+    augmented_folder: str | None = option(
+        None, "SegmentationClassAug: 10,582 training labels, for the split train_aug."
+    )
+
+    def check(self):
+        super().check()
+        formats = ("jpg", "jpeg", "png")
+        require(self.image_format in formats, "image_format", self.image_format, f"one of {', '.join(formats)}")
+
+
+def build_voc2012_data(config):
+    """Builds all splits that `config` (a `VocConfig`) names."""
+    from deeplab.data import builder, catalog, checks, listing
+
+    images = listing.files_by_name(config.image_folder, "image_folder")
+    labels = listing.files_by_name(config.semantic_segmentation_folder, "semantic_segmentation_folder")
+    augmented = config.augmented_folder and listing.files_by_name(config.augmented_folder, "augmented_folder")
+    lists = sorted(glob.glob(os.path.join(config.list_folder, "*.txt")))
+    if not lists:
+        raise UserError(f"--list_folder={config.list_folder}: holds no *.txt lists")
+    names = {os.path.splitext(os.path.basename(path))[0]: listing.read_list(path) for path in lists}
+    if augmented and TRAIN_AUG not in names:
+        names[TRAIN_AUG] = sorted(set(augmented) - set(names.get("val", ())))
+    splits = {
+        split: listing.pairs_of(members, images, augmented if augmented and split == TRAIN_AUG else labels)
+        for split, members in names.items()
+    }
+    dataset = catalog.CATALOG["pascal_voc_seg"]
+    rules = checks.LabelRules(dataset.num_classes, dataset.ignore_label, "palette")
+    builder.build(splits, dataset, rules, config)
+
+
+if __name__ == "__main__":
+    cli.main(build_voc2012_data, VocConfig)
