@@ -78,6 +78,8 @@ def test_own_checkpoint_keeps_counters(model, values):
         ("aspp0/weights/Adam", "optimizer"),
         ("aspp0/weights/Adam_1", "optimizer"),
         ("beta1_power", "optimizer"),
+        ("loss_scale/factor", "optimizer"),
+        ("concat_projection/dropout_9/draws", "counter"),
         ("aspp0/weights/ExponentialMovingAverage", "moving average"),
         ("xception_65/logits/weights", "ImageNet"),
         ("MobilenetV2/Conv_1/BatchNorm/gamma", "ImageNet"),
@@ -110,6 +112,14 @@ def test_missing_variables_keep_their_values(values):
     np.testing.assert_array_equal(values_of(model)["aspp0/weights"], before["aspp0/weights"])
     with pytest.raises(deeplab.UserError, match=r"given\.ckpt: the file lacks 1 variables of the model.*aspp0/weights"):
         deeplab.restore(model, source(values), strict=True)
+
+
+def test_strict_refuses_what_the_model_would_not_use(model, values):
+    decoder = {"decoder/feature_projection0/weights": np.zeros((1, 1, 36, 48), np.float32)}
+    slots = {"aspp0/weights/Momentum": np.zeros((1, 1, 80, 8), np.float32)}
+    deeplab.restore(model, source(values | slots), strict=True)
+    with pytest.raises(deeplab.UserError, match=r"has 1 that the model lacks, e\.g\. decoder/.*decoder_output_stride"):
+        deeplab.restore(model, source(values | decoder), strict=True)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ _AVERAGED = "/ExponentialMovingAverage"
 _EXPECTED_EXTRAS = (  # what the published files hold besides a network's variables
     (re.compile(r"global_step"), "the training step"),
     (re.compile(r".+/(Momentum|Adam|Adam_1|RMSProp|RMSProp_1|Adagrad)"), "state of the optimizer"),
-    (re.compile(r"(.*/)?beta[12]_power"), "state of the optimizer"),
+    (re.compile(r"(.*/)?beta[12]_power|loss_scale/.+"), "state of the optimizer"),
     (re.compile(f".+{_AVERAGED}"), "moving average of the weights (use_moving_averages=False)"),
     (
         re.compile(r"[^/]+/(.*/)?(logits|Logits|Conv_1|Conv_2|aux[^/]*|AuxLogits|final_layer|predictions)/.+"),
         "classifier of an ImageNet network",
     ),
 )
+_UNKNOWN = "the model has no such variable"
 
 
 def restore(
@@ -41,11 +42,11 @@ def restore(
       path: anything that `sources.read` reads, or a `Source`.
       initialize_last_layer: False leaves out the head (image pooling, ASPP, dense prediction cell, decoder, logits).
       last_layers_contain_logits_only: with the former, leaves out the logits only.
-      strict: refuse a file that lacks a variable of the model, or has another number of classes.
+      strict: refuse a file that lacks a variable of the model, has more, or has another number of classes.
       use_moving_averages: prefer the `ExponentialMovingAverage` of a variable where the file has one.
 
     Raises:
-      UserError: the file is unreadable, is of another network, or (strict) incomplete. The model is unchanged then.
+      UserError: the file is unreadable, is of another network or (strict) doesn't fit exactly; the model is unchanged.
     """
     source = path if isinstance(path, sources.Source) else sources.read(path)
     variables = {reference_name(variable): variable for variable in model.variables}
@@ -53,8 +54,8 @@ def restore(
     excluded = () if initialize_last_layer else last_layers(last_layers_contain_logits_only)
     fitting, skipped = _matched(source, values, variables, excluded, strict)
     missing = [name for name in variables if not (name in fitting or name in skipped or is_bookkeeping(name))]
-    if strict and missing:
-        raise UserError(f"{source.path}: the file lacks {len(missing)} variables of the model, e.g. {missing[0]}")
+    if strict:
+        _refuse_differences(source, missing, skipped)
     for name, value in fitting.items():
         variables[name].assign(np.asarray(value).astype(variables[name].dtype))
     _settle(fitting, variables)
@@ -112,7 +113,20 @@ def _why_unused(name):
     for pattern, reason in _EXPECTED_EXTRAS:
         if pattern.fullmatch(name):
             return reason
-    return "the model has no such variable"
+    return "counter of another training" if is_bookkeeping(name) else _UNKNOWN
+
+
+def _refuse_differences(source, missing, skipped):
+    """Refuses a file that doesn't hold exactly the variables of the model."""
+    unknown = [name for name, reason in skipped.items() if reason == _UNKNOWN]
+    if not missing and not unknown:
+        return
+    lacks = [f"lacks {len(missing)} variables of the model, e.g. {missing[0]}"] if missing else []
+    more = [f"has {len(unknown)} that the model lacks, e.g. {unknown[0]}"] if unknown else []
+    raise UserError(
+        f"{source.path}: the file {' and '.join(lacks + more)}; compare the options of the network, e.g. "
+        "decoder_output_stride, atrous_rates, model_variant"
+    )
 
 
 def _scopes(names):
@@ -121,7 +135,8 @@ def _scopes(names):
 
 def _refuse_other_network(source, fitting, variables):
     """Refuses a file of which nothing fits, or nothing but the head while it holds some other backbone."""
-    used, own, given = _scopes(fitting), _scopes(variables), _scopes(source.values)
+    used, own = _scopes(fitting), _scopes(variables)
+    given = _scopes(name for name in source.values if name in variables or _why_unused(name) == _UNKNOWN)
     backbone = [scope for scope in own if not scope.startswith(LAST_LAYERS)]
     other = [scope for scope in given if not scope.startswith(LAST_LAYERS) and scope not in own]
     if used and not (backbone and other and not set(backbone) & set(used)):
