@@ -51,7 +51,7 @@ def test_features_are_those_of_keras(form, include_top, tmp_path):
     SAVES[form](theirs, path)
     config = deeplab.ModelConfig(depth_multiplier=alpha, divisible_by=8, output_stride=32, aspp_convs_filters=8)
     ours = deeplab.build_model(config, (*size, 3))
-    report = restore_backbone(ours, path)
+    report = restore_backbone(ours, config, path)
     assert not [name for name in report.missing if name.startswith("MobilenetV2")]
     assert all(reason.startswith("classifier of an ImageNet") for reason in report.skipped.values())
     images = np.random.default_rng(1).integers(0, 256, (1, *size, 3)).astype(np.float32)
@@ -63,7 +63,8 @@ def test_features_are_those_of_keras(form, include_top, tmp_path):
 def test_full_width_needs_no_rounding(tmp_path):
     path = str(tmp_path / "full.weights.h5")
     random_keras_model((32, 32), 1.0).save_weights(path)
-    report = restore_backbone(deeplab.build_model(deeplab.ModelConfig()), path)
+    config = deeplab.ModelConfig()
+    report = restore_backbone(deeplab.build_model(config), config, path)
     assert not [name for name in report.missing if name.startswith("MobilenetV2")]
 
 
@@ -89,5 +90,5 @@ def test_imagenet_uses_the_cache_of_keras(tmp_path, monkeypatch):
     save_as_keras_2(random_keras_model((32, 32), 0.35), tmp_path / "models" / name)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path), raising=False)
-    model = deeplab.build_model(deeplab.ModelConfig(depth_multiplier=0.35, divisible_by=8))
-    assert restore_backbone(model, "imagenet").source.endswith(name)
+    config = deeplab.ModelConfig(depth_multiplier=0.35, divisible_by=8)
+    assert restore_backbone(deeplab.build_model(config), config, "imagenet").source.endswith(name)

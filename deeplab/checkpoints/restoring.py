@@ -75,19 +75,18 @@ def _matched(source, values, variables, excluded, strict):
     return fitting, skipped | other_classes
 
 
-def restore_backbone(model, weights):
+def restore_backbone(model, config, weights):
     """Loads the backbone only.
 
     Args:
-      model: as `build_model` returns it.
+      model: as `build_model(config)` returns it.
+      config: its `ModelConfig`.
       weights: "imagenet" for those of keras.applications (downloaded once), or anything that `restore` takes.
 
     Returns:
       A `RestoreReport`.
     """
-    from deeplab.model import config_of
-
-    path = keras_applications.imagenet_file(config_of(model)) if weights == "imagenet" else weights
+    path = keras_applications.imagenet_file(config) if weights == "imagenet" else weights
     return restore(model, path, initialize_last_layer=False)
 
 
