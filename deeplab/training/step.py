@@ -10,6 +10,7 @@ from deeplab.runtime import all_sum
 from deeplab.schedules import learning_rate
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.scaling import LossScale, NoScale
+from deeplab.training_layers import set_progress
 
 _REPLICATED = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}  # every replica computes the same value
 _DEPTHWISE_REGULARIZED = ("pnasnet/", "hnasnet/")  # FACTS 2.6: only the NAS backbones regularise depthwise kernels
@@ -70,6 +71,8 @@ class Step:
           "regularization", "learning_rate", "gradient_norm" (before clipping).
         """
         step = tf.identity(self.step)
+        total_steps = self.config.schedule.training_number_of_steps
+        set_progress(self.model, tf.cast(step, tf.float32) / total_steps)
         gradients, losses = self.gradients(images, labels)
         regularization = self.regularization()
         gradients, norm = self.shaped(gradients, step)
