@@ -55,8 +55,11 @@ class AugmentConfig(ResizeConfig):
 class ReadConfig(Checked):
     """How records are read, besides dataset_dir and the split"""
 
-    label_offset: int = option(0, "tfds: added to every label, e.g. -1 where masks begin at 1.")
+    label_offset: int | None = option(
+        None, "tfds: added to every label, e.g. -1 where masks begin at 1; below 0 is ignored."
+    )
     ignore_label: int | None = option(None, "tfds: label (after label_offset) that is not a class; not given: 255.")
+    tfds_num_classes: int | None = option(None, "tfds: number of classes, where the data set does not say.")
     tfds_data_dir: str | None = option(None, "tfds: folder of the prepared data sets; not given: TFDS's own default.")
     tfds_image: str | None = option(None, "tfds: name of the image feature, where there are several.")
     tfds_label: str | None = option(None, "tfds: name of the mask feature, where there are several.")

@@ -45,7 +45,10 @@ class Split:
             serialized = tfrecord.read_record_anywhere(path, offset, length, tf.gather(tf.constant(sizes), shard))
         else:
             serialized = tfrecord.read_record(path, offset, length)
-        return {**self.parse(serialized), "shard": path}
+        record = self.parse(serialized)
+        unnamed = tf.equal(record["filename"], "")
+        name = tf.where(unnamed, tf.strings.as_string(number, width=6, fill="0"), record["filename"])
+        return {**record, "filename": name, "shard": path}
 
 
 def open_split(dataset_dir, split, name=None, read=None):
