@@ -1,0 +1,45 @@
+"""Checks a folder of TFRecord shards: every record, every problem, and what the data look like.
+
+    python datasets/check.py --dataset_dir=shards
+
+Prints all problems with file names (sizes, label values, formats, duplicates, truncated files, EXIF rotation), the
+class histogram, absent classes, the range of sizes and a suggested crop size, and writes contact_sheet.png. The exit
+code is 0 if there are no problems, else 1.
+"""
+
+import dataclasses
+import os
+
+from deeplab import cli
+from deeplab.config.options import Checked, option, require
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckConfig(Checked):
+    """What to check"""
+
+    dataset_dir: str = option("", "Folder of the shards.")
+    dataset: str | None = option(None, "Catalogue name; needed only where dataset.json is missing.")
+    contact_sheet: str | None = option(None, "PNG to write; not given: contact_sheet.png in dataset_dir.")
+    num_samples: int = option(12, "Pictures of each split on the contact sheet.")
+
+    def check(self):
+        require(bool(self.dataset_dir), "dataset_dir", self.dataset_dir, "the folder of the shards, --dataset_dir=DIR")
+        require(self.num_samples >= 0, "num_samples", self.num_samples, "0 or more")
+
+
+def check(config):
+    """Prints the report of `config.dataset_dir`; returns the exit code."""
+    from deeplab.data import catalog, linter
+
+    dataset = catalog.load(config.dataset_dir, config.dataset)
+    found = linter.lint(config.dataset_dir, dataset, config.num_samples)
+    print(linter.report(found, dataset))
+    path = config.contact_sheet or os.path.join(config.dataset_dir, "contact_sheet.png")
+    linter.contact_sheet(found, dataset, path)
+    print(f"contact sheet: {path}")
+    return 1 if found.problems else 0
+
+
+if __name__ == "__main__":
+    cli.main(check, CheckConfig)
