@@ -13,6 +13,7 @@ REQUIREMENTS = [
     f"tensorflow{TENSORFLOW}",  # the networks, training, TFRecords, SavedModels
     "tensorflow-datasets>=4.9.7",  # --dataset=tfds:NAME, and the metadata beside our shards
     "numpy>=1.26",  # arrays at every edge: labels, confusion matrices, pictures
+    "h5py>=3.10",  # weights files of keras.applications
     "absl-py>=2.1",  # flags with the reference's syntax, --flagfile included
     "pillow>=10.3",  # palettes, EXIF and pictures with text, which tf.io does not do
     "tqdm>=4.66",  # progress bars

@@ -30,9 +30,9 @@ class DrawConfig(Checked):
     """What to draw."""
 
     output_dir: str | None = option(None, "Folder for images, labels and lists.")
-    train_images: int = option(480, "Number of images to train on.")
+    train_images: int = option(600, "Number of images to train on.")
     val_images: int = option(60, "Number of images to evaluate on.")
-    size: tuple[int, ...] = option((192, 256), "Height and width of the images in pixels.")
+    size: tuple[int, ...] = option((128, 176), "Height and width of the images in pixels.")
     seed: int = option(0, "Same seed, same drawings.")
 
     def check(self):
@@ -75,7 +75,7 @@ def draw_scene(rng, size):
     canvas.paint("ground", ground(rng, size), canvas.mask("polygon", below))
     feet = np.sort(rng.uniform(horizon + 0.04, 1.05, size=rng.integers(5, 10)))  # far ones first
     for foot in feet:
-        scale = 0.6 + 0.9 * (foot - horizon) / (1.05 - horizon)  # near ones are larger
+        scale = 0.8 + 0.9 * (foot - horizon) / (1.05 - horizon)  # near ones are larger
         OBJECTS[rng.choice(len(OBJECTS), p=SHARES)](canvas, rng, rng.uniform(0.05, 0.95), foot, scale)
     light = rng.uniform(0.8, 1.15) * rng.uniform(0.93, 1.07, size=3)
     noisy = canvas.image * light + rng.normal(0, rng.uniform(1, 6), canvas.image.shape)
@@ -144,9 +144,10 @@ def sky(rng, size):
 
 
 def ground(rng, size):
-    """Returns grainy patches, rough at every scale."""
+    """Returns grainy patches, rough at every scale but of little contrast."""
     grain = 0.5 * noise(rng, size, 2) + 0.3 * noise(rng, size, 5) + 0.4 * noise(rng, size, 30) - 0.1
-    return mix(color(rng), color(rng, (40, 160)), grain)
+    base = color(rng, (90, 190))
+    return mix(base, rng.uniform(0.45, 0.7) * base + rng.uniform(-15, 15, 3), grain)
 
 
 def pattern(rng, usual, axes, unit):
@@ -166,7 +167,7 @@ def pattern(rng, usual, axes, unit):
 
 
 PATTERNS = ("stripes", "checks", "bricks", "plain")
-ODD_SHARE = 0.15  # of the objects wear a pattern that another class usually wears
+ODD_SHARE = 0.1  # of the objects wear a pattern that another class usually wears
 
 
 def ball(canvas, rng, x, foot, scale):
@@ -199,7 +200,7 @@ def _solid(canvas, rng, name, place, outline):
     canvas.paint(name, pattern(rng, SOLID_PATTERNS[name], axes, rng.uniform(0.5, 0.9) * wide) * light[..., None], mask)
 
 
-SOLID_PATTERNS = {"box": ("bricks", "checks"), "tent": ("stripes",)}
+SOLID_PATTERNS = {"box": ("bricks",), "tent": ("stripes",)}
 
 
 def box(canvas, rng, x, foot, scale):

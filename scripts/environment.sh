@@ -32,7 +32,8 @@ make_environment() {
   fi
   fingerprint="$(cat setup.py pyproject.toml | .venv/bin/python -c \
     'import hashlib, sys; print(sys.version.split()[0], hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')"
-  if [ "$(cat "$stamp" 2>/dev/null)" = "$fingerprint" ]; then
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$fingerprint" ] ||
+      { [ -z "$extra" ] && grep -qsxF "$fingerprint" .venv/installed-*; }; then  # every extra includes the rest
     say "Using .venv as it is: its requirements have not changed"
     return
   fi

@@ -5,7 +5,7 @@
 #   bash scripts/quickstart.sh [DIR]       default ./quickstart; under 10 minutes on 2 cores
 #
 # A second run goes on where the first one stopped, or was stopped.
-# STEPS=N trains for N steps instead of the recipe's (for a short try).
+# IMAGES=N draws N training images and STEPS=N trains for N steps instead of the recipe's (for a short try).
 set -euo pipefail
 start=$(date +%s)
 out="$(realpath -m "${1:-quickstart}")"
@@ -13,7 +13,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 make_environment
-export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 python=.venv/bin/python
 drawings="$out/drawings" shards="$out/shards" logdir="$out/train" export_dir="$out/export"
 mkdir -p "$out"
@@ -22,7 +21,7 @@ say "1/7  Drawing scenes: $drawings"
 if [ -e "$drawings/classes.json" ]; then
   echo "There already."
 else
-  "$python" datasets/draw_shapes.py --output_dir="$drawings"
+  "$python" datasets/draw_shapes.py --output_dir="$drawings" ${IMAGES:+--train_images="$IMAGES" --val_images=12}
 fi
 
 say "2/7  TFRecord shards: $shards"
@@ -30,7 +29,7 @@ if [ -e "$shards/dataset.json" ]; then
   echo "There already."
 else
   "$python" datasets/build_folder_data.py --image_dir="$drawings/images" --label_dir="$drawings/labels" \
-    --list="$drawings/train.txt" --list="$drawings/val.txt" --classes="$drawings/classes.json" --output_dir="$shards"
+    --list="$drawings/train.txt" --list="$drawings/val.txt" --class_names="$drawings/classes.json" --output_dir="$shards"
 fi
 
 say "3/7  Training: $logdir  (curves: .venv/bin/tensorboard --logdir=$logdir)"

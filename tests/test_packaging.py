@@ -14,7 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "deeplab", "datasets", "scripts")
 DISTRIBUTION_OF = {"absl": "absl-py", "PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "yaml": "pyyaml"}
-BROUGHT_BY_TENSORFLOW = {"keras", "google"}  # google.protobuf
+BROUGHT_BY_TENSORFLOW = {"keras", "google"}  # google.protobuf: TensorFlow pins both
 
 
 @pytest.fixture(scope="module")
