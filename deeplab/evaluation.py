@@ -61,7 +61,12 @@ def prepare(config, split_name, crop_size):
         )
     passes = config.passes
     predictor = Predictor(loaded.model, crop_size, passes.eval_scales, passes.add_flipped_images)
-    height, width = largest_size(split, config.resize)
+    return of(predictor, split, config.resize, crop_size, loaded)
+
+
+def of(predictor, split, resize, crop_size=None, loaded=None):
+    """Returns the `Evaluation` of a network on a split, with images padded to `crop_size` or what suits them best."""
+    height, width = largest_size(split, resize)
     if crop_size is None:
         crop_size = predictor.padded_side(height, 0), predictor.padded_side(width, 1)
     if height > crop_size[0] or width > crop_size[1]:

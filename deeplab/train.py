@@ -2,9 +2,9 @@
 
     python -m deeplab.train --train_logdir=DIR --dataset_dir=SHARDS --training_number_of_steps=30000 ...
 
-Resume: the same command with the same --train_logdir goes on where the training was interrupted, with exactly the
-weights that an uninterrupted training would have. Fine-tune: --tf_initial_checkpoint starts a new training from the
-weights of another one, or of the reference's checkpoints. SIGTERM saves and ends with exit code 75: start it again.
+Resume: the same command with the same --train_logdir goes on where the training was interrupted, and ends with exactly
+the weights of an uninterrupted one. Fine-tune: --tf_initial_checkpoint starts a new training from the weights of
+another one, ours or the reference's. SIGTERM saves and ends with exit code 75: the same command goes on.
 """
 
 from deeplab import cli
@@ -13,62 +13,138 @@ from deeplab.config.training import TrainConfig
 
 def train(config):
     """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 when SIGTERM came."""
-    import tensorflow as tf
-
-    from deeplab import losses, model, runtime, trained
-    from deeplab.backbones import BACKBONES
-    from deeplab.checkpoints import restore
-    from deeplab.data import catalog, pipeline, records, source
-    from deeplab.training import logdir, loop, progress, state, step
+    from deeplab import runtime
+    from deeplab.data import catalog, records, source
+    from deeplab.training import loop, progress
 
     # Where: devices, precision, seed, and a folder that remembers this exact configuration.
     strategy = runtime.strategy(config.run)
     runtime.set_seed(config.run.random_seed, config.run.deterministic)
     runtime.set_precision(config.run.mixed_precision)
     split = source.open_split(config.dataset_dir, config.train_split, config.dataset, config.input)
-    dataset, model_config = split.dataset, config.model_config(split.dataset.num_classes)
+    model_config = config.model_config(split.dataset.num_classes)
     folder = config.train_logdir if runtime.is_chief(strategy) else None
-    settings = logdir.settings(config, model_config)
     if folder:
-        logdir.lock(folder)
-        logdir.check_same(tf.io.gfile.join(folder, trained.CONFIG_FILE), settings)
-        trained.remember(folder, model_config, settings["training"], dataset)
+        settle(folder, config, model_config, split.dataset)
 
     # What: network, loss, optimizer; whatever owns variables is born in the strategy's scope.
     with strategy.scope():
-        network = model.build_model(model_config, (*config.train_crop_size, 3))
-        weights = losses.class_weights(config.loss.class_weights, dataset, model_config.label_weights)
-        objective = losses.Objective(config.loss, dataset.ignore_label, weights)
-        training_step = step.Step(model.scale_outputs(network), objective, config)
-        start = state.resume(config.train_logdir, network, training_step)
-        if start is not None:
-            print(f"Resuming {config.train_logdir} at step {start}")
-        elif config.tf_initial_checkpoint:
-            options = (config.initialize_last_layer, config.last_layers_contain_logits_only)
-            print(restore(network, config.tf_initial_checkpoint, *options))
-            training_step.optimizer.start_averages()
+        network, step = build(config, model_config, split.dataset)
+        start = restore(config, network, step)
 
     # From what: shards become batches of (image, label), entered at the step already reached.
-    pad_rgb = BACKBONES[model_config.model_variant].pad_rgb
-
-    def stream(first, host=0, hosts=1):
-        shape = (config.train_crop_size, config.train_batch_size, pad_rgb, config.run.random_seed, host, hosts)
-        batches, service = pipeline.Batches(*shape), config.input.data_service
-        return pipeline.train_batches(split, config.augment, batches, first, config.input.cache, service)
+    stream = batches(config, split, model_config)
+    steps = loop.Stepper(
+        strategy, step, runtime.distribute(strategy, stream, start, config.train_batch_size), config.run.jit_compile
+    )
 
     # Go: n steps at a time; log, save, evaluate between.
-    batches = runtime.distribute(strategy, stream, start or 0, config.train_batch_size)
-    session = loop.Session(
-        config=config,
-        folder=folder,
-        model=network,
-        step=training_step,
-        stepper=loop.Stepper(strategy, training_step, batches, config.run.jit_compile),
-        progress=progress.Progress(folder, config, start or 0, None, catalog.label_colormap(dataset)),
-        names_at=lambda at: [name.decode() for name in next(iter(stream(at)))[2].numpy()],
-    )
+    colors = catalog.label_colormap(split.dataset)
+    log = progress.Progress(folder, config, start, sampler(network, stream), colors)
+    session = loop.Session(config, folder, network, step, steps, log, lambda at: file_names(stream, at))
+    if config.run.eval_interval_steps:
+        session.evaluate = evaluator(config, network, session)
     with records.user_errors():
         return session.train()
+
+
+def settle(folder, config, model_config, dataset):
+    """Takes the train_logdir for this process and writes config.json and dataset.json, or refuses other options."""
+    from deeplab import trained
+    from deeplab.training import logdir
+
+    settings = logdir.settings(config, model_config)
+    logdir.lock(folder)
+    logdir.check_same(f"{folder}/{trained.CONFIG_FILE}", settings)
+    trained.remember(folder, model_config, settings["training"], dataset)
+
+
+def build(config, model_config, dataset):
+    """Returns the network, whose input is a training crop, and its `Step`."""
+    from deeplab import losses, model
+    from deeplab.training.step import Step
+
+    network = model.build_model(model_config, (*config.train_crop_size, 3))
+    weights = losses.class_weights(config.loss.class_weights, dataset, model_config.label_weights)
+    objective = losses.Objective(config.loss, dataset.ignore_label, weights)
+    return network, Step(model.scale_outputs(network), objective, config)
+
+
+def restore(config, network, step):
+    """Resumes the training in train_logdir, or starts from tf_initial_checkpoint; returns the step that comes next."""
+    from deeplab import checkpoints
+    from deeplab.training import state
+
+    start = state.resume(config.train_logdir, network, step)
+    if start is not None:
+        print(f"Resuming {config.train_logdir} at step {start}", flush=True)
+        return start
+    if config.tf_initial_checkpoint:
+        options = (config.initialize_last_layer, config.last_layers_contain_logits_only)
+        print(checkpoints.restore(network, config.tf_initial_checkpoint, *options), flush=True)
+        step.optimizer.start_averages()
+    return 0
+
+
+def batches(config, split, model_config):
+    """Returns the function (first step, host, hosts) -> dataset of (images, labels, file names)."""
+    from deeplab.backbones import BACKBONES
+    from deeplab.data import pipeline
+
+    shape = (config.train_crop_size, config.train_batch_size, BACKBONES[model_config.model_variant].pad_rgb)
+
+    def stream(first, host=0, hosts=1):
+        share = pipeline.Batches(*shape, config.run.random_seed, host, hosts)
+        options = config.input
+        return pipeline.train_batches(split, config.augment, share, first, options.cache, options.data_service)
+
+    return stream
+
+
+def file_names(stream, step):
+    """Returns the names of the images in the batch of `step`."""
+    return [name.decode() for name in next(iter(stream(step)))[2].numpy()]
+
+
+def sampler(network, stream):
+    """Returns the function step -> (images, labels, predictions) of that step's batch, for pictures."""
+    from deeplab.inference import Predictor
+
+    predictor = Predictor(network)
+
+    def sample(step):
+        images, labels, _names = next(iter(stream(step)))
+        predictions, _probabilities = predictor(images[:3])
+        return images.numpy(), labels.numpy(), predictions.numpy()
+
+    return sample
+
+
+def evaluator(config, network, session):
+    """Returns the `Best` that scores the network on eval_split and keeps the best checkpoint."""
+    from deeplab import evaluation, model, trained
+    from deeplab.config.data import ResizeConfig
+    from deeplab.data import source
+    from deeplab.inference import Predictor
+    from deeplab.training import best, state
+
+    run = config.run
+    split = source.open_split(config.dataset_dir, run.eval_split, config.dataset, config.input)
+    resize = ResizeConfig(**{name: getattr(config.augment, name) for name in ResizeConfig.__dataclass_fields__})
+    loose = trained.any_size(model.config_of(network))
+    same_weights = model.build_with(network.origin.layers, loose, (*(loose.crop_size or (None, None)), 3))
+    scored = evaluation.of(Predictor(same_weights, run.eval_crop_size), split, resize, run.eval_crop_size)
+
+    def score():
+        scores = evaluation.score(scored, resize, 1)
+        session.progress.say(f"{run.eval_split}: mIoU {scores.mean_iou:.4f}")
+        return {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}
+
+    def save(folder):
+        session.progress.say(f"best so far: {state.save(folder, network, session.step, keep=1)}")
+
+    folder = session.folder and f"{session.folder}/{trained.BEST}"
+    return best.Best(folder, score, save, session.progress.note, run.patience * run.eval_interval_steps)
 
 
 def main():

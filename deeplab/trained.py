@@ -58,7 +58,7 @@ def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=
     else:
         config = dataclasses.replace(config, **(overrides or {}))
     if "crop_size" not in (overrides or {}):
-        config = _any_size(config)
+        config = any_size(config)
     model = build_model(config)
     try:
         report = restore(model, prefix, strict=True, use_moving_averages=use_moving_averages)
@@ -131,7 +131,7 @@ def _read_config(folder):
     return from_json(ModelConfig, model, path)
 
 
-def _any_size(config):
+def any_size(config):
     """Returns the configuration without crop size, unless its dense prediction cell must know one."""
     cell = config.dense_prediction_cell_json
     if cell and dense_prediction_cell.needs_crop_size(dense_prediction_cell.read(cell)):

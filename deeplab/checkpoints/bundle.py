@@ -89,16 +89,22 @@ def prune(folder, keep):
     _write_state(folder)
 
 
+def write_text(path, text):
+    """Writes a text file in one piece: readers, and whoever comes after a crash, never see half of it."""
+    folder, base = _split(path)
+    unfinished = tf.io.gfile.join(folder, _UNFINISHED + base)
+    with tf.io.gfile.GFile(unfinished, "w") as file:
+        file.write(text)
+    tf.io.gfile.rename(unfinished, path, overwrite=True)
+
+
 def _write_state(folder):
     """Makes the state file name the complete checkpoints; it is replaced in one piece."""
     names = [_split(prefix)[1] for prefix in prefixes(folder)]
     if not names:
         return
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
-    unfinished = tf.io.gfile.join(folder, f"{_UNFINISHED}checkpoint")
-    with tf.io.gfile.GFile(unfinished, "w") as file:
-        file.write("\n".join(lines) + "\n")
-    tf.io.gfile.rename(unfinished, tf.io.gfile.join(folder, "checkpoint"), overwrite=True)
+    write_text(tf.io.gfile.join(folder, "checkpoint"), "\n".join(lines) + "\n")
 
 
 def _split(prefix):

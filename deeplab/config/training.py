@@ -195,7 +195,8 @@ class TrainConfig(Checked):
 
     def model_config(self, num_classes):
         """Returns the ModelConfig of these flags for a data set of `num_classes` classes."""
-        return ModelConfig(**{**_MODEL_DEFAULTS, **self.model, "num_classes": num_classes})
+        size = {"num_classes": num_classes, "crop_size": self.train_crop_size}
+        return ModelConfig(**{**_MODEL_DEFAULTS, **self.model, **size})
 
 
 # Options that may change when a training is resumed: how long, where, how often it reports.

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import visualize
+from deeplab.checkpoints import bundle
 
 METRICS_FILE = "metrics.jsonl"
 _PICTURES = 3  # images per set of sample pictures
@@ -102,6 +103,4 @@ def _forget_after(path, step):
     with tf.io.gfile.GFile(path) as file:
         lines = file.read().splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    with tf.io.gfile.GFile(path + ".unfinished", "w") as file:
-        file.write("".join(kept))
-    tf.io.gfile.rename(path + ".unfinished", path, overwrite=True)
+    bundle.write_text(path, "".join(kept))
