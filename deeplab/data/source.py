@@ -42,7 +42,9 @@ class Split:
         path = tf.gather(tf.constant(self.paths), shard)
         if anywhere:
             sizes = [tf.io.gfile.stat(path).length for path in self.paths]
-            serialized = tfrecord.read_record_anywhere(path, offset, length, tf.gather(tf.constant(sizes), shard))
+            serialized = tfrecord.read_record_anywhere(
+                path, offset, length, tf.gather(tf.constant(sizes, tf.int64), shard)
+            )
         else:
             serialized = tfrecord.read_record(path, offset, length)
         record = self.parse(serialized)
