@@ -52,13 +52,16 @@ newest="$export_dir/$(ls "$export_dir" | grep -E '^[0-9]+$' | sort -n | tail -n 
 
 say "7/7  Segmenting a picture with the SavedModel, in a process that knows nothing of this project"
 picture="$drawings/images/$(tail -n 1 "$drawings/val.txt").jpg"
-(cd "$out" && "$OLDPWD/$python" "$OLDPWD/scripts/segment_with_saved_model.py" "$newest" "$picture" segmented.png)
+project="$PWD"
+(cd "$out" && PYTHONPATH="" "$project/$python" "$project/scripts/segment_with_saved_model.py" \
+  "$newest" "$picture" segmented.png 2> segment.log) || { cat "$out/segment.log" >&2; fail "step 7 failed"; }
 
 say "Done in $(($(date +%s) - start)) seconds. Look at:"
 cat <<TEXT
-  $out/pictures         image | truth | prediction | overlay of 12 scenes
-  $out/segmented.png    what the SavedModel makes of $picture
-  $logdir      checkpoints, config.json, metrics; curves: .venv/bin/tensorboard --logdir=$logdir
-  $newest     the SavedModel
-Next: your own images and masks. README.md, "Your own data".
+  image | truth | prediction | overlay   $out/pictures/segmentation_results/
+  what the SavedModel makes of a picture $out/segmented.png
+  checkpoints, config.json, metrics      $logdir/
+  curves                                 .venv/bin/tensorboard --logdir=$logdir
+  the SavedModel                         $newest/
+Next: your own images and masks: README.md, "I have images and masks".
 TEXT

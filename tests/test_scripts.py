@@ -43,7 +43,7 @@ def test_quickstart_short_and_then_again(tmp_path):
     for text in ("mIoU", "7/7", "Done in"):
         assert text in first.stdout
     assert (tmp_path / "out" / "segmented.png").exists()
-    assert list((tmp_path / "out" / "pictures").glob("*.png"))
+    assert list((tmp_path / "out" / "pictures" / "segmentation_results").glob("*.png"))
     again = _bash("scripts/quickstart.sh", tmp_path / "out", STEPS="5", IMAGES="8")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "Resuming" in again.stdout
