@@ -9,6 +9,7 @@ No TensorFlow here.
 import dataclasses
 
 from deeplab.config.model import ModelConfig
+from deeplab.config.options import differences
 from deeplab.errors import UserError
 
 _SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -67,9 +68,7 @@ ARCHIVES = "http://download.tensorflow.org/models/"
 _VOC = {"dataset": "pascal_voc_seg", "crop_size": (513, 513)}
 _CITYSCAPES = {"dataset": "cityscapes", "crop_size": (1025, 2049)}
 _MOBILENET_V2 = ModelConfig(model_variant="mobilenet_v2", output_stride=16)
-_XCEPTION_65 = ModelConfig(
-    model_variant="xception_65", output_stride=16, atrous_rates=(6, 12, 18), decoder_output_stride=(4,)
-)
+_XCEPTION_65 = ModelConfig(model_variant="xception_65", output_stride=16, decoder_output_stride=(4,))
 _XCEPTION_71_DPC = ModelConfig(
     model_variant="xception_71",
     num_classes=19,
@@ -141,7 +140,7 @@ _VOC_MODELS = {
         **_VOC,
     ),
     "xception65_coco_voc_trainval": Preset(
-        dataclasses.replace(_XCEPTION_65, output_stride=8, atrous_rates=(12, 24, 36)),
+        dataclasses.replace(_XCEPTION_65, output_stride=8),
         trained_on="ImageNet, MS-COCO, VOC 2012 train_aug and trainval",
         evaluations=(_six_scales(87.80, "test", 3055.35),),
         archive="deeplabv3_pascal_trainval_2018_01_04.tar.gz",
@@ -248,7 +247,7 @@ _ADE20K_MODELS = {
         recipe="ade20k_mobilenet_v2.flags",
     ),
     "xception65_ade20k_train": Preset(
-        dataclasses.replace(_XCEPTION_65, num_classes=151, output_stride=8, atrous_rates=(12, 24, 36)),
+        dataclasses.replace(_XCEPTION_65, num_classes=151, output_stride=8),
         dataset="ade20k",
         trained_on="ImageNet, ADE20K train",
         evaluations=(dataclasses.replace(_six_scales(45.65), pixel_accuracy=82.52),),
@@ -270,3 +269,12 @@ def preset(name):
     if name not in MODELS:
         raise UserError(f"preset={name!r}: expected one of {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def model_options(name):
+    """Returns {field of ModelConfig: value} that a published model sets; {} for None. Given flags go before them."""
+    if name is None:
+        return {}
+    config, default = preset(name).config, ModelConfig()
+    options = {field: given for field, (given, _default) in differences(config, default).items()}
+    return {"output_stride": config.output_stride, "num_classes": config.num_classes, **options}

@@ -8,7 +8,7 @@ import pytest
 
 import deeplab
 from deeplab.data.catalog import CATALOG
-from deeplab.presets import preset
+from deeplab.presets import model_options, preset
 
 ROOT = pathlib.Path(__file__).parent.parent
 PARAMETERS = {  # trainable, with the published number of classes (reference, FACTS 11)
@@ -45,6 +45,12 @@ def test_refers_to_what_exists(name):
 def test_has_the_published_size(name):
     model = deeplab.build_model(deeplab.MODELS[name].config, (*deeplab.MODELS[name].crop_size, 3))
     assert sum(variable.value.shape.num_elements() for variable in model.trainable_variables) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", deeplab.MODELS)
+def test_options_make_the_configuration(name):
+    assert deeplab.ModelConfig(**model_options(name)) == deeplab.MODELS[name].config
+    assert model_options(None) == {}
 
 
 def test_unknown_names_are_refused():

@@ -42,7 +42,8 @@ def _unpack(tar, folder, path):
         if count > MAX_MEMBERS or total > MAX_BYTES:
             raise UserError(f"{path}: refused, more than {MAX_MEMBERS} members or {MAX_BYTES >> 30} GB")
         _refuse_unsafe(member, path)
-        if member.isfile() and (member.name.endswith(_WANTED) or ".data-" in member.name):
+        base = member.name.rsplit("/", 1)[-1]
+        if member.isfile() and not base.startswith(".") and (base.endswith(_WANTED) or ".data-" in base):
             target = os.path.join(folder, os.path.normpath(member.name))
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with tar.extractfile(member) as content, open(target, "wb") as copy:

@@ -57,7 +57,7 @@ def restore(
     if strict:
         _refuse_differences(source, missing, skipped)
     for name, value in fitting.items():
-        variables[name].assign(np.asarray(value).astype(variables[name].dtype))
+        variables[name].assign(np.asarray(value).astype(_numpy_type(variables[name])))
     _settle(fitting, variables)
     loaded, missing = (tuple(_path(variables[name]) for name in names) for names in (fitting, missing))
     return RestoreReport(source.path, source.kind, source.step, loaded, missing, skipped)
@@ -88,6 +88,10 @@ def restore_backbone(model, config, weights):
     """
     path = keras_applications.imagenet_file(config) if weights == "imagenet" else weights
     return restore(model, path, initialize_last_layer=False)
+
+
+def _numpy_type(variable):
+    return getattr(variable.dtype, "as_numpy_dtype", variable.dtype)  # tf_keras, Keras 3
 
 
 def _path(variable):
