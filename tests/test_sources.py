@@ -140,7 +140,7 @@ def test_recalibrated_batch_norm_computes_the_same(original):
     deeplab.restore(model, str(folder / "graph.tflite"))
     assert recalibrate_batch_norm(model, [images, images]) == len(batch_norms(model))
     np.testing.assert_allclose(model(images), output, atol=1e-4)
-    np.testing.assert_allclose(model(images, training=True), output, atol=2e-3)  # its statistics are those of the images
+    np.testing.assert_allclose(model(images, training=True), output, atol=2e-3)  # now the statistics of the images
     assert all(float(np.min(norm.moving_variance)) != 1 for norm in batch_norms(model))
 
 
