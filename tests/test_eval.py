@@ -1,0 +1,82 @@
+"""Scores of a split: what they must not depend on, what is written, what is refused."""
+
+import json
+
+import fake_data
+import numpy as np
+import pytest
+import small_training
+
+import deeplab
+from deeplab import evaluation
+from deeplab.config.data import ResizeConfig
+from deeplab.config.inference import EvalConfig
+from deeplab.data import pipeline, source
+from deeplab.eval import evaluate
+from deeplab.metrics import Scores
+
+
+def config(tmp_path, **changes):
+    paths = {"checkpoint_dir": small_training.logdir(), "dataset_dir": small_training.shards()}
+    return EvalConfig(**{**paths, "eval_logdir": str(tmp_path / "eval"), **changes})
+
+
+def results(tmp_path, **changes):
+    settings = config(tmp_path, **changes)
+    evaluate(settings)
+    with open(f"{settings.eval_logdir}/results.json") as file:
+        return json.load(file)
+
+
+def test_scores_are_those_of_predict_labels(tmp_path, capsys):
+    found = results(tmp_path)
+    model = deeplab.load(small_training.logdir()).model
+    confusion = np.zeros((3, 3), np.int64)
+    split = source.open_split(small_training.shards(), "val")
+    for example in pipeline.eval_examples(split, dct_method=evaluation.DCT_METHOD):
+        labels = example["label"].numpy().ravel()
+        predictions = deeplab.predict_labels(model, example["image"][None])[0].numpy().ravel()
+        valid = labels != 255
+        np.add.at(confusion, (labels[valid], predictions[valid]), 1)
+    np.testing.assert_array_equal(found["confusion_matrix"], confusion)
+    assert found["miou"] == pytest.approx(Scores.of(confusion).mean_iou)
+    assert (confusion.sum(axis=0) > 0).all()  # every class is predicted somewhere
+    assert (found["step"], found["num_images"], found["eval_crop_size"]) == (7, 5, [49, 65])
+    assert [entry["name"] for entry in found["classes"]] == ["kind 0", "kind 1", "kind 2"]
+    assert f"mIoU {found['miou']:.4f}" in capsys.readouterr().out
+
+
+def test_scores_do_not_depend_on_the_batch_size(tmp_path):
+    matrices = [results(tmp_path, eval_batch_size=size)["confusion_matrix"] for size in (1, 2, 4)]
+    assert matrices[0] == matrices[1] == matrices[2]
+
+
+def test_images_may_be_resized_and_cropped_as_the_reference_does(tmp_path):
+    found = results(tmp_path, eval_crop_size=(97, 97), resize=ResizeConfig(33, 65, 16))
+    assert np.sum(found["confusion_matrix"]) == 5 * 32 * 49  # 48x64 becomes 33x49; the first row is ignored
+    assert found["eval_crop_size"] == [97, 97]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"checkpoint_dir": "nowhere"}, "checkpoint_dir=nowhere: no such folder"),
+        ({"dataset_dir": "nowhere"}, "dataset_dir=nowhere: no such folder"),
+        ({"eval_split": "test"}, "split 'test' does not exist"),
+        ({"eval_crop_size": (33, 97)}, "crop size 33,97: images of val have up to 48x64 pixels"),
+        ({"model": {"num_classes": 4}}, "4"),
+        ({"checkpoint_dir": None}, "--checkpoint_dir"),
+        ({"eval_batch_size": 0}, "eval_batch_size=0"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, changes, message):
+    with pytest.raises(deeplab.UserError, match=message) as error:
+        evaluate(config(tmp_path, **changes))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "eval").exists()
+
+
+def test_another_data_set_than_that_of_the_training_is_refused(tmp_path):
+    shards = fake_data.shards(tmp_path, {"val": 1}, num_classes=4)
+    with pytest.raises(deeplab.UserError, match=r"predicts 3 classes, fake in .* has 4"):
+        evaluate(config(tmp_path, dataset_dir=shards))
