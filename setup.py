@@ -41,7 +41,7 @@ EXTRAS = {
         "setuptools>=70.1",  # made without a download
     ],
 }
-ENTRY_POINTS = ("train", "eval", "vis", "export", "predict")
+ENTRY_POINTS = ("train", "eval", "vis", "export", "predict", "benchmark")
 
 setup(
     name="deeplab",

@@ -1,6 +1,6 @@
 """Segments one picture with an exported SavedModel. Needs TensorFlow, NumPy and Pillow; knows nothing of this project.
 
-    python scripts/segment_with_saved_model.py SAVED_MODEL PICTURE OUTPUT.png
+python scripts/segment_with_saved_model.py SAVED_MODEL PICTURE OUTPUT.png
 """
 
 import sys

@@ -9,8 +9,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "deeplab"
 # From the top down; a module may import from its own row and from rows below. The longest matching name counts.
 LAYERS = (
-    ("train", "eval", "vis", "export", "predict", "benchmark", "serve"),  # entry points
-    ("report", "serving", "images", "cost_table"),  # what entry points share
+    ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
+    ("report", "serving", "images", "cost_table", "benchmark_input"),  # what entry points share
     ("evaluation",),
     ("trained", "inference"),
     ("checkpoints", "training"),

@@ -20,6 +20,7 @@ CONFIG_OF = {  # entry point -> (module and name of its configuration, the flags
     "vis": ("deeplab.config.inference", "VisConfig"),
     "export": ("deeplab.config.inference", "ExportConfig"),
     "predict": ("deeplab.config.inference", "PredictConfig"),
+    "benchmark": ("deeplab.config.benchmark", "BenchmarkConfig"),
 }
 
 
@@ -168,4 +169,4 @@ def test_entry_points_refuse_unknown_flags_with_one_line(program):
 def test_help_of_every_dataset_script(script):
     done = _run(f"datasets/{script}", "--help")
     assert done.returncode == 0, done.stderr
-    assert "--output_dir" in done.stdout
+    assert "_dir=STR" in done.stdout
