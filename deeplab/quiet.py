@@ -12,7 +12,7 @@ def import_tensorflow():
     """Imports TensorFlow and looks for devices; what it writes to stderr meanwhile is shown only if that fails."""
     if _CHOSEN in os.environ or os.path.exists(_NVIDIA_DRIVER):
         return
-    os.environ[_CHOSEN] = "2"  # later on: warnings and errors of kernels are still shown
+    os.environ[_CHOSEN] = "3"  # errors reach Python as exceptions; what is left tells of slower kernels
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said:
         stderr = os.dup(2)

@@ -113,7 +113,9 @@ class Step:
         return gradients, losses
 
     def regularization(self):
-        """Returns the L2 loss of all regularised variables: weight_decay * sum(w^2) / 2."""
+        """Returns the L2 loss of all regularised variables: weight_decay * sum(w^2) / 2; adamw has none."""
+        if self.config.optimizer.optimizer == "adamw":
+            return tf.constant(0.0)
         return self.config.optimizer.weight_decay * tf.add_n(
             [tf.nn.l2_loss(tf.convert_to_tensor(self.variables[name])) for name in self.regularized]
         )
