@@ -166,6 +166,7 @@ def test_names_in_tflite_files():
         ("a.pb", b"", "no constant bears a variable's name"),
         ("a.tflite", b"0000TFL9", "not a .tflite file"),
         ("a.tflite", b"\xff\xff\xff\x7fTFL3", "damaged .tflite file"),
+        ("a.tflite", b"\x1c\0\0\0TFL3" + bytes(100), "damaged .tflite file"),
         ("a.h5", b"nothing", "not an HDF5 file"),
     ],
 )

@@ -10,7 +10,6 @@ import os
 import tensorflow as tf
 
 from deeplab.checkpoints import archive, bundle, frozen_graph, keras_applications, tflite
-from deeplab.checkpoints.names import is_bookkeeping
 from deeplab.errors import UserError
 
 GLOBAL_STEP = "global_step"
@@ -33,11 +32,6 @@ class Source:
     def step(self):
         """The training step, or None where the file has none."""
         return int(self.values[GLOBAL_STEP]) if GLOBAL_STEP in self.values else None
-
-    @property
-    def is_own(self):
-        """Whether the weights come from a checkpoint of this project (only those hold our bookkeeping)."""
-        return any(is_bookkeeping(name) for name in self.values)
 
 
 def read(path):

@@ -40,17 +40,23 @@ def read(path):
     file doesn't tell which.
 
     Raises:
-      UserError: not a .tflite file, not float32, or no tensor bears a variable's name.
+      UserError: not a .tflite file, not float32, or no kernel bears a variable's name.
     """
+    try:
+        convolutions = list(_convolutions(path))
+    except UserError:
+        raise
+    except Exception as error:  # the generated reader raises whatever the damage leads to
+        raise UserError(f"{path}: damaged .tflite file ({type(error).__name__}); download it again") from None
     kernels, biases = {}, {}
-    for convolution in _convolutions(path):
+    for convolution in convolutions:
         name = _variable_name(convolution)
         if name is not None:
             kernels[name] = np.ascontiguousarray(_KERNELS[convolution.operator][1](convolution.kernel))
             if convolution.bias is not None:
                 biases[name.rsplit("/", 1)[0]] = convolution.bias
     if not kernels:
-        raise UserError(f"{path}: no tensor bears a variable's name; expected a .tflite made from the original's graph")
+        raise UserError(f"{path}: no float32 kernel bears a variable's name; expected a float32 .tflite of the original")
     return kernels, biases
 
 
@@ -74,10 +80,7 @@ def _convolutions(path):
         content = file.read()
     if content[4:8] != b"TFL3":
         raise UserError(f"{path}: not a .tflite file (its identifier is {content[4:8]!r}, not b'TFL3')")
-    try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-    except Exception as error:  # the generated reader raises whatever the damage leads to
-        raise UserError(f"{path}: damaged .tflite file ({type(error).__name__}); download it again") from None
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     graph = model.subgraphs[0]
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex]
