@@ -28,16 +28,10 @@ def scene(height, width, image_format):
 
 
 def naive(encoded, label, config, crop_size, drawn):
-    """Decodes, resizes, scales, pads, crops and flips, one after the other, in float32: the definition."""
+    """Returns the same crop by the steps of `augment`, rounded to uint8."""
     image = tf.io.decode_png(encoded, channels=3)
-    image, label = augment.resize_to_range(image, label[..., np.newaxis], config)
-    image, label = augment.scale_pair(image, label, drawn.scale)
-    image, label = augment.pad(image, label, crop_size, PAD_RGB, IGNORE)
-    rows = slice(drawn.top, drawn.top + crop_size[0])
-    columns = slice(drawn.left, drawn.left + crop_size[1])
-    image, label = image.numpy()[rows, columns], label.numpy()[rows, columns, 0]
-    image = sampling.to_uint8(image).numpy()
-    return (image[:, ::-1], label[:, ::-1]) if drawn.flip else (image, label)
+    image, label = augment.train_pair(image, label[..., np.newaxis], config, drawn, (crop_size, PAD_RGB, IGNORE))
+    return sampling.to_uint8(image).numpy(), label.numpy()[..., 0]
 
 
 def fast(encoded, label, config, crop_size, seed):

@@ -99,10 +99,25 @@ def random_offsets(height, width, size, seed):
     return top, tf.random.stateless_uniform((), seeds[1], 0, room_x, tf.int32)
 
 
-def random_flip(image, label, probability, seed):
-    """Mirrors image and label left to right with this probability."""
-    flip = tf.random.stateless_uniform((), seed) < probability
-    return tf.cond(flip, lambda: (image[:, ::-1], label[:, ::-1]), lambda: (image, label))
+def train_pair(image, label, augment, drawn, crop):
+    """Takes all steps of training one after the other, as the reference does: resize, scale, pad, crop, flip.
+
+    Args:
+      image: (H, W, 3) uint8; label: (H, W, 1) uint8.
+      augment: `AugmentConfig`.
+      drawn: the random choices: scale, top, left, flip (`sampling.Draw`).
+      crop: ((height, width), pad_rgb, ignore_label).
+
+    Returns:
+      image (height, width, 3) float32 0..255, label (height, width, 1) uint8.
+    """
+    (height, width), pad_rgb, ignore_label = crop
+    image, label = resize_to_range(image, label, augment)
+    image, label = scale_pair(image, label, drawn.scale)
+    image, label = pad(image, label, (height, width), pad_rgb, ignore_label)
+    rows, columns = slice(drawn.top, drawn.top + height), slice(drawn.left, drawn.left + width)
+    image, label = image[rows, columns], label[rows, columns]
+    return tf.cond(drawn.flip, lambda: (image[:, ::-1], label[:, ::-1]), lambda: (image, label))
 
 
 def eval_pair(image, label, resize, crop_size, pad_rgb, ignore_label):

@@ -65,9 +65,9 @@ def checked(record, with_label=True):
 
 
 def read_box(record, size):
-    """Returns a function (top, left, height, width) -> (height, width, 3) uint8 of a record whose image has `size`."""
+    """Returns the `read_box` function of `sampling.sample_image` for a record whose image has `size`."""
     if "pixels" in record:
-        return lambda top, left, height, width: record["pixels"][top : top + height, left : left + width]
+        return lambda top, left, height, width: (record["pixels"], 0, 0)
     return sampling.jpeg_or_png_box(record["image"], size)
 
 
@@ -89,10 +89,12 @@ def check_labels(label, record, dataset):
     if dataset.num_classes > 255:
         return label  # every uint8 is a class
     outside = tf.logical_and(label >= dataset.num_classes, tf.not_equal(label, dataset.ignore_label))
-    worst = tf.cast(tf.reduce_max(tf.cast(outside, tf.uint8) * label), tf.int32)
     advice = f" is outside the classes 0 to {dataset.num_classes - 1} (ignore label {dataset.ignore_label}); {_LINTER}"
-    legal = tf.logical_not(tf.reduce_any(outside))
+    illegal = tf.reduce_any(outside)
+    worst = tf.cond(
+        illegal, lambda: tf.cast(tf.reduce_max(tf.cast(outside, tf.uint8) * label), tf.int32), lambda: tf.constant(0)
+    )
     with tf.control_dependencies(
-        [_require(legal, record["shard"], ": ", record["filename"], ": label value ", worst, advice)]
+        [_require(tf.logical_not(illegal), record["shard"], ": ", record["filename"], ": label value ", worst, advice)]
     ):
         return tf.identity(label)

@@ -89,56 +89,59 @@ def sample_label(label, rows, columns, flip):
     """Returns (rows.count, columns.count) of a crop from the whole label image (H, W), mirrored if `flip`."""
     across = nearest_pixels(columns)
     across = tf.cond(flip, lambda: tf.reverse(across, [0]), lambda: across)
-    return tf.gather(tf.gather(label, nearest_pixels(rows)), across, axis=1)
+    chosen = tf.gather(label, nearest_pixels(rows))
+    return tf.transpose(tf.gather(tf.transpose(chosen), across))  # gathering rows beats gathering along axis 1
 
 
 def _span(start, count, inside, outside):
-    """Returns (first, size, begin, end): the pixels an interpolation needs, and where it begins and ends in them."""
+    """Returns (first, size, begin, end): the pixels an interpolation needs, and where it begins and ends."""
     ratio = _ratio(inside, outside)
     begin = tf.cast(start, tf.float32) * ratio
     end = tf.cast(start + count - 1, tf.float32) * ratio
     first = tf.cast(begin, tf.int32)
     last = tf.minimum(tf.cast(end, tf.int32) + 1, inside - 1)
-    offset = tf.cast(first, tf.float32)
-    return first, last - first + 1, begin - offset, end - offset
+    return first, last - first + 1, begin, end
 
 
-def _interpolate(image, row_span, column_span, size, flip=False):
-    """Samples `size` points of (h, w, 3) bilinearly between the begins and ends of the spans; returns float32.
+def _interpolate(box, row_span, column_span, size, flip=False):
+    """Samples `size` points bilinearly between the begins and ends of the spans; returns float32.
 
-    Mirroring costs nothing here: the columns are sampled from right to left.
+    `box` is (pixels (h, w, 3), row, column): a part of an image, and where in it the first pixel lies. Mirroring costs
+    nothing here: the columns are sampled from right to left.
     """
+    pixels, *origin = box
+    sides = tf.shape(pixels)
 
-    def relative(span):
-        _, pixels, begin, end = span
-        steps_between = tf.cast(tf.maximum(pixels - 1, 1), tf.float32)
-        return [tf.clip_by_value(side / steps_between, _EDGE, 1 - _EDGE) for side in (begin, end)]
+    def relative(span, axis):
+        steps_between = tf.cast(tf.maximum(sides[axis] - 1, 1), tf.float32)
+        offset = tf.cast(origin[axis], tf.float32)
+        return [tf.clip_by_value((side - offset) / steps_between, _EDGE, 1 - _EDGE) for side in span[2:]]
 
-    (top, bottom), (left, right) = relative(row_span), relative(column_span)
-    box = tf.where(flip, tf.stack([top, right, bottom, left]), tf.stack([top, left, bottom, right]))
-    return tf.image.crop_and_resize(image[tf.newaxis], box[tf.newaxis], [0], size)[0]
+    (top, bottom), (left, right) = relative(row_span, 0), relative(column_span, 1)
+    corners = tf.where(flip, tf.stack([top, right, bottom, left]), tf.stack([top, left, bottom, right]))
+    return tf.image.crop_and_resize(pixels[tf.newaxis], corners[tf.newaxis], [0], size)[0]
 
 
 def sample_image(read_box, rows, columns, flip, resizes):
     """Returns (rows.count, columns.count, 3) float32: the interpolated pixels of a crop.
 
     Args:
-      read_box: function (top, left, height, width) -> uint8 pixels of that box of the source.
+      read_box: function (top, left, height, width) -> (uint8 pixels with that box of the source in them, row and
+        column of the first one).
       rows, columns: `Axis`.
       flip: whether the crop is mirrored, a bool scalar tensor.
       resizes: whether resize_to_range changes the image first, which interpolates once more.
     """
-    spans = [_span(axis.start, axis.count, axis.resized, axis.scaled) for axis in (rows, columns)]
-    first_spans = spans
+    axes = (rows, columns)
+    spans = [_span(axis.start, axis.count, axis.resized, axis.scaled) for axis in axes]
+    needed = spans
     if resizes:
-        first_spans = [
-            _span(span[0], span[1], axis.source, axis.resized)
-            for span, axis in zip(spans, (rows, columns), strict=True)
-        ]
-    (top, height, *_), (left, width, *_) = first_spans
+        needed = [_span(*span[:2], axis.source, axis.resized) for span, axis in zip(spans, axes, strict=True)]
+    (top, height, *_), (left, width, *_) = needed
     box = read_box(top, left, height, width)
     if resizes:
-        box = _interpolate(box, *first_spans, tf.stack([spans[0][1], spans[1][1]]))
+        resized = _interpolate(box, *needed, tf.stack([spans[0][1], spans[1][1]]))
+        box = resized, spans[0][0], spans[1][0]
     return _interpolate(box, *spans, tf.stack([rows.count, columns.count]), flip)
 
 
@@ -151,21 +154,16 @@ def jpeg_or_png_box(encoded, size):
 
         def jpeg():
             window = tf.stack([*first, end[0] - first[0], end[1] - first[1]])
-            box = tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
-            inner_top, inner_left = top - first[0], left - first[1]
-            return box[inner_top : inner_top + height, inner_left : inner_left + width]
+            return tf.io.decode_and_crop_jpeg(encoded, window, channels=3), *first
 
-        def png():
-            return tf.io.decode_png(encoded, channels=3)[top : top + height, left : left + width]
-
-        return tf.cond(is_jpeg(encoded), jpeg, png)
+        return tf.cond(is_jpeg(encoded), jpeg, lambda: (tf.io.decode_png(encoded, channels=3), 0, 0))
 
     return read_box
 
 
 def to_uint8(image):
-    """Returns a float image rounded to uint8."""
-    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+    """Returns a float image, 0..255, rounded to uint8."""
+    return tf.cast(image + 0.5, tf.uint8)
 
 
 def pad_crop(image, label, crop_size, flip, pad_rgb, ignore_label):
