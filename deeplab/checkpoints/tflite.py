@@ -56,7 +56,7 @@ def read(path):
             if convolution.bias is not None:
                 biases[name.rsplit("/", 1)[0]] = convolution.bias
     if not kernels:
-        raise UserError(f"{path}: no float32 kernel bears a variable's name; expected a float32 .tflite of the original")
+        raise UserError(f"{path}: no float32 kernel bears a variable's name; expected one of the original")
     return kernels, biases
 
 
