@@ -38,9 +38,10 @@ class Adam:
     def update(self, weight, gradient, rate, step, first, second, decays):
         """Returns the new (weight, first moment, second moment); `step` counts from 0."""
         count = tf.cast(step + 1, tf.float32)
-        first = self.beta1 * first + (1 - self.beta1) * gradient
-        second = self.beta2 * second + (1 - self.beta2) * tf.square(gradient)
-        rate *= tf.sqrt(1 - tf.pow(self.beta2, count)) / (1 - tf.pow(self.beta1, count))
+        beta1, beta2 = tf.constant(self.beta1), tf.constant(self.beta2)  # rounded before they are taken from 1
+        first = beta1 * first + (1 - beta1) * gradient
+        second = beta2 * second + (1 - beta2) * tf.square(gradient)
+        rate *= tf.sqrt(1 - tf.pow(beta2, count)) / (1 - tf.pow(beta1, count))
         return weight - rate * first / (tf.sqrt(second) + self.epsilon), first, second
 
 
