@@ -2,7 +2,8 @@
 
     python -m deeplab.eval --checkpoint_dir=TRAIN_LOGDIR --dataset_dir=SHARDS
 
-prints a table and writes results.json and TensorBoard scalars to --eval_logdir.
+prints a table and writes results.json, confusion_matrix.csv and .png and TensorBoard scalars to --eval_logdir.
+--trimap_widths=1,2,4,8,16 and --boundary_scores look at the quality of boundaries.
 """
 
 from deeplab import cli
@@ -22,12 +23,15 @@ def evaluate(config):
     print(f"{config.eval_split} of {dataset.name}: {len(subject.split)} images, padded to {report.sides(subject.size)}")
 
     # Go: every image once; pixels are counted on the device.
-    scores = evaluation.score(subject, config.resize, config.eval_batch_size)
+    edges = report.Edges(config, dataset)
+    scores = evaluation.score(subject, config.resize, config.eval_batch_size, edges.collectors)
 
     # What came out: for the eye, for programs, for TensorBoard.
     print(report.table(scores, dataset))
     folder = config.eval_logdir or tf.io.gfile.join(loaded.folder, f"eval_{config.eval_split}")
-    report.write(folder, scores, subject, config)
+    print(edges.table(), end="")
+    report.write(folder, report.content(scores, subject, config) | edges.content())
+    report.draw(folder, scores, dataset, edges, max(0, loaded.step))
     print(f"Wrote {folder}/results.json")
 
 

@@ -104,13 +104,14 @@ def views(subject, resize, batch_size, total):
                 return
 
 
-def score(subject, resize, batch_size):
+def score(subject, resize, batch_size, collectors=()):
     """Returns the `metrics.Scores` of an `Evaluation` over its whole split; shows progress.
 
     Args:
       subject: the `Evaluation`.
       resize: `ResizeConfig` of the images; labels are resized alike, as the reference scores them.
       batch_size: images in a step; the scores do not depend on it.
+      collectors: objects whose `add(label, prediction)` is called with every image, see `boundary`.
     """
     dataset = subject.split.dataset
     matrix = ConfusionMatrix(dataset.num_classes, dataset.ignore_label)
@@ -119,10 +120,16 @@ def score(subject, resize, batch_size):
     def step(images, sizes, labels):
         predictions, _probabilities = subject.predictor.on_padded(images, sizes)
         matrix.update(labels, predictions)
+        return predictions
 
     with progress(len(subject.split), "image") as bar, records.user_errors():
         for batch in subject.batches(resize, batch_size):
-            step(batch["image"], batch["sizes"], batch["label"])
+            predictions = step(batch["image"], batch["sizes"], batch["label"])
+            if collectors:
+                pairs = zip(batch["label"].numpy(), predictions.numpy(), batch["sizes"].numpy(), strict=True)
+                for label, prediction, (height, width) in pairs:
+                    for collector in collectors if height else ():  # a filler has no pixels
+                        collector.add(label[:height, :width], prediction[:height, :width])
             bar.update(min(batch_size, bar.total - bar.n))
     return Scores.of(matrix.result())
 

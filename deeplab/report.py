@@ -1,11 +1,14 @@
-"""Scores for the reader: a table on the terminal, results.json, TensorBoard scalars."""
+"""Scores for the reader: a table on the terminal, results.json, CSV, plots, TensorBoard."""
 
 import json
 import math
 
+import numpy as np
 import tensorflow as tf
 
+from deeplab import boundary, plots
 from deeplab.trained import write_text
+from deeplab.visualize import save_png
 
 FILE = "results.json"
 SUMMARY = {  # attribute of `metrics.Scores`: its name on the terminal
@@ -30,18 +33,54 @@ def table(scores, dataset):
     return "\n".join(lines)
 
 
-def write(folder, scores, subject, config):
-    """Writes results.json and TensorBoard scalars into `folder`.
+class Edges:
+    """The scores at boundaries that an EvalConfig asks for.
+
+    Attributes:
+      collectors: what `evaluation.score` shall feed.
+    """
+
+    def __init__(self, config, dataset):
+        classes = dataset.num_classes, dataset.ignore_label
+        self._names = [dataset.class_name(label) for label in range(dataset.num_classes)]
+        self._trimaps = boundary.Trimaps(config.trimap_widths, *classes) if config.trimap_widths else None
+        self._boundaries = boundary.Boundaries(*classes) if config.boundary_scores else None
+        self.collectors = [one for one in (self._trimaps, self._boundaries) if one]
+
+    def trimaps(self):
+        """Returns {width: mIoU}; empty if not asked for."""
+        return self._trimaps.result() if self._trimaps else {}
+
+    def content(self):
+        """Returns what results.json shall hold."""
+        found = {}
+        if self._trimaps:
+            found["trimap_miou"] = {str(width): _null(miou) for width, miou in self.trimaps().items()}
+        if self._boundaries:
+            for name, scores in zip(("boundary_iou", "boundary_f"), self._boundaries.result(), strict=True):
+                found[name] = _null(_mean(scores))
+                found[f"{name}_per_class"] = dict(zip(self._names, map(_null, scores), strict=True))
+        return found
+
+    def table(self):
+        """Returns lines for the terminal, each with its end."""
+        lines = [f"mIoU within {width} px of the ignore label {_number(m)}" for width, m in self.trimaps().items()]
+        if self._boundaries:
+            iou, f_scores = self._boundaries.result()
+            lines += [f"boundary IoU {_number(_mean(iou))}", f"boundary F-score {_number(_mean(f_scores))}"]
+        return "".join(f"{line}\n" for line in lines)
+
+
+def content(scores, subject, config):
+    """Returns what results.json holds: what was scored, how, and the scores.
 
     Args:
-      folder: made if it is not there.
       scores: `metrics.Scores`.
       subject: the `evaluation.Evaluation` that was scored.
       config: its `EvalConfig`.
     """
-    tf.io.gfile.makedirs(folder)
     loaded, dataset = subject.loaded, subject.split.dataset
-    content = {
+    return {
         "checkpoint": loaded.checkpoint,
         "step": loaded.step,
         "dataset": dataset.name,
@@ -66,8 +105,27 @@ def write(folder, scores, subject, config):
         ],
         "confusion_matrix": scores.confusion.tolist(),  # rows are labels
     }
+
+
+def write(folder, content):
+    """Writes results.json into `folder`, which is made if it is not there."""
+    tf.io.gfile.makedirs(folder)
     write_text(tf.io.gfile.join(folder, FILE), json.dumps(content, indent=1) + "\n")
-    _write_scalars(folder, scores, dataset, max(0, loaded.step))
+
+
+def draw(folder, scores, dataset, edges, step=0):
+    """Writes the confusion matrix as CSV and picture, the plot of the trimaps, and TensorBoard scalars."""
+    names = [dataset.class_name(label) for label in range(dataset.num_classes)]
+    rows = [["label \\ prediction", *names]]
+    rows += [[name, *map(str, counts)] for name, counts in zip(names, scores.confusion.tolist(), strict=True)]
+    text = "".join(",".join(f'"{cell}"' if "," in cell else cell for cell in row) + "\n" for row in rows)
+    write_text(tf.io.gfile.join(folder, "confusion_matrix.csv"), text)
+    matrix = plots.confusion(scores.confusion, names)
+    save_png(tf.io.gfile.join(folder, "confusion_matrix.png"), matrix)
+    if edges.trimaps():
+        curve = plots.lines({"": edges.trimaps()}, "width of the trimap (pixels)", "mIoU")
+        save_png(tf.io.gfile.join(folder, "trimap.png"), curve)
+    _write_scalars(folder, scores, dataset, matrix, step)
 
 
 def sides(size):
@@ -75,7 +133,7 @@ def sides(size):
     return "x".join(map(str, size))
 
 
-def _write_scalars(folder, scores, dataset, step):
+def _write_scalars(folder, scores, dataset, matrix, step):
     writer = tf.summary.create_file_writer(folder)
     with writer.as_default(step=step):
         for name in SUMMARY:
@@ -83,11 +141,17 @@ def _write_scalars(folder, scores, dataset, step):
         for label, iou in enumerate(scores.class_iou):
             if not math.isnan(iou):
                 tf.summary.scalar(f"eval_iou/{label:03}_{dataset.class_name(label).replace(' ', '_')}", iou)
+        tf.summary.image("eval/confusion_matrix", matrix[None])
     writer.close()
 
 
 def _number(value):
     return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _mean(values):
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan
 
 
 def _null(value):

@@ -68,7 +68,7 @@ def panel(tiles, entries):
     """
     pictures = [(title, _shrink(Image.fromarray(picture))) for title, picture in tiles]
     width, height = pictures[0][1].size
-    title_font, legend_font = _font(TITLE_SIZE), _font(LEGEND_SIZE)
+    title_font, legend_font = font(TITLE_SIZE), font(LEGEND_SIZE)
     head = TITLE_SIZE + 2 * MARGIN
     total = len(pictures) * (width + MARGIN) + MARGIN
     rows = _rows(entries, legend_font, total - 2 * MARGIN)
@@ -129,5 +129,6 @@ def _draw_row(draw, row, font, top):
         draw.text((left + LEGEND_SIZE + MARGIN, top + LEGEND_SIZE / 2), name, INK, font, anchor="lm")
 
 
-def _font(size):
+def font(size):
+    """Returns Pillow's own letters, `size` points high."""
     return ImageFont.load_default(size)

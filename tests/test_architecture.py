@@ -15,8 +15,11 @@ LAYERS = (
     ("trained", "inference"),
     ("checkpoints", "training"),
     ("model", "cost"),
-    ("backbones", "heads", "blocks", "data", "visualize"),
-    ("layers", "training_layers", "losses", "metrics", "schedules", "runtime", "data.augment", "data.tfrecord"),
+    ("backbones", "heads", "blocks", "data", "visualize", "plots"),
+    (
+        *("layers", "training_layers", "losses", "metrics", "schedules", "runtime"),
+        *("boundary", "data.augment", "data.tfrecord"),
+    ),
     ("resize",),
     ("data.catalog", "checkpoints.names", "atrous"),
     ("data.tables", "presets", "cli"),

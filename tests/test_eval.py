@@ -6,6 +6,7 @@ import fake_data
 import numpy as np
 import pytest
 import small_training
+from PIL import Image
 
 import deeplab
 from deeplab import evaluation
@@ -80,3 +81,17 @@ def test_another_data_set_than_that_of_the_training_is_refused(tmp_path):
     shards = fake_data.shards(tmp_path, {"val": 1}, num_classes=4)
     with pytest.raises(deeplab.UserError, match=r"predicts 3 classes, fake in .* has 4"):
         evaluate(config(tmp_path, dataset_dir=shards))
+
+
+def test_boundaries_tables_and_plots_on_request(tmp_path, capsys):
+    found = results(tmp_path, trimap_widths=(1, 4), boundary_scores=True)
+    assert list(found["trimap_miou"]) == ["1", "4"]
+    assert 0 <= found["boundary_iou"] <= 1
+    assert 0 <= found["boundary_f"] <= 1
+    assert "mIoU within 4 px of the ignore label" in capsys.readouterr().out
+    table = (tmp_path / "eval" / "confusion_matrix.csv").read_text().splitlines()
+    assert table[0].split(",")[1:] == ["kind 0", "kind 1", "kind 2"]
+    assert [[int(cell) for cell in row.split(",")[1:]] for row in table[1:]] == found["confusion_matrix"]
+    for name in ("confusion_matrix.png", "trimap.png"):
+        with Image.open(tmp_path / "eval" / name) as picture:
+            assert min(picture.size) > 100

@@ -62,11 +62,22 @@ class EvalConfig(_SplitConfig):
     eval_logdir: str | None = option(
         None, "Where results.json and TensorBoard scalars go; not given: eval_SPLIT in checkpoint_dir."
     )
+    trimap_widths: tuple[int, ...] = option(
+        (), "mIoU of the pixels within these distances of the ignore label, e.g. 1,2,4,8,16,40."
+    )
+    boundary_scores: bool = option(False, "Also boundary IoU and boundary F-score.")
 
     def check(self):
         super().check()
         _check_crop("eval_crop_size", self.eval_crop_size)
         require(self.eval_batch_size > 0, "eval_batch_size", self.eval_batch_size, "at least 1")
+        widths = self.trimap_widths
+        require(
+            list(widths) == sorted(set(widths)) and min(widths, default=1) > 0,
+            "trimap_widths",
+            widths,
+            "ascending numbers of pixels, from 1",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

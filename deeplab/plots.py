@@ -1,0 +1,101 @@
+"""Plots as (H, W, 3) uint8 pictures, drawn with Pillow: a confusion matrix, curves."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from deeplab.visualize import BACKGROUND, FAINT, INK, font
+
+LETTERS, MARGIN = 12, 12  # pixels
+CELL_WITH_NUMBER, SMALL_CELL, LARGEST_WITH_NUMBERS = 40, 12, 24  # sides of cells; classes up to which numbers fit
+PLOT_SIZE = (640, 400)  # width, height of the area of a curve plot
+SERIES = ((31, 90, 160), (214, 96, 20), (30, 140, 80), (150, 50, 140), (190, 40, 50), (90, 90, 90))
+
+
+def confusion(counts, names):
+    """Draws a confusion matrix: each row sums to 100 %, the more of it a cell holds the bluer it is.
+
+    Args:
+      counts: (K, K) int, rows are labels.
+      names: K class names.
+    """
+    share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    numbers = len(names) <= LARGEST_WITH_NUMBERS
+    cell = CELL_WITH_NUMBER if numbers else SMALL_CELL
+    letters = font(min(LETTERS, cell))
+    left = round(max(letters.getlength(name) for name in names)) + 2 * MARGIN
+    side = cell * len(names)
+    canvas = Image.new("RGB", (left + side + MARGIN, left + side + 3 * MARGIN), BACKGROUND)
+    colors = (255 * (1 - share[..., None]) + np.array(SERIES[0]) * share[..., None]).astype(np.uint8)
+    canvas.paste(Image.fromarray(colors).resize((side, side), Image.Resampling.NEAREST), (left, left))
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle((left - 1, left - 1, left + side, left + side), outline=FAINT)
+    caption = "rows: label, columns: prediction, in % of the label's pixels"
+    draw.text((MARGIN, left + side + MARGIN), caption, FAINT, font(LETTERS))
+    for i, name in enumerate(names):
+        middle = left + (i + 0.5) * cell
+        draw.text((left - MARGIN / 2, middle), name, INK, letters, anchor="rm")
+        _draw_upright(canvas, name, (middle, left - MARGIN / 2), letters)
+        for j in range(len(names) if numbers else 0):
+            percent = 100 * share[i, j]
+            if percent >= 0.5:
+                color = BACKGROUND if percent > 50 else INK
+                draw.text((left + (j + 0.5) * cell, middle), f"{percent:.0f}", color, letters, anchor="mm")
+    return np.asarray(canvas)
+
+
+def lines(series, x_title, y_title):
+    """Draws curves.
+
+    Args:
+      series: {name: {x: y}}; NaN is left out. A single series without a name needs no legend.
+      x_title, y_title: what the axes show.
+    """
+    points = {name: [(x, y) for x, y in curve.items() if not np.isnan(y)] for name, curve in series.items()}
+    every = [point for curve in points.values() for point in curve] or [(0, 0), (1, 1)]
+    x_ticks, y_ticks = (_ticks([point[axis] for point in every]) for axis in (0, 1))
+    left, top, (width, height) = 70, 40, PLOT_SIZE
+    canvas = Image.new("RGB", (left + width + 2 * MARGIN, top + height + 60), BACKGROUND)
+    draw, letters = ImageDraw.Draw(canvas), font(LETTERS)
+
+    def place(x, y):
+        across, up = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]), (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+        return left + across * width, top + (1 - up) * height
+
+    for x in x_ticks:
+        at, _ = place(x, y_ticks[0])
+        draw.line((at, top, at, top + height), (228, 228, 228))
+        draw.text((at, top + height + 8), f"{x:g}", INK, letters, anchor="mt")
+    for y in y_ticks:
+        _, at = place(x_ticks[0], y)
+        draw.line((left, at, left + width, at), (228, 228, 228))
+        draw.text((left - 8, at), f"{y:.3g}", INK, letters, anchor="rm")
+    draw.text((left + width / 2, top + height + 42), x_title, INK, letters, anchor="mm")
+    draw.text((MARGIN, MARGIN), y_title, INK, letters)
+    for number, (name, curve) in enumerate(points.items()):
+        color = SERIES[number % len(SERIES)]
+        placed = [place(*point) for point in curve]
+        draw.line(placed, color, width=2)
+        for x, y in placed:
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=color)
+        draw.text(
+            (left + width - MARGIN, top + height - 20 * (len(points) - number)), name, color, letters, anchor="rm"
+        )
+    return np.asarray(canvas)
+
+
+def _ticks(values):
+    """Returns about five round numbers that hold all values."""
+    low, high = min(values), max(values)
+    step = 10.0 ** np.floor(np.log10(max(high - low, 1e-6) / 2))
+    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= 5)
+    first, last = np.floor(low / step), np.ceil(high / step)
+    return [step * i for i in np.arange(first, max(last, first + 1) + 1)]
+
+
+def _draw_upright(canvas, text, foot, letters):
+    """Writes `text` from the bottom upwards, its end (x, y) at `foot`."""
+    length = round(letters.getlength(text)) + 2
+    strip = Image.new("RGB", (length, letters.size + 4), BACKGROUND)
+    ImageDraw.Draw(strip).text((0, (letters.size + 4) / 2), text, INK, letters, anchor="lm")
+    turned = strip.rotate(90, expand=True)
+    canvas.paste(turned, (round(foot[0] - turned.width / 2), round(foot[1] - turned.height)))
