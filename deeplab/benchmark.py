@@ -1,8 +1,12 @@
-"""Measures what networks cost.
+"""Measures what networks cost and how fast the input is.
 
     python -m deeplab.benchmark --cost
 
 prints the multiply-adds of the published networks as we count them beside the figures that were published.
+
+    python -m deeplab.benchmark --input
+
+prints the images per second of the input pipeline beside the naive order of steps and decoding alone.
 """
 
 from deeplab import cli
@@ -12,9 +16,14 @@ from deeplab.errors import UserError
 
 def benchmark(config):
     """Measures what `config`, a `BenchmarkConfig`, asks for, and prints it."""
-    if not config.cost:
-        raise UserError("nothing to measure: give --cost")
-    print_costs(config.quick)
+    if not (config.cost or config.input):
+        raise UserError("nothing to measure: give --cost or --input")
+    if config.input:
+        from deeplab.benchmark_input import print_input
+
+        print_input(config.quick)
+    if config.cost:
+        print_costs(config.quick)
 
 
 def print_costs(quick):
