@@ -256,4 +256,4 @@ OBJECTS = (ball, box, tent, pole, bush)
 SHARES = (0.2, 0.2, 0.2, 0.25, 0.15)  # how often each is drawn: poles are thin, so there are more of them
 
 if __name__ == "__main__":
-    cli.main(draw_dataset, DrawConfig)
+    cli.main(draw_dataset, DrawConfig, uses_tensorflow=False)

@@ -39,10 +39,11 @@ class _ItemsParser(flags.ArgumentParser):
         return f"list of {self.kind.__name__}"
 
 
-def main(run, config_class, argv=None):
+def main(run, config_class, argv=None, uses_tensorflow=True):
     """Parses the command line into `config_class`, calls `run(config)` and exits with its result as the exit code.
 
-    Bad input (flags or a `UserError` from `run`) prints one line and exits with code 2.
+    Bad input (flags or a `UserError` from `run`) and files that cannot be read or written print one line and exit with
+    code 2.
     """
     argv = sys.argv if argv is None else argv
     if any(argument in ("-h", "--h", "-help", "--help", "--helpfull", "--helpshort") for argument in argv[1:]):
@@ -50,15 +51,23 @@ def main(run, config_class, argv=None):
         return sys.exit(0)
     try:
         config = read(config_class, argv, flags.FLAGS)
-        quiet.import_tensorflow()
+        if uses_tensorflow:
+            quiet.import_tensorflow()
         result = run(config)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, *_file_errors()) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(result)
+
+
+def _file_errors():
+    """Returns the exceptions that a missing, forbidden or full place raises; TensorFlow has its own, once imported."""
+    tensorflow = sys.modules.get("tensorflow")
+    errors = getattr(tensorflow, "errors", None)
+    return (OSError, errors.NotFoundError, errors.PermissionDeniedError) if errors else (OSError,)
 
 
 def read(config_class, argv, flag_values=None):

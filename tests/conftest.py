@@ -7,7 +7,6 @@ ROOT = str(pathlib.Path(__file__).parent.parent)
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 THREADS = str(max(1, (os.cpu_count() or 1) // WORKERS))  # the workers share the cores instead of fighting for them
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # goldens are float32 results of a CPU; a GPU rounds otherwise
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", THREADS)
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", THREADS)

@@ -136,6 +136,23 @@ def test_help_lists_every_flag_with_default_and_choices():
     assert "hidden" not in page
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open('/no/such/file')",
+        "import tensorflow as tf; tf.io.gfile.GFile('/no/such/file').read()",
+        "from deeplab.errors import UserError; raise UserError('/no/such/file')",
+    ],
+)
+def test_files_that_cannot_be_read_end_with_one_line(code):
+    start = "import sys; sys.path.insert(0, 'tests')\nfrom test_cli import cli, Outer"
+    done = _run("-c", f"{start}\ndef go(config):\n    {code}\ncli.main(go, Outer, ['program'])")
+    assert done.returncode == cli.EXIT_BAD_INPUT
+    assert done.stderr.startswith("error: ")
+    assert "/no/such/file" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def _run(*command):
     return subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL
