@@ -54,7 +54,10 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
         if uses_tensorflow:
             quiet.import_tensorflow()
         result = run(config)
-    except (UserError, *_file_errors()) as error:
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except _file_errors() as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
