@@ -8,6 +8,11 @@ import tensorflow as tf
 
 import deeplab
 
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError:  # the extra `export` is not installed; TensorFlow still has its predecessor
+    Interpreter = tf.lite.Interpreter
+
 FOLDER = pathlib.Path(__file__).parent.parent.parent / "shared" / "pretrained"
 FILES = ["mobilenetv2_dm05_voc/model.ckpt-30000", "deeplabv3_257_mv_gpu.tflite"]
 SIX_SCALES = deeplab.MODELS["mobilenetv2_coco_voc_trainaug"].evaluations[1].eval_scales
@@ -43,7 +48,7 @@ def test_labels_with_six_scales_and_flips(file, image):
 def test_labels_of_the_tflite_interpreter(file):
     photograph = tf.io.decode_jpeg(tf.io.read_file(str(FOLDER / "image1.jpg")))
     image = tf.cast(tf.cast(tf.image.resize(photograph, (257, 257)), tf.uint8), tf.float32)[None]
-    interpreter = tf.lite.Interpreter(str(FOLDER / FILES[1]))
+    interpreter = Interpreter(str(FOLDER / FILES[1]))
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image / 127.5 - 1)
     interpreter.invoke()
