@@ -24,7 +24,10 @@ def evaluate(config):
 
     # Go: every image once; pixels are counted on the device.
     edges = report.Edges(config, dataset)
-    scores = evaluation.score(subject, config.resize, config.eval_batch_size, edges.collectors)
+    if config.tiles.tile_size:
+        scores = evaluation.score_in_tiles(subject, config.resize, config.tiles, edges.collectors)
+    else:
+        scores = evaluation.score(subject, config.resize, config.eval_batch_size, edges.collectors)
 
     # What came out: for the eye, for programs, for TensorBoard.
     print(report.table(scores, dataset))

@@ -12,6 +12,7 @@ from deeplab.data import augment, catalog, pipeline, records, sampling, source
 from deeplab.errors import UserError
 from deeplab.inference import Predictor
 from deeplab.metrics import ConfusionMatrix, Scores
+from deeplab.sliding import SlidingWindow
 
 DCT_METHOD = "INTEGER_ACCURATE"  # JPEGs as every other program decodes them, so that exports score the same
 
@@ -131,6 +132,26 @@ def score(subject, resize, batch_size, collectors=()):
                     for collector in collectors if height else ():  # a filler has no pixels
                         collector.add(label[:height, :width], prediction[:height, :width])
             bar.update(min(batch_size, bar.total - bar.n))
+    return Scores.of(matrix.result())
+
+
+def score_in_tiles(subject, resize, tiles, collectors=()):
+    """Returns the `metrics.Scores` of an `Evaluation`, each image looked at in overlapping tiles; shows progress.
+
+    Args:
+      subject, resize, collectors: as for `score`.
+      tiles: a `TilesConfig`.
+    """
+    dataset = subject.split.dataset
+    matrix = ConfusionMatrix(dataset.num_classes, dataset.ignore_label)
+    window = SlidingWindow(subject.predictor, tiles.tile_size, tiles.tile_overlap)
+    with progress(len(subject.split), "image") as bar, records.user_errors():
+        for example in pipeline.eval_examples(subject.split, resize, dct_method=DCT_METHOD):
+            label, prediction = example["label"].numpy(), window(example["image"].numpy())
+            matrix.update(label, prediction)
+            for collector in collectors:
+                collector.add(label, prediction)
+            bar.update()
     return Scores.of(matrix.result())
 
 

@@ -49,11 +49,14 @@ def _trained(config):
     from deeplab import trained
     from deeplab.data import catalog
     from deeplab.inference import Predictor
+    from deeplab.sliding import SlidingWindow
 
     named = catalog.load(None, config.dataset)
     loaded = trained.load(config.checkpoint_dir, config.checkpoint, config.model, config.MODEL_DEFAULTS, named)
     passes = config.passes
     predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
+    if config.tiles.tile_size:
+        return SlidingWindow(predictor, config.tiles.tile_size, config.tiles.tile_overlap), loaded.dataset
     any_size = [tf.TensorSpec((1, None, None, 3), tf.uint8)]
     labels = tf.function(lambda images: predictor(images)[0], input_signature=any_size)
     return lambda image: labels(image[None])[0].numpy(), loaded.dataset

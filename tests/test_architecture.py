@@ -12,7 +12,7 @@ LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     ("report", "serving", "images", "cost_table", "benchmark_input"),  # what entry points share
     ("evaluation",),
-    ("trained", "inference"),
+    ("trained", "inference", "sliding"),
     ("checkpoints", "training"),
     ("model", "cost"),
     ("backbones", "heads", "blocks", "data", "visualize", "plots"),

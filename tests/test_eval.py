@@ -11,7 +11,7 @@ from PIL import Image
 import deeplab
 from deeplab import evaluation
 from deeplab.config.data import ResizeConfig
-from deeplab.config.inference import EvalConfig
+from deeplab.config.inference import EvalConfig, TilesConfig
 from deeplab.data import pipeline, source
 from deeplab.eval import evaluate
 from deeplab.metrics import Scores
@@ -50,6 +50,12 @@ def test_scores_are_those_of_predict_labels(tmp_path, capsys):
 def test_scores_do_not_depend_on_the_batch_size(tmp_path):
     matrices = [results(tmp_path, eval_batch_size=size)["confusion_matrix"] for size in (1, 2, 4)]
     assert matrices[0] == matrices[1] == matrices[2]
+
+
+def test_tiles_that_hold_the_images_score_the_same(tmp_path):
+    whole = np.array(results(tmp_path, eval_crop_size=(65, 65))["confusion_matrix"])
+    tiled = np.array(results(tmp_path, tiles=TilesConfig((65, 65), 8))["confusion_matrix"])
+    assert np.abs(whole - tiled).sum() <= 4  # pixels where two classes are equal but for rounding
 
 
 def test_images_may_be_resized_and_cropped_as_the_reference_does(tmp_path):

@@ -31,6 +31,18 @@ class PassesConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
+class TilesConfig(Checked):
+    """Sliding window, for images larger than memory allows"""
+
+    tile_size: tuple[int, ...] | None = option(None, "Height and width of a tile, e.g. 513,513; not given: no tiles.")
+    tile_overlap: int = option(64, "Pixels that neighbouring tiles share at least.")
+
+    def check(self):
+        _check_crop("tile_size", self.tile_size)
+        require(self.tile_overlap >= 0, "tile_overlap", self.tile_overlap, "0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class _SplitConfig(Checked):
     """A trained network and a data set, for eval and vis"""
 
@@ -62,6 +74,7 @@ class EvalConfig(_SplitConfig):
     eval_logdir: str | None = option(
         None, "Where results.json and TensorBoard scalars go; not given: eval_SPLIT in checkpoint_dir."
     )
+    tiles: TilesConfig = nested(TilesConfig)
     trimap_widths: tuple[int, ...] = option(
         (), "mIoU of the pixels within these distances of the ignore label, e.g. 1,2,4,8,16,40."
     )
@@ -111,6 +124,7 @@ class PredictConfig(Checked):
     crop_size: tuple[int, ...] | None = option(None, _CROP_HELP.format("the image"))
     dataset: str | None = option(None, "Catalogue name of the classes, where checkpoint_dir has no dataset.json.")
     passes: PassesConfig = nested(PassesConfig)
+    tiles: TilesConfig = nested(TilesConfig)
     model: dict = overrides(ModelConfig, hide=("crop_size",))
 
     MODEL_DEFAULTS = _OUTPUT_STRIDE
