@@ -143,8 +143,8 @@ def evaluator(config, network, session):
     def save(folder):
         session.progress.say(f"best so far: {state.save(folder, network, session.step, keep=1)}")
 
-    folder = session.folder and f"{session.folder}/{trained.BEST}"
-    return best.Best(folder, score, save, session.progress.note, run.patience * run.eval_interval_steps)
+    folder, writes = f"{config.train_logdir}/{trained.BEST}", session.folder is not None
+    return best.Best(folder, writes, score, save, session.progress.note, run.patience * run.eval_interval_steps)
 
 
 def main():

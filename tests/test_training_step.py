@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 import tiny_training as tiny
 
-from deeplab import runtime
+from deeplab import losses, runtime
+from deeplab.config.model import ModelConfig
 from deeplab.config.training import LossConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from deeplab.model import build_model, scale_outputs
 from deeplab.training import loop
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.step import Step, gradient_multiplier, is_last_layer, is_regularized
@@ -169,3 +171,17 @@ def test_the_step_compiles_under_xla():
     compiled = tf.function(tf.autograph.experimental.do_not_convert(step), jit_compile=True)
     results = compiled(*map(tf.constant, tiny.batches(1)[0]))
     assert float(results["loss"]) == pytest.approx(plain["loss"], rel=1e-4)
+
+
+def test_every_scale_of_an_image_pyramid_has_its_loss():
+    config = ModelConfig(
+        num_classes=tiny.CLASSES, depth_multiplier=0.25, output_stride=16, image_pyramid=(0.5, 1.0), crop_size=(33, 33)
+    )
+    model = scale_outputs(build_model(config, (33, 33, 3)))
+    settings = tiny.config(schedule=SCHEDULE)
+    step = Step(model, losses.Objective(settings.loss, tiny.IGNORE), settings)
+    images = np.random.default_rng(0).integers(0, 256, (2, 33, 33, 3)).astype(np.uint8)
+    results = step(tf.constant(images), tf.constant(images[..., 0] % tiny.CLASSES))
+    assert set(results) == set(step.results)
+    parts = [results[name] for name in ("merged_logits", "logits_0.50", "logits_1.00", "regularization")]
+    assert float(results["loss"]) == pytest.approx(float(sum(parts)), rel=1e-6)

@@ -73,7 +73,7 @@ class Session:
       stepper: a `Stepper`.
       progress: a `progress.Progress`, or anything with its methods.
       names_at: step -> names of the records in its batch, for messages.
-      evaluate: None, or a function () -> True when training should end (patience).
+      evaluate: None, or a `best.Best`.
     """
 
     config: object
@@ -84,6 +84,7 @@ class Session:
     progress: object
     names_at: object
     evaluate: object = None
+    calls: int = 0  # of the stepper, by this process
 
     def train(self):
         """Trains to the last step; returns None, or EXIT_STOPPED after a SIGTERM. The checkpoint is saved either way.
@@ -94,21 +95,28 @@ class Session:
         total = self.config.schedule.training_number_of_steps
         stop, saved = StopSignal(), time.monotonic()
         now = done = self._now()
-        while now < total and not stop.asked:
-            began = time.monotonic()
-            results = self.stepper.run(self._next_stop(now) - now)
+        while now < total and not stop.asked and not (self.evaluate and self.evaluate.ended(now)):
+            began, run = time.monotonic(), self.config.run
+            with self._profile():
+                results = self.stepper.run(self._next_stop(now) - now)
             before, now = now, self._now()
             self._check(results, now - 1)
             self.progress.after(now, results, now - before, time.monotonic() - began)
-            run = self.config.run
+            if self.evaluate and now % run.eval_interval_steps == 0:
+                self.evaluate(now)  # before saving: a kill in between repeats it
             if now % run.save_interval_steps == 0 or time.monotonic() - saved > run.save_interval_secs:
                 self._save()
                 saved, done = time.monotonic(), now
-            if self.evaluate and now % run.eval_interval_steps == 0 and self.evaluate(now):
-                break
         if now > done:
             self._save()
         return EXIT_STOPPED if stop.asked and now < total else None
+
+    def _profile(self):
+        """Profiles the second call (the first one traces), where profile_logdir is given."""
+        self.calls += 1
+        if self.config.run.profile_logdir is None or self.calls != 2:
+            return contextlib.nullcontext()
+        return tf.profiler.experimental.Profile(self.config.run.profile_logdir)
 
     def _now(self):
         return int(self.step.step.numpy())

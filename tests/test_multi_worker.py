@@ -1,0 +1,54 @@
+"""Two processes under MultiWorkerMirroredStrategy on loopback end with the weights of one device."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny_training as tiny
+import tiny_worker
+
+from deeplab.config.training import ScheduleConfig
+
+WORKER = pathlib.Path(__file__).parent / "tiny_worker.py"
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.mark.slow
+def test_two_workers_end_with_the_weights_of_one_device(tmp_path):
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    workers = []
+    for index in range(2):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(task)}
+        command = [sys.executable, str(WORKER), str(tmp_path / f"{index}.npz")]
+        workers.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    try:
+        for worker in workers:
+            assert worker.wait(timeout=300) == 0, worker.stderr.read()[-3000:]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    assert not (tmp_path / "1.npz").exists()  # only the chief writes
+
+    settings = tiny.config(schedule=ScheduleConfig(base_learning_rate=0.1, training_number_of_steps=tiny_worker.STEPS))
+    step = tiny.step(settings)
+    tiny.train(step, count=tiny_worker.STEPS)
+    with np.load(tmp_path / "0.npz") as found:
+        for name, value in tiny.weights(step).items():
+            tolerance = {"rtol": 1e-4, "atol": 1e-5 * max(1, np.abs(value).max())}
+            np.testing.assert_allclose(found[name.replace("/", "|")], value, err_msg=name, **tolerance)
