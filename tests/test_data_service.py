@@ -9,19 +9,20 @@ import fake_data
 import numpy as np
 import pytest
 
+from deeplab.checkpoints import bundle
 from deeplab.config.data import AugmentConfig
 from deeplab.data.pipeline import Batches, train_batches
 from deeplab.data.source import open_split
 from deeplab.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")
 def addresses():
     command = [sys.executable, "-m", "deeplab.data_service", "--port=0", "--host=localhost"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) for _ in range(2)]
     try:
         ready = [process.stdout.readline() for process in processes]
         yield tuple(line.split("--data_service=")[1].split()[0] for line in ready)
@@ -39,6 +40,27 @@ def test_two_helpers_give_the_same_batches(addresses, tmp_path):
     for one, other in zip(here.take(5), there.take(5), strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_training_from_two_helpers_gives_the_same_weights(addresses, tmp_path):
+    shards = fake_data.shards(tmp_path, {"train": 5})
+    small = [
+        "--train_crop_size=33,33",
+        "--train_batch_size=2",
+        "--depth_multiplier=0.25",
+        "--training_number_of_steps=3",
+    ]
+    weights = []
+    for name, extra in (("here", []), ("there", [f"--data_service={','.join(addresses)}"])):
+        folders = [f"--train_logdir={tmp_path / name}", f"--dataset_dir={shards}"]
+        command = [sys.executable, "-m", "deeplab.train", *folders, *small, *extra]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+        assert result.returncode == 0, result.stderr
+        weights.append(bundle.read(str(tmp_path / name / "model.ckpt-3")))
+    assert weights[0].keys() == weights[1].keys()
+    for name, value in weights[0].items():
+        np.testing.assert_array_equal(value, weights[1][name], err_msg=name)
 
 
 def test_nobody_at_the_address(tmp_path):

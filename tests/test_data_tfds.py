@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from deeplab import cli
 from deeplab.config.data import AugmentConfig, ReadConfig
+from deeplab.config.inference import EvalConfig
+from deeplab.config.training import TrainConfig
 from deeplab.data.pipeline import Batches, eval_examples, train_batches
 from deeplab.data.source import open_split
 from deeplab.errors import UserError
+from deeplab.eval import evaluate
+from deeplab.train import train
+from deeplab.training import logdir
 
 
 class StripedScenes(tfds.core.GeneratorBasedBuilder):
@@ -55,6 +61,17 @@ def test_trains_on_a_part(read):
     images, labels, names = next(iter(train_batches(split, AugmentConfig(), Batches((33, 33), 2, (127.5,) * 3))))
     assert (images.shape, len(set(names.numpy()))) == ((2, 33, 33, 3), 2)
     assert set(np.unique(labels)) <= {0, 1, 2, 255}
+
+
+def test_trains_and_evaluates(read, tmp_path, capsys):
+    flags = ["--dataset=tfds:striped_scenes", f"--tfds_data_dir={read.tfds_data_dir}"]
+    flags += ["--tfds_num_classes=3", "--label_offset=-1"]
+    small = ["--train_crop_size=33,33", "--train_batch_size=2", "--depth_multiplier=0.25"]
+    steps = ["--training_number_of_steps=2", f"--train_logdir={tmp_path}"]
+    train(cli.read(TrainConfig, ["train", *flags, *small, *steps]))
+    logdir.release(str(tmp_path))
+    evaluate(cli.read(EvalConfig, ["eval", *flags, f"--checkpoint_dir={tmp_path}", "--eval_split=test"]))
+    assert "miou" in capsys.readouterr().out.lower()
 
 
 @pytest.mark.parametrize(

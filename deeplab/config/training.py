@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from deeplab.config.data import AugmentConfig, InputConfig
+from deeplab.config.data import TFDS_PREFIX, AugmentConfig, InputConfig
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require
 
@@ -156,7 +156,7 @@ class TrainConfig(Checked):
 
     train_logdir: str = option("", "Folder of this training. If it holds a checkpoint, the training is resumed.")
     dataset_dir: str = option("", "Folder of the TFRecord shards.")
-    dataset: str | None = option(None, "Catalogue name; needed only where dataset.json is missing.")
+    dataset: str | None = option(None, "Where dataset_dir has no dataset.json: catalogue name, or tfds:NAME[:split].")
     train_split: str = option("train", "Split to train on.")
     train_batch_size: int = option(8, "Images per step, all devices together.")
     train_crop_size: tuple[int, ...] = option((513, 513), "Height and width of the training crops.")
@@ -186,7 +186,8 @@ class TrainConfig(Checked):
 
     def check(self):
         require(bool(self.train_logdir), "train_logdir", self.train_logdir, "a folder, --train_logdir=DIR")
-        require(bool(self.dataset_dir), "dataset_dir", self.dataset_dir, "the folder of the shards, --dataset_dir=DIR")
+        given = bool(self.dataset_dir) or (self.dataset or "").startswith(TFDS_PREFIX)
+        require(given, "dataset_dir", self.dataset_dir, "the folder of the shards, --dataset_dir=DIR")
         crop, parts = self.train_crop_size, self.optimizer.gradient_accumulation_steps
         require(len(crop) == 2 and min(crop) > 0, "train_crop_size", crop, "two positive numbers: height, width")
         require(self.train_batch_size > 0, "train_batch_size", self.train_batch_size, "at least 1")
@@ -202,4 +203,5 @@ class TrainConfig(Checked):
 # Options that may change when a training is resumed: how long, where, how often it reports.
 MAY_CHANGE = frozenset(
     ("train_logdir", "dataset_dir", "tf_initial_checkpoint", "initialize_last_layer", "training_number_of_steps")
+    + ("cache", "data_service", "tfds_data_dir")
 ) | {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}
