@@ -3,11 +3,16 @@
     python -m deeplab.export --checkpoint_dir=TRAIN_LOGDIR --export_path=DIR
 
 makes DIR/1 (then DIR/2, ...). Signatures: `serving_default`, images (B, H, W, 3) uint8 -> labels (B, H, W) int32;
-`reference`, ImageTensor -> SemanticPredictions, SemanticProbabilities, as the original's frozen graph.
+`reference`, ImageTensor -> SemanticPredictions, SemanticProbabilities, as the original's frozen graph. Beside them lie
+model.json and dataset.json: what it is, its classes and colours.
 """
+
+import dataclasses
+import json
 
 from deeplab import cli
 from deeplab.config.inference import ExportConfig
+from deeplab.errors import UserError
 
 
 def export(config):
@@ -35,10 +40,65 @@ def export(config):
     if tf.io.gfile.exists(unfinished):
         tf.io.gfile.rmtree(unfinished)
     tf.saved_model.save(module, unfinished, signatures=module.signatures())
-    catalog.save(loaded.dataset or dataset, unfinished)
+    catalog.save(loaded.dataset, unfinished)
+    trained.write_text(f"{unfinished}/model.json", json.dumps(_card(config, loaded), indent=1) + "\n")
+    if config.verify:
+        _verify(unfinished, predictor, config)
     tf.io.gfile.rename(unfinished, folder)
     print(f"Wrote {folder}")
     print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
+
+
+def _card(config, loaded):
+    """Returns what model.json says about the export."""
+    import tensorflow as tf
+
+    import deeplab
+
+    return {
+        "format": 1,
+        "config": dataclasses.asdict(loaded.config),
+        "classes": [loaded.dataset.class_name(label) for label in range(loaded.config.num_classes)],
+        "colors": loaded.dataset.colors,
+        "checkpoint": loaded.checkpoint,
+        "step": loaded.step,
+        "crop_size": config.crop_size,
+        "inference_scales": config.inference_scales,
+        "add_flipped_images": config.add_flipped_images,
+        "resize": dataclasses.asdict(config.resize),
+        "versions": {"deeplab": deeplab.__version__, "tensorflow": tf.__version__},
+    }
+
+
+def _verify(folder, predictor, config):
+    """Loads the export and compares it with the network that was exported, on generated images of two sizes.
+
+    Raises:
+      UserError: they disagree; the folder is removed then.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from deeplab.serving import Serving
+
+    exported = tf.saved_model.load(folder).signatures["serving_default"]
+    expected = Serving(predictor, config.resize)
+    rng = np.random.default_rng(0)
+    equal = []
+    for height, width in _VERIFY_SIZES if config.crop_size is None else [config.crop_size]:
+        coarse = tf.constant(rng.uniform(0, 255, (1, 8, 8, 3)))
+        image = tf.cast(tf.image.resize(coarse, (height, width)), tf.uint8)
+        equal.append(np.mean(exported(images=image)["labels"] == expected.segment(image)[0]))
+    print(f"Verified: {100 * np.mean(equal):.3f} % of the labels equal those of the network")
+    if min(equal) < _VERIFY_LEAST:
+        tf.io.gfile.rmtree(folder)
+        raise UserError(
+            f"{folder}: only {100 * min(equal):.2f} % of the labels equal those of the network; not exported"
+        )
+
+
+_VERIFY_SIZES = ((97, 129), (130, 90))  # height, width
+_VERIFY_LEAST = 0.999  # pixels may differ where two classes are equal but for rounding
 
 
 def next_version(export_path):

@@ -59,6 +59,8 @@ def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=
         config = dataclasses.replace(config, **(overrides or {}))
     if "crop_size" not in (overrides or {}):
         config = any_size(config)
+    if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
+        dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
     try:
         report = restore(model, prefix, strict=True, use_moving_averages=use_moving_averages)

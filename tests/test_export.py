@@ -1,5 +1,6 @@
 """Exports against predict_labels and the original's graph, in a process that knows nothing of the project."""
 
+import json
 import os
 import subprocess
 import sys
@@ -81,11 +82,21 @@ def test_the_reference_signature_is_the_originals_graph(original, tmp_path, case
     np.testing.assert_allclose(probabilities[:, ::4, ::4], ARRAYS[f"probabilities_s4_{index}"], atol=1e-4)
 
 
-def test_versions_count_up_and_know_their_classes(tmp_path):
+def test_versions_count_up_and_know_their_classes(tmp_path, capsys):
     for version in ("1", "2"):
         export(config(tmp_path))
         assert catalog.load(str(tmp_path / version)) == small_training.dataset()
+        card = json.loads((tmp_path / version / "model.json").read_text())
+        assert (card["step"], card["classes"], card["config"]["num_classes"]) == (7, ["kind 0", "kind 1", "kind 2"], 3)
+        assert "Verified: 100.000 %" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_an_export_that_disagrees_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("deeplab.export._VERIFY_LEAST", 1.1)
+    with pytest.raises(deeplab.UserError, match="not exported"):
+        export(config(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_input_is_one_line(tmp_path):
