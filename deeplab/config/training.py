@@ -200,8 +200,8 @@ class TrainConfig(Checked):
         return ModelConfig(**{**_MODEL_DEFAULTS, **self.model, **size})
 
 
-# Options that may change when a training is resumed: how long, where, how often it reports.
-MAY_CHANGE = frozenset(
-    ("train_logdir", "dataset_dir", "tf_initial_checkpoint", "initialize_last_layer", "training_number_of_steps")
-    + ("cache", "data_service", "tfds_data_dir")
-) | {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}
+# Options that may change when a training is resumed: how long, where, how the input is fed, how often it reports.
+_PLACES = ("train_logdir", "dataset_dir", "tfds_data_dir", "cache", "data_service")
+_BEGINNING = ("tf_initial_checkpoint", "initialize_last_layer")
+_RUN = {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}
+MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, "training_number_of_steps"})
