@@ -142,7 +142,23 @@ def sample_image(read_box, rows, columns, flip, resizes):
     if resizes:
         resized = _interpolate(box, *needed, tf.stack([spans[0][1], spans[1][1]]))
         box = resized, spans[0][0], spans[1][0]
-    return _interpolate(box, *spans, tf.stack([rows.count, columns.count]), flip)
+    unscaled = tf.reduce_all([tf.equal(axis.resized, axis.scaled) for axis in axes])
+    return tf.cond(
+        unscaled,
+        lambda: _copy(box, rows, columns, flip),
+        lambda: _interpolate(box, *spans, tf.stack([rows.count, columns.count]), flip),
+    )
+
+
+def _copy(box, rows, columns, flip):
+    """Returns the pixels of a crop at scale 1, where each is a pixel of the box already; float32."""
+    pixels, top, left = box
+    across = columns.start - left + tf.range(columns.count)
+    down = rows.start - top
+    part = pixels[down : down + rows.count]
+    begin, end = across[0], across[0] + columns.count
+    part = tf.cond(flip, lambda: tf.gather(part, across[::-1], axis=1), lambda: part[:, begin:end])
+    return tf.cast(part, tf.float32)
 
 
 def jpeg_or_png_box(encoded, size):
