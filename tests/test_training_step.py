@@ -119,6 +119,8 @@ def test_adamw_takes_decay_off_the_weight_itself():
     plain, _ = one_update([1.0], optimizer="adam")
     decayed, _ = one_update([1.0], optimizer="adamw", weight_decay=0.5)
     assert decayed == pytest.approx(plain - 0.1 * 0.5 * 1.0)
+    settings = tiny.config(optimizer=OptimizerConfig(optimizer="adamw", weight_decay=0.5))
+    assert trained(settings, count=1)[1]["regularization"] == 0
 
 
 def test_moving_averages_follow_as_tensorflow_1s():
