@@ -3,15 +3,31 @@
     python -m deeplab.eval --checkpoint_dir=TRAIN_LOGDIR --dataset_dir=SHARDS
 
 prints a table and writes results.json, confusion_matrix.csv and .png and TensorBoard scalars to --eval_logdir.
---trimap_widths=1,2,4,8,16 and --boundary_scores look at the quality of boundaries.
+--trimap_widths=1,2,4,8,16 and --boundary_scores look at the quality of boundaries;
+--continuous watches TRAIN_LOGDIR and scores every new checkpoint.
 """
+
+import dataclasses
+import itertools
 
 from deeplab import cli
 from deeplab.config.inference import EvalConfig
 
 
 def evaluate(config):
-    """Scores one checkpoint as `config`, an `EvalConfig`, says; prints and writes the result and returns it."""
+    """Scores one checkpoint, or with `continuous` each that appears, as `config`, an `EvalConfig`, says."""
+    from deeplab import trained
+
+    if not config.continuous:
+        return evaluate_checkpoint(config)
+    new = trained.new_checkpoints(config.checkpoint_dir, config.eval_interval_secs, config.eval_timeout_secs)
+    for checkpoint in itertools.islice(new, config.max_number_of_evaluations or None):
+        evaluate_checkpoint(dataclasses.replace(config, checkpoint=checkpoint))
+    return None
+
+
+def evaluate_checkpoint(config):
+    """Scores the checkpoint that `config` names; prints and writes the result."""
     import tensorflow as tf
 
     from deeplab import evaluation, report

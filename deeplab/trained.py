@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import tensorflow as tf
 
@@ -107,6 +108,27 @@ def find(directory, checkpoint="newest"):
             return directory, prefix
     known = ", ".join(prefix.rpartition("/")[2] for prefix in bundle.prefixes(directory)) or "none"
     raise UserError(f"checkpoint={checkpoint}: no such checkpoint in {directory}; it holds: {known}")
+
+
+def new_checkpoints(directory, interval, timeout):
+    """Yields the name of the newest checkpoint of a folder, then of each newer one that is found.
+
+    Args:
+      directory: a train_logdir; need not exist yet.
+      interval: seconds between looks.
+      timeout: ends when no new checkpoint came for so many seconds.
+    """
+    seen, came = None, time.monotonic()
+    while True:
+        prefix = bundle.latest(directory)
+        if prefix not in (None, seen):
+            seen = prefix
+            yield prefix.rpartition("/")[2]
+            came = time.monotonic()
+        elif time.monotonic() - came >= timeout:
+            return
+        else:
+            time.sleep(min(interval, timeout))
 
 
 def write_text(path, text):

@@ -101,3 +101,8 @@ def test_boundaries_tables_and_plots_on_request(tmp_path, capsys):
     for name in ("confusion_matrix.png", "trimap.png"):
         with Image.open(tmp_path / "eval" / name) as picture:
             assert min(picture.size) > 100
+
+
+def test_watching_a_folder_ends_after_so_many_checkpoints(tmp_path):
+    evaluate(config(tmp_path, continuous=True, max_number_of_evaluations=1))
+    assert (tmp_path / "eval" / "results.json").exists()

@@ -87,3 +87,11 @@ def test_remember_replaces_whole_files(tmp_path):
     content = json.loads((tmp_path / "config.json").read_text())
     assert (content["format"], content["model"]["num_classes"]) == (1, 4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "dataset.json"]
+
+
+def test_new_checkpoints_come_one_by_one_until_none_does(logdir):
+    found = trained.new_checkpoints(str(logdir), interval=0, timeout=0)
+    assert next(found) == "model.ckpt-7"
+    bundle.write(str(logdir / "model.ckpt-9"), {"global_step": np.int64(9)})
+    assert list(found) == ["model.ckpt-9"]
+    assert not list(trained.new_checkpoints(str(logdir / "later"), interval=0, timeout=0))

@@ -74,6 +74,10 @@ class EvalConfig(_SplitConfig):
     eval_logdir: str | None = option(
         None, "Where results.json and TensorBoard scalars go; not given: eval_SPLIT in checkpoint_dir."
     )
+    continuous: bool = option(False, "Watch checkpoint_dir and score every new checkpoint.")
+    eval_interval_secs: int = option(300, "continuous: seconds between looks for a new checkpoint.")
+    max_number_of_evaluations: int = option(0, "continuous: end after so many; 0: no limit.")
+    eval_timeout_secs: int = option(3600, "continuous: end when no new checkpoint came for so long.")
     tiles: TilesConfig = nested(TilesConfig)
     trimap_widths: tuple[int, ...] = option(
         (), "mIoU of the pixels within these distances of the ignore label, e.g. 1,2,4,8,16,40."
@@ -101,6 +105,8 @@ class VisConfig(_SplitConfig):
     vis_crop_size: tuple[int, ...] | None = option(None, _CROP_HELP.format("every image of the split"))
     vis_batch_size: int = option(1, "Images per step.")
     vis_logdir: str | None = option(None, "Where pictures go; not given: vis_SPLIT in checkpoint_dir.")
+    max_number_of_iterations: int = option(0, "No effect: pictures are drawn once.")
+    eval_interval_secs: int = option(300, "No effect: pictures are drawn once.")
     max_images: int | None = option(None, "Draw only the first images of the split.")
     colormap_type: str | None = option(None, "Colours; not given: those of dataset.json.", choices=COLORMAPS)
     also_save_raw_predictions: bool = option(False, "Also write predictions as PNGs of class ids.")
