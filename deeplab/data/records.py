@@ -80,7 +80,7 @@ def whole_label(record, split):
     """Returns (H, W) uint8 labels of a record, values as in the file unless the split has a `label_lookup`."""
     if "label_pixels" in record:
         return record["label_pixels"]
-    label = tf.io.decode_png(record["label"], channels=1)[..., 0]
+    label = tf.squeeze(tf.io.decode_png(record["label"], channels=1), -1)
     return label if split.label_lookup is None else tf.gather(split.label_lookup, tf.cast(label, tf.int32))
 
 

@@ -38,7 +38,9 @@ def image_size(encoded):
     """Returns (height, width), int32 scalars, from the header of JPEG or PNG bytes."""
 
     def png_size():
-        header = tf.strings.substr(tf.strings.join([encoded, b"\0" * 24]), 16, 8)  # IHDR: width, height
+        header = tf.strings.substr(
+            tf.strings.join([tf.strings.substr(encoded, 0, 24), b"\0" * 24]), 16, 8
+        )  # IHDR: width, height
         return tf.io.decode_raw(header, tf.int32, little_endian=False)[::-1]
 
     size = tf.cond(is_jpeg(encoded), lambda: tf.io.extract_jpeg_shape(encoded)[:2], png_size)
