@@ -68,15 +68,25 @@ def _exported(config):
 
     from deeplab.data import catalog
 
+    folder = newest_version(config.saved_model)
     try:
-        module = tf.saved_model.load(config.saved_model)
+        module = tf.saved_model.load(folder)
     except OSError as error:
         raise UserError(f"--saved_model={config.saved_model}: no SavedModel ({error}); name DIR/VERSION") from None
 
     def segment(image):
         return module.signatures["serving_default"](images=tf.constant(image[None]))["labels"][0].numpy()
 
-    return segment, catalog.load(config.saved_model, config.dataset)
+    return segment, catalog.load(folder, config.dataset)
+
+
+def newest_version(folder):
+    """Returns the newest VERSION/ in an --export_path, or the folder itself where there is none."""
+    import tensorflow as tf
+
+    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    versions = [int(name.rstrip("/")) for name in names if name.rstrip("/").isdigit()]
+    return tf.io.gfile.join(folder, str(max(versions))) if versions else folder
 
 
 def _write(stem, image, labels, dataset):
