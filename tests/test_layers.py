@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny_training import two_replicas
 
 from deeplab import ModelConfig, build_model
 from deeplab.layers import AveragePooling, Conv, DepthwiseConv, ResizeToScale
@@ -97,7 +98,7 @@ def test_warm_up_forgets_the_initial_statistics():
 
 
 def test_batch_norm_over_replicas_is_that_of_the_whole_batch():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = two_replicas()
     x = RNG.normal(1.0, 2.0, size=(4, 3, 3, 2)).astype(np.float32)
     with strategy.scope():
         shared = BatchNorm(epsilon=1e-3, decay=0.5, warmup=False)
@@ -149,7 +150,7 @@ def test_dropout_draws_anew_each_time_and_repeats_from_its_counter():
 
 
 def test_dropout_over_replicas_is_that_of_the_whole_batch():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = two_replicas()
     with strategy.scope():
         shared = Dropout(0.5, name="a")
         shared.build((None, 3, 3, 2))

@@ -4,6 +4,7 @@ import numpy as np
 import pipeline_goldens
 import pytest
 import tensorflow as tf
+from tiny_training import two_replicas
 
 from deeplab.metrics import ConfusionMatrix, Scores, confusion_matrix
 
@@ -46,7 +47,7 @@ def test_counts_are_exact_where_float32_is_not():
 
 
 def test_replicas_count_together():
-    strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+    strategy = two_replicas()
     with strategy.scope():
         matrix = ConfusionMatrix(2, 255)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from tiny_training import two_replicas
 
 import deeplab
 from deeplab.checkpoints import bundle
@@ -205,8 +205,7 @@ def test_report_is_readable(values):
 
 
 def test_inside_and_outside_of_a_strategy(values, tmp_path):
-    devices = tf.config.list_logical_devices("CPU")
-    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    strategy = two_replicas()
     with strategy.scope():
         model = network()
         deeplab.restore(model, source(values))
