@@ -52,9 +52,9 @@ def prepare(config, split_name, crop_size):
     Raises:
       UserError: folder, checkpoint or split missing; the network has another number of classes than the data set.
     """
-    split = source.open_split(config.dataset_dir, split_name, config.dataset, config.read)
+    split = source.open_split(config.dataset_dir, split_name, config.dataset_name, config.read)
     overrides = {**config.model, **({"crop_size": crop_size} if crop_size else {})}
-    loaded = trained.load(config.checkpoint_dir, config.checkpoint, overrides, config.MODEL_DEFAULTS, split.dataset)
+    loaded = trained.load(config.checkpoint_dir, config.checkpoint, overrides, config.model_defaults, split.dataset)
     if loaded.config.num_classes != split.dataset.num_classes:
         raise UserError(
             f"{config.checkpoint_dir} predicts {loaded.config.num_classes} classes, {split.dataset.name} in "

@@ -25,9 +25,9 @@ def export(config):
     from deeplab.serving import Serving
 
     # From what: the network as it was trained, for images padded to the crop size or as large as they come.
-    dataset = catalog.load(None, config.dataset)
+    dataset = catalog.load(None, config.dataset_name)
     source = config.checkpoint_path or config.checkpoint_dir
-    loaded = trained.load(source, config.checkpoint, config.model, config.MODEL_DEFAULTS, dataset)
+    loaded = trained.load(source, config.checkpoint, config.model, config.model_defaults, dataset)
     print(f"{loaded.checkpoint}: {loaded.config.model_variant}, {loaded.config.num_classes} classes")
 
     # What: the same path as eval, behind signatures.

@@ -51,8 +51,8 @@ def _trained(config):
     from deeplab.inference import Predictor
     from deeplab.sliding import SlidingWindow
 
-    named = catalog.load(None, config.dataset)
-    loaded = trained.load(config.checkpoint_dir, config.checkpoint, config.model, config.MODEL_DEFAULTS, named)
+    named = catalog.load(None, config.dataset_name)
+    loaded = trained.load(config.checkpoint_dir, config.checkpoint, config.model, config.model_defaults, named)
     passes = config.passes
     predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
     if config.tiles.tile_size:

@@ -10,6 +10,8 @@ another one, ours or the reference's. SIGTERM saves and ends with exit code 75: 
 from deeplab import cli
 from deeplab.config.training import TrainConfig
 
+RECALIBRATION_BATCHES = 25
+
 
 def train(config):
     """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 when SIGTERM came."""
@@ -30,10 +32,12 @@ def train(config):
     # What: network, loss, optimizer; whatever owns variables is born in the strategy's scope.
     with strategy.scope():
         network, step = build(config, model_config, split.dataset)
-        start = restore(config, network, step)
+        start = restore(config, model_config, network, step)
 
     # From what: shards become batches of (image, label), entered at the step already reached.
     stream = batches(config, split, model_config)
+    if config.recalibrate_batch_norm and not start:
+        recalibrate(network, step, stream)
     steps = loop.Stepper(
         strategy, step, runtime.distribute(strategy, stream, start, config.train_batch_size), config.run.jit_compile
     )
@@ -70,9 +74,9 @@ def build(config, model_config, dataset):
     return network, Step(model.scale_outputs(network), objective, config)
 
 
-def restore(config, network, step):
-    """Resumes the training in train_logdir, or starts from tf_initial_checkpoint; returns the step that comes next."""
-    from deeplab import checkpoints
+def restore(config, model_config, network, step):
+    """Resumes the training in train_logdir, or takes the initial weights; returns the step that comes next."""
+    from deeplab.checkpoints import restoring
     from deeplab.training import state
 
     start = state.resume(config.train_logdir, network, step)
@@ -81,9 +85,21 @@ def restore(config, network, step):
         return start
     if config.tf_initial_checkpoint:
         options = (config.initialize_last_layer, config.last_layers_contain_logits_only)
-        print(checkpoints.restore(network, config.tf_initial_checkpoint, *options), flush=True)
-        step.optimizer.start_averages()
+        print(restoring.restore(network, config.tf_initial_checkpoint, *options), flush=True)
+    if config.backbone_weights:
+        print(restoring.restore_backbone(network, model_config, config.backbone_weights), flush=True)
+    step.optimizer.start_averages()
     return 0
+
+
+def recalibrate(network, step, stream):
+    """Gives batch norms the statistics of the first batches; the network computes the same."""
+    from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
+
+    images = (batch[0] for batch in stream(0).take(RECALIBRATION_BATCHES))
+    count = recalibrate_batch_norm(network, images)
+    step.optimizer.start_averages()
+    print(f"Measured {count} batch norms on {RECALIBRATION_BATCHES} batches", flush=True)
 
 
 def batches(config, split, model_config):

@@ -22,8 +22,8 @@ LAYERS = (
     ),
     ("resize",),
     ("data.catalog", "checkpoints.names", "atrous"),
-    ("data.tables", "presets", "cli"),
-    ("config",),
+    ("data.tables", "cli"),
+    ("config", "presets"),
     ("errors", "quiet", ""),  # "" is deeplab/__init__.py, which imports nothing until it is asked
 )
 ENTRY_POINTS = LAYERS[0]

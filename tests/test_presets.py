@@ -1,5 +1,6 @@
 """The published models: every one builds as configured, and refers to what exists."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import sys
 import pytest
 
 import deeplab
+from deeplab.config.inference import EvalConfig, PredictConfig
+from deeplab.config.training import TrainConfig
 from deeplab.data.catalog import CATALOG
 from deeplab.presets import model_options, preset
 
@@ -51,6 +54,18 @@ def test_has_the_published_size(name):
 def test_options_make_the_configuration(name):
     assert deeplab.ModelConfig(**model_options(name)) == deeplab.MODELS[name].config
     assert model_options(None) == {}
+
+
+def test_entry_points_take_them_and_flags_go_before():
+    name = "xception71_dpc_cityscapes_trainval"
+    defaults = EvalConfig(checkpoint_dir="x", dataset_dir="y", preset=name).model_defaults
+    assert deeplab.ModelConfig(**defaults) == deeplab.MODELS[name].config
+    config = TrainConfig(train_logdir="x", dataset_dir="y", preset=name, model={"output_stride": 16})
+    trained = deeplab.MODELS["xception71_dpc_cityscapes_trainfine"].config
+    assert config.model_config(19) == dataclasses.replace(trained, crop_size=(513, 513))
+    assert PredictConfig(input="x", output="y", checkpoint_dir="z", preset=name).dataset_name == "cityscapes"
+    with pytest.raises(deeplab.UserError, match="preset='other'"):
+        TrainConfig(train_logdir="x", dataset_dir="y", preset="other")
 
 
 def test_unknown_names_are_refused():

@@ -5,6 +5,7 @@ import dataclasses
 from deeplab.config.data import TFDS_PREFIX, ReadConfig, ResizeConfig
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require
+from deeplab.presets import MODELS, model_options
 
 COLORMAPS = ("pascal", "cityscapes", "ade20k")  # reference: --colormap_type
 _RETIRED = {
@@ -43,7 +44,26 @@ class TilesConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class _SplitConfig(Checked):
+class _NetworkConfig(Checked):
+    """What a network is where no config.json says it"""
+
+    preset: str | None = option(None, "Network of this published model; model flags go before it.", choices=(*MODELS,))
+
+    MODEL_DEFAULTS = _OUTPUT_STRIDE
+
+    @property
+    def model_defaults(self):
+        """{field of ModelConfig: value} of the preset, else of the reference's program."""
+        return {**self.MODEL_DEFAULTS, **model_options(self.preset)}
+
+    @property
+    def dataset_name(self):
+        """Name of the data set: as given, else that of the preset; None where neither is."""
+        return self.dataset or (MODELS[self.preset].dataset if self.preset else None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _SplitConfig(_NetworkConfig):
     """A trained network and a data set, for eval and vis"""
 
     checkpoint_dir: str | None = option(None, "A --train_logdir, or a folder or file with weights of the reference.")
@@ -56,7 +76,6 @@ class _SplitConfig(Checked):
     model: dict = overrides(ModelConfig, hide=("crop_size",))
 
     RETIRED = _RETIRED
-    MODEL_DEFAULTS = _OUTPUT_STRIDE
 
     def check(self):
         _check_given(self, "checkpoint_dir")
@@ -119,7 +138,7 @@ class VisConfig(_SplitConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictConfig(Checked):
+class PredictConfig(_NetworkConfig):
     """What to segment"""
 
     input: str | None = option(None, "An image, a pattern such as 'photos/*.jpg', or a folder.")
@@ -133,8 +152,6 @@ class PredictConfig(Checked):
     tiles: TilesConfig = nested(TilesConfig)
     model: dict = overrides(ModelConfig, hide=("crop_size",))
 
-    MODEL_DEFAULTS = _OUTPUT_STRIDE
-
     def check(self):
         _check_given(self, "input", "output")
         _check_crop("crop_size", self.crop_size)
@@ -143,7 +160,7 @@ class PredictConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig(Checked):
+class ExportConfig(_NetworkConfig):
     """What to export, and where"""
 
     checkpoint_path: str | None = option(None, "Prefix of a checkpoint, or a --train_logdir (also: --checkpoint_dir).")

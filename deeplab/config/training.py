@@ -5,6 +5,7 @@ import dataclasses
 from deeplab.config.data import TFDS_PREFIX, AugmentConfig, InputConfig
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require
+from deeplab.presets import MODELS, model_options
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 _MODEL_DEFAULTS = {"output_stride": 16}  # the reference's train.py; its model code says 8
@@ -163,10 +164,17 @@ class TrainConfig(Checked):
     tf_initial_checkpoint: str | None = option(
         None, "Fine-tune: start from the weights of this checkpoint (ours or the reference's). Ignored on resume."
     )
+    backbone_weights: str | None = option(
+        None, "Start the backbone from these weights: imagenet (mobilenet_v2, those of keras.applications), or a file."
+    )
+    recalibrate_batch_norm: bool = option(
+        False, "Measure the batch norm statistics of the initial weights anew; for weights from a .tflite file."
+    )
     initialize_last_layer: bool = option(True, "Fine-tune: take the head from the checkpoint, too.")
     last_layers_contain_logits_only: bool = option(
         False, "The head, in initialize_last_layer and last_layer_gradient_multiplier, is the logits alone."
     )
+    preset: str | None = option(None, "Network of this published model; model flags go before it.", choices=(*MODELS,))
     model: dict = overrides(ModelConfig, hide=("num_classes", "crop_size"), defaults=_MODEL_DEFAULTS)
     augment: AugmentConfig = nested(AugmentConfig)
     input: InputConfig = nested(InputConfig)
@@ -188,6 +196,8 @@ class TrainConfig(Checked):
         require(bool(self.train_logdir), "train_logdir", self.train_logdir, "a folder, --train_logdir=DIR")
         given = bool(self.dataset_dir) or (self.dataset or "").startswith(TFDS_PREFIX)
         require(given, "dataset_dir", self.dataset_dir, "the folder of the shards, --dataset_dir=DIR")
+        alone = self.tf_initial_checkpoint is None or self.backbone_weights is None
+        require(alone, "backbone_weights", self.backbone_weights, "no value together with --tf_initial_checkpoint")
         crop, parts = self.train_crop_size, self.optimizer.gradient_accumulation_steps
         require(len(crop) == 2 and min(crop) > 0, "train_crop_size", crop, "two positive numbers: height, width")
         require(self.train_batch_size > 0, "train_batch_size", self.train_batch_size, "at least 1")
@@ -197,7 +207,7 @@ class TrainConfig(Checked):
     def model_config(self, num_classes):
         """Returns the ModelConfig of these flags for a data set of `num_classes` classes."""
         size = {"num_classes": num_classes, "crop_size": self.train_crop_size}
-        return ModelConfig(**{**_MODEL_DEFAULTS, **self.model, **size})
+        return ModelConfig(**{**_MODEL_DEFAULTS, **model_options(self.preset), **self.model, **size})
 
 
 # Options that may change when a training is resumed: how long, where, how the input is fed, how often it reports.
