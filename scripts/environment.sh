@@ -29,6 +29,7 @@ make_environment() {
     python="$(find_python)" || exit 1
     say "Making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
+    .venv/bin/python -m pip install --quiet --upgrade pip  # that of Python 3.10 tries out versions for minutes
   fi
   fingerprint="$(cat setup.py pyproject.toml | .venv/bin/python -c \
     'import hashlib, sys; print(sys.version.split()[0], hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')"
