@@ -20,6 +20,7 @@ def export(config):
     import tensorflow as tf
 
     from deeplab import trained
+    from deeplab.checkpoints import bundle
     from deeplab.data import catalog
     from deeplab.inference import Predictor
     from deeplab.serving import Serving
@@ -41,7 +42,7 @@ def export(config):
         tf.io.gfile.rmtree(unfinished)
     tf.saved_model.save(module, unfinished, signatures=module.signatures())
     catalog.save(loaded.dataset, unfinished)
-    trained.write_text(f"{unfinished}/model.json", json.dumps(_card(config, loaded), indent=1) + "\n")
+    bundle.write_text(f"{unfinished}/model.json", json.dumps(_card(config, loaded), indent=1) + "\n")
     if config.verify:
         _verify(unfinished, predictor, config)
     tf.io.gfile.rename(unfinished, folder)

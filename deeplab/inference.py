@@ -1,4 +1,4 @@
-"""From images to labels: padding, scales, flips, the way back to the image's size. Source: FACTS 7.
+"""From images to labels: padding, scales, flips, the way back to the image's size; as the reference does it.
 
 The ONE path that eval, vis, predict and export share.
 """

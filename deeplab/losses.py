@@ -2,7 +2,7 @@
 
 Every function runs in a replica and returns that replica's share: the shares of all replicas add up to the loss, and so
 do their gradients. One replica or eight give the same weights for the same batch, however uneven ignored pixels are.
-Source: FACTS 9 (reference, utils/train_utils.py).
+Source: reference, utils/train_utils.py.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Scores of a segmentation, all from one confusion matrix. Source: FACTS 10.
+"""Scores of a segmentation, all from one confusion matrix. As the reference scores.
 
 The matrix is counted on the device in int64 (float32 is inexact above 2^24 pixels); the scores are NumPy.
 """

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import boundary, plots
-from deeplab.trained import write_text
+from deeplab.checkpoints.bundle import write_text
 from deeplab.visualize import save_png
 
 FILE = "results.json"

@@ -1,4 +1,4 @@
-"""Learning rates as functions of the step, the reference's formulas in float32 (FACTS 9).
+"""Learning rates as functions of the step, the reference's formulas in float32.
 
 rate = learning_rate(config, step)       # step: int64 scalar tensor; usable inside tf.function
 """

@@ -82,7 +82,7 @@ def remember(directory, model_config, training, dataset):
     """
     tf.io.gfile.makedirs(directory)
     content = {"format": FORMAT, "model": dataclasses.asdict(model_config), "training": training}
-    write_text(tf.io.gfile.join(directory, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
+    bundle.write_text(tf.io.gfile.join(directory, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
     catalog.save(dataset, directory)
 
 
@@ -129,14 +129,6 @@ def new_checkpoints(directory, interval, timeout):
             return
         else:
             time.sleep(min(interval, timeout))
-
-
-def write_text(path, text):
-    """Writes a text file under a temporary name and renames it, so that readers never see half of it."""
-    unfinished = f"{path}.unfinished"
-    with tf.io.gfile.GFile(unfinished, "w") as file:
-        file.write(text)
-    tf.io.gfile.rename(unfinished, path, overwrite=True)
 
 
 def _read_config(folder):

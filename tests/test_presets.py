@@ -14,7 +14,7 @@ from deeplab.data.catalog import CATALOG
 from deeplab.presets import model_options, preset
 
 ROOT = pathlib.Path(__file__).parent.parent
-PARAMETERS = {  # trainable, with the published number of classes (reference, FACTS 11)
+PARAMETERS = {  # trainable, with the published number of classes as the reference counts
     "mobilenetv2_dm05_coco_voc_trainaug": 697_013,
     "mobilenetv2_coco_voc_trainaug": 2_113_557,
     "mobilenetv2_ade20k_train": 2_304_519,

@@ -30,5 +30,5 @@ LAST_LAYERS = ("logits", "image_pooling", "aspp", "concat_projection", "decoder"
 
 
 def last_layers(logits_only=False):
-    """Returns the scopes of the last layers; only the logits with `last_layers_contain_logits_only`. FACTS 9."""
+    """Returns the scopes of the last layers; only the logits with `last_layers_contain_logits_only`."""
     return LAST_LAYERS[:1] if logits_only else LAST_LAYERS

@@ -1,7 +1,7 @@
 """Resizing and augmentation of one image with its label, as the reference does it, one step after the other.
 
 Images are (H, W, 3), float32 0..255; labels (H, W, 1) uint8. This is the definition: `sampling.py` computes the same
-pixels faster. Source: FACTS 8; reference core/preprocess_utils.py, input_preprocess.py.
+pixels faster. Source: reference core/preprocess_utils.py, input_preprocess.py.
 """
 
 import numpy as np

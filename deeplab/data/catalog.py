@@ -79,7 +79,7 @@ CATALOG = {
     "ade20k": Dataset(
         "ade20k",
         num_classes=151,
-        ignore_label=0,  # FACTS: class 0 (other objects) has a logit but is neither trained nor scored
+        ignore_label=0,  # class 0 (other objects) has a logit but is neither trained nor scored
         splits={"train": 20210, "val": 2000},
         class_names=tables.ADE20K_NAMES,
         colors=tables.ADE20K_COLORS,

@@ -13,11 +13,11 @@ from deeplab.training.scaling import LossScale, NoScale
 from deeplab.training_layers import set_progress
 
 _REPLICATED = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}  # every replica computes the same value
-_DEPTHWISE_REGULARIZED = ("pnasnet/", "hnasnet/")  # FACTS 2.6: only the NAS backbones regularise depthwise kernels
+_DEPTHWISE_REGULARIZED = ("pnasnet/", "hnasnet/")  # reference: others leave depthwise kernels alone
 
 
 def is_regularized(name):
-    """Tells whether L2 applies to the variable `name`. FACTS 2.6."""
+    """Tells whether L2 applies to the variable `name`, as in the reference."""
     leaf = name.rpartition("/")[2]
     return leaf in ("weights", "pointwise_weights") or (
         leaf == "depthwise_weights" and name.startswith(_DEPTHWISE_REGULARIZED)
@@ -25,12 +25,12 @@ def is_regularized(name):
 
 
 def is_last_layer(name, logits_only=False):
-    """Tells whether the variable `name` belongs to the head, by substring as the reference does. FACTS 9."""
+    """Tells whether the variable `name` belongs to the head, by substring as the reference does."""
     return any(scope in name for scope in last_layers(logits_only))
 
 
 def gradient_multiplier(name, config):
-    """Returns what the gradient of the variable `name` is multiplied by; biases learn twice as fast. FACTS 9."""
+    """Returns what the gradient of the variable `name` is multiplied by; biases learn twice as fast, as in the reference."""
     last = is_last_layer(name, config.last_layers_contain_logits_only)
     multiplier = config.optimizer.last_layer_gradient_multiplier if last else 1.0
     return 2.0 * multiplier if "biases" in name else multiplier
