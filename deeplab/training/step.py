@@ -30,7 +30,7 @@ def is_last_layer(name, logits_only=False):
 
 
 def gradient_multiplier(name, config):
-    """Returns what the gradient of the variable `name` is multiplied by; biases learn twice as fast, as in the reference."""
+    """Returns what the gradient of the variable `name` is multiplied by; biases learn twice as fast (reference)."""
     last = is_last_layer(name, config.last_layers_contain_logits_only)
     multiplier = config.optimizer.last_layer_gradient_multiplier if last else 1.0
     return 2.0 * multiplier if "biases" in name else multiplier
