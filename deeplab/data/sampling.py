@@ -90,9 +90,10 @@ def nearest_pixels(axis):
 def sample_label(label, rows, columns, flip):
     """Returns (rows.count, columns.count) of a crop from the whole label image (H, W), mirrored if `flip`."""
     across = nearest_pixels(columns)
+    begin, end = across[0], across[-1] + 1  # gathering rows beats gathering along axis 1: transpose only what is needed
     across = tf.cond(flip, lambda: tf.reverse(across, [0]), lambda: across)
-    chosen = tf.gather(label, nearest_pixels(rows))
-    return tf.transpose(tf.gather(tf.transpose(chosen), across))  # gathering rows beats gathering along axis 1
+    chosen = tf.gather(label, nearest_pixels(rows))[:, begin:end]
+    return tf.transpose(tf.gather(tf.transpose(chosen), across - begin))
 
 
 def _span(start, count, inside, outside):
