@@ -23,7 +23,9 @@ CANONICAL_ATROUS_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}  # De
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Checked):
-    """Architecture of one network. Frozen; refuses nonsense at construction with a `UserError`.
+    """Architecture of the network
+
+    Frozen; refuses nonsense at construction with a `UserError`.
 
     Field names and defaults are those of the reference (research/deeplab, `ModelOptions` and common.py), with two
     additions (`num_classes`, `crop_size`) that it passes separately. Sizes are (height, width) in pixels.
