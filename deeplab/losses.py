@@ -15,6 +15,7 @@ from deeplab.resize import resize_bilinear, resize_nearest
 from deeplab.runtime import all_gather, all_sum, replica_index, replicas
 
 _MAX_WEIGHT = 10.0  # of a rare class with class_weights=auto
+_BALANCES = {"auto": 1.0, "sqrt": 0.5}  # class_weights: exponents of the balancing weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ def class_weights(source, dataset, label_weights=None):
 
     Args:
       source: None; "auto": median frequency balancing (arXiv 1411.4734, sec. 6.3.2) from the data set's class
-        histogram, at most 10; or a text file with one number per class.
+        histogram, at most 10; "sqrt": the square roots of these; or a text file with one number per class.
       dataset: has num_classes and class_histogram.
       label_weights: what the reference's flag of that name gave, or None.
     """
@@ -81,12 +82,12 @@ def class_weights(source, dataset, label_weights=None):
         return label_weights
     if label_weights is not None:
         raise UserError(f"class_weights={source}: expected no value together with label_weights; give one of them")
-    if source == "auto":
+    if source in _BALANCES:
         pixels = np.asarray(dataset.class_histogram, np.float64)
         if not pixels.size:
-            raise UserError("class_weights=auto: dataset.json has no class_histogram; build the shards again")
-        weights = np.median(pixels[pixels > 0]) / np.maximum(pixels, 1)
-        return tuple(float(weight) for weight in np.where(pixels > 0, np.minimum(weights, _MAX_WEIGHT), 0.0))
+            raise UserError(f"class_weights={source}: dataset.json has no class_histogram; build the shards again")
+        weights = np.minimum(np.median(pixels[pixels > 0]) / np.maximum(pixels, 1), _MAX_WEIGHT)
+        return tuple(float(weight) for weight in np.where(pixels > 0, weights ** _BALANCES[source], 0.0))
     try:
         with tf.io.gfile.GFile(source) as file:
             weights = tuple(float(word) for word in file.read().replace(",", " ").split())

@@ -1,5 +1,6 @@
 """Losses and their gradients, compared with those of the original (tests/golden/pipeline/loss), and properties."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -9,6 +10,8 @@ import tensorflow as tf
 
 from deeplab import losses, runtime
 from deeplab.config.training import LossConfig, RunConfig
+from deeplab.data.catalog import Dataset
+from deeplab.errors import UserError
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "pipeline" / "loss"
 PARAMETERS = json.loads(GOLDEN.with_suffix(".json").read_text())
@@ -95,3 +98,17 @@ def test_region_loss_is_0_for_truth_and_1_for_its_opposite(name):
     wrong = tf.one_hot([1, 1, 0, 0, 0], 3)
     assert losses.REGION_LOSSES[name](right, labels, valid).numpy() == pytest.approx(0)
     assert losses.REGION_LOSSES[name](wrong, labels, valid).numpy() == pytest.approx(1)
+
+
+def test_class_weights_balance_by_the_histogram():
+    dataset = Dataset(name="five", num_classes=5, ignore_label=255, splits={}, class_histogram=(800, 400, 100, 1, 0))
+    assert losses.class_weights("auto", dataset) == pytest.approx((250 / 800, 250 / 400, 2.5, 10, 0))
+    assert losses.class_weights("sqrt", dataset) == pytest.approx(np.sqrt((250 / 800, 250 / 400, 2.5, 10, 0)))
+
+
+def test_class_weights_come_from_a_file(tmp_path):
+    dataset = Dataset(name="two", num_classes=2, ignore_label=255, splits={})
+    (tmp_path / "weights.txt").write_text("0.5, 2\n")
+    assert losses.class_weights(str(tmp_path / "weights.txt"), dataset) == (0.5, 2.0)
+    with pytest.raises(UserError, match=r"weights.txt: 2 weights, expected 5"):
+        losses.class_weights(str(tmp_path / "weights.txt"), dataclasses.replace(dataset, num_classes=5))

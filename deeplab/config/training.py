@@ -101,7 +101,9 @@ class LossConfig(Checked):
     )
     region_loss_weight: float = option(1.0, "Weight of the region loss.")
     class_weights: str | None = option(
-        None, "auto: from the class histogram of the data set; or a text file with one weight per class."
+        None,
+        "auto: median frequency over the class's own, at most 10, from the class histogram of the data set; sqrt: the "
+        "square roots of these, which raise mIoU more often; or a text file with one weight per class.",
     )
 
     def check(self):
