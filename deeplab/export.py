@@ -11,7 +11,7 @@ import dataclasses
 import json
 
 from deeplab import cli
-from deeplab.config.inference import ExportConfig
+from deeplab.config.export import ExportConfig
 from deeplab.errors import UserError
 
 

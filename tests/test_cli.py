@@ -18,7 +18,7 @@ CONFIG_OF = {  # entry point -> (module and name of its configuration, the flags
     "train": ("deeplab.config.training", "TrainConfig"),
     "eval": ("deeplab.config.inference", "EvalConfig"),
     "vis": ("deeplab.config.inference", "VisConfig"),
-    "export": ("deeplab.config.inference", "ExportConfig"),
+    "export": ("deeplab.config.export", "ExportConfig"),
     "predict": ("deeplab.config.inference", "PredictConfig"),
     "benchmark": ("deeplab.config.benchmark", "BenchmarkConfig"),
 }

@@ -15,7 +15,7 @@ import tensorflow as tf
 import deeplab
 from deeplab import trained
 from deeplab.config.data import ResizeConfig
-from deeplab.config.inference import ExportConfig
+from deeplab.config.export import ExportConfig
 from deeplab.data import catalog
 from deeplab.export import export
 

@@ -8,7 +8,8 @@ from PIL import Image
 
 import deeplab
 from deeplab import images
-from deeplab.config.inference import ExportConfig, PredictConfig
+from deeplab.config.export import ExportConfig
+from deeplab.config.inference import PredictConfig
 from deeplab.export import export
 from deeplab.predict import predict
 

@@ -1,4 +1,7 @@
-"""Options of eval, vis, predict and export. Names and defaults are the reference's where it has the option."""
+"""Options of eval, vis and predict, and what export shares with them.
+
+Names and defaults are the reference's where it has the option.
+"""
 
 import dataclasses
 
@@ -8,15 +11,15 @@ from deeplab.config.options import Checked, nested, option, overrides, require
 from deeplab.presets import MODELS, model_options
 
 COLORMAPS = ("pascal", "cityscapes", "ade20k")  # reference: --colormap_type
-_RETIRED = {
+RETIRED_FLAGS = {
     "master": "one machine does it all; leave the flag out",
     "quantize_delay_step": "models are quantized at export; leave the flag out",
 }
-_CROP_HELP = (
+CROP_HELP = (
     "Height and width that images are padded to; not given: the smallest output_stride * k + 1 that holds {}. "
     "The reference's default is 513,513."
 )
-_CHECKPOINT_HELP = "newest, best, or the name of a checkpoint in checkpoint_dir, e.g. model.ckpt-500."
+CHECKPOINT_HELP = "newest, best, or the name of a checkpoint in checkpoint_dir, e.g. model.ckpt-500."
 _OUTPUT_STRIDE = {"output_stride": 16}  # reference: eval.py, vis.py; used where there is no config.json
 
 
@@ -28,7 +31,7 @@ class PassesConfig(Checked):
     add_flipped_images: bool = option(False, "Also see the image reversed left to right.")
 
     def check(self):
-        _check_scales("eval_scales", self.eval_scales)
+        check_scales("eval_scales", self.eval_scales)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +42,12 @@ class TilesConfig(Checked):
     tile_overlap: int = option(64, "Pixels that neighbouring tiles share at least.")
 
     def check(self):
-        _check_crop("tile_size", self.tile_size)
+        check_crop("tile_size", self.tile_size)
         require(self.tile_overlap >= 0, "tile_overlap", self.tile_overlap, "0 or more")
 
 
 @dataclasses.dataclass(frozen=True)
-class _NetworkConfig(Checked):
+class NetworkConfig(Checked):
     """What a network is where no config.json says it"""
 
     preset: str | None = option(None, "Network of this published model; model flags go before it.", choices=(*MODELS,))
@@ -63,11 +66,11 @@ class _NetworkConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class _SplitConfig(_NetworkConfig):
+class _SplitConfig(NetworkConfig):
     """A trained network and a data set, for eval and vis"""
 
     checkpoint_dir: str | None = option(None, "A --train_logdir, or a folder or file with weights of the reference.")
-    checkpoint: str = option("newest", _CHECKPOINT_HELP)
+    checkpoint: str = option("newest", CHECKPOINT_HELP)
     dataset_dir: str | None = option(None, "Folder of the TFRecord shards.")
     dataset: str | None = option(None, "Where dataset_dir has no dataset.json: catalogue name, or tfds:NAME.")
     passes: PassesConfig = nested(PassesConfig)
@@ -75,12 +78,12 @@ class _SplitConfig(_NetworkConfig):
     read: ReadConfig = nested(ReadConfig)
     model: dict = overrides(ModelConfig, hide=("crop_size",))
 
-    RETIRED = _RETIRED
+    RETIRED = RETIRED_FLAGS
 
     def check(self):
-        _check_given(self, "checkpoint_dir")
+        check_given(self, "checkpoint_dir")
         if not (self.dataset or "").startswith(TFDS_PREFIX):
-            _check_given(self, "dataset_dir")
+            check_given(self, "dataset_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,7 @@ class EvalConfig(_SplitConfig):
     """What to evaluate"""
 
     eval_split: str = option("val", "Which split to score.")
-    eval_crop_size: tuple[int, ...] | None = option(None, _CROP_HELP.format("every image of the split"))
+    eval_crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("every image of the split"))
     eval_batch_size: int = option(1, "Images per step; the scores do not depend on it.")
     eval_logdir: str | None = option(
         None, "Where results.json and TensorBoard scalars go; not given: eval_SPLIT in checkpoint_dir."
@@ -105,7 +108,7 @@ class EvalConfig(_SplitConfig):
 
     def check(self):
         super().check()
-        _check_crop("eval_crop_size", self.eval_crop_size)
+        check_crop("eval_crop_size", self.eval_crop_size)
         require(self.eval_batch_size > 0, "eval_batch_size", self.eval_batch_size, "at least 1")
         widths = self.trimap_widths
         require(
@@ -121,7 +124,7 @@ class VisConfig(_SplitConfig):
     """What to draw"""
 
     vis_split: str = option("val", "Which split to draw.")
-    vis_crop_size: tuple[int, ...] | None = option(None, _CROP_HELP.format("every image of the split"))
+    vis_crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("every image of the split"))
     vis_batch_size: int = option(1, "Images per step.")
     vis_logdir: str | None = option(None, "Where pictures go; not given: vis_SPLIT in checkpoint_dir.")
     max_number_of_iterations: int = option(0, "No effect: pictures are drawn once.")
@@ -132,71 +135,41 @@ class VisConfig(_SplitConfig):
 
     def check(self):
         super().check()
-        _check_crop("vis_crop_size", self.vis_crop_size)
+        check_crop("vis_crop_size", self.vis_crop_size)
         require(self.vis_batch_size > 0, "vis_batch_size", self.vis_batch_size, "at least 1")
         require(self.max_images is None or self.max_images > 0, "max_images", self.max_images, "at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictConfig(_NetworkConfig):
+class PredictConfig(NetworkConfig):
     """What to segment"""
 
     input: str | None = option(None, "An image, a pattern such as 'photos/*.jpg', or a folder.")
     output: str | None = option(None, "Folder for NAME.png (class ids) and NAME_overlay.png.")
     checkpoint_dir: str | None = option(None, "A --train_logdir, or a folder or file with weights of the reference.")
-    checkpoint: str = option("newest", _CHECKPOINT_HELP)
+    checkpoint: str = option("newest", CHECKPOINT_HELP)
     saved_model: str | None = option(None, "An export to use instead of checkpoint_dir.")
-    crop_size: tuple[int, ...] | None = option(None, _CROP_HELP.format("the image"))
+    crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("the image"))
     dataset: str | None = option(None, "Catalogue name of the classes, where checkpoint_dir has no dataset.json.")
     passes: PassesConfig = nested(PassesConfig)
     tiles: TilesConfig = nested(TilesConfig)
     model: dict = overrides(ModelConfig, hide=("crop_size",))
 
     def check(self):
-        _check_given(self, "input", "output")
-        _check_crop("crop_size", self.crop_size)
+        check_given(self, "input", "output")
+        check_crop("crop_size", self.crop_size)
         sources = (self.checkpoint_dir, self.saved_model)
         require(sources.count(None) == 1, "checkpoint_dir", sources[0], "it or --saved_model, one of the two")
 
 
-@dataclasses.dataclass(frozen=True)
-class ExportConfig(_NetworkConfig):
-    """What to export, and where"""
-
-    checkpoint_path: str | None = option(None, "Prefix of a checkpoint, or a --train_logdir (also: --checkpoint_dir).")
-    checkpoint_dir: str | None = option(None, "A --train_logdir, as the other programs take it.")
-    checkpoint: str = option("newest", _CHECKPOINT_HELP)
-    export_path: str | None = option(None, "Folder that gets the SavedModel as VERSION/, counting up.")
-    dataset: str | None = option(None, "Catalogue name of the classes, where the checkpoint has no dataset.json.")
-    crop_size: tuple[int, ...] | None = option(None, _CROP_HELP.format("the image"))
-    inference_scales: tuple[float, ...] = option((1.0,), "Scales at which the network sees the image; the mean counts.")
-    add_flipped_images: bool = option(False, "Also see the image reversed left to right.")
-    with_probabilities: bool = option(False, "serving_default returns probabilities (B, H, W, K), too.")
-    verify: bool = option(True, "Load the export and compare its labels with the network's.")
-    resize: ResizeConfig = nested(ResizeConfig)
-    model: dict = overrides(ModelConfig, hide=("crop_size",))
-
-    RETIRED = _RETIRED
-    MODEL_DEFAULTS = {"output_stride": 8}  # reference: export_model.py
-
-    def check(self):
-        _check_given(self, "export_path")
-        _check_crop("crop_size", self.crop_size)
-        _check_scales("inference_scales", self.inference_scales)
-        sources = [self.checkpoint_path, self.checkpoint_dir]
-        require(
-            sources.count(None) == 1, "checkpoint_path", self.checkpoint_path, "it or --checkpoint_dir, one of the two"
-        )
-
-
-def _check_given(config, *names):
+def check_given(config, *names):
     for name in names:
         require(getattr(config, name), name, getattr(config, name), f"a value: --{name}=...")
 
 
-def _check_scales(name, scales):
+def check_scales(name, scales):
     require(len(scales) > 0 and min(scales) > 0, name, scales, "at least one scale, all positive")
 
 
-def _check_crop(name, crop):
+def check_crop(name, crop):
     require(crop is None or (len(crop) == 2 and min(crop) > 0), name, crop, "two positive numbers: height, width")
