@@ -19,12 +19,13 @@ REQUIREMENTS = [
     "tqdm>=4.66",  # progress bars
     "tensorboard>=2.20,<2.22",  # reads what training writes; tensorflow-cpu does not bring it
 ]
+SERVE = ["starlette>=0.40", "uvicorn>=0.30", "prometheus-client>=0.20"]
 EXTRAS = {
     "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # the CUDA libraries as wheels
     # 2.20 is the newest TensorFlow with a TPU build. It replaces the files of `tensorflow`, so install it last:
     # pip install ".[tpu]" && pip install --force-reinstall --no-deps tensorflow-tpu==2.20.0
     "tpu": ["tensorflow==2.20.0", "tensorflow-tpu==2.20.0"],
-    "serve": ["starlette>=0.40", "uvicorn>=0.30", "prometheus-client>=0.20"],  # python -m deeplab.serve
+    "serve": SERVE,  # python -m deeplab.serve
     "export": [
         "ai-edge-litert>=2.1",  # runs .tflite files (tf.lite.Interpreter is being removed)
         "tf2onnx>=1.17",  # SavedModel -> ONNX
@@ -33,6 +34,7 @@ EXTRAS = {
     ],
     "video": ["av>=12"],  # video in and out with its codecs inside the wheel
     "test": [
+        *SERVE,
         "pytest==9.2.0",
         "pytest-xdist==3.8.0",  # two workers
         "ruff==0.17.5",  # pinned: another version formats otherwise
@@ -41,7 +43,7 @@ EXTRAS = {
         "setuptools>=70.1",  # made without a download
     ],
 }
-ENTRY_POINTS = ("train", "eval", "vis", "export", "predict", "benchmark")
+ENTRY_POINTS = ("train", "eval", "vis", "export", "predict", "benchmark", "serve")
 
 setup(
     name="deeplab",
@@ -53,7 +55,7 @@ setup(
     python_requires=">=3.10",
     # Not `datasets`: as a top-level package it would shadow the Hugging Face library of that name.
     packages=find_packages(include=["deeplab", "deeplab.*"]),
-    package_data={"deeplab": ["**/*.json"]},
+    package_data={"deeplab": ["**/*.json", "**/*.html"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={"console_scripts": [f"deeplab-{name} = deeplab.{name}:main" for name in ENTRY_POINTS]},

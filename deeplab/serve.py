@@ -1,0 +1,31 @@
+"""Serves an export over HTTP, with the REST contract of TensorFlow Serving and a page to try it.
+
+    python -m deeplab.serve --saved_model=EXPORT
+
+Then http://localhost:8501/ is the page, and GET /v1/models/deeplab, .../versions/V, .../metadata and POST
+/v1/models/deeplab:predict answer as TensorFlow Serving's documentation says: `instances` (row) or `inputs` (columnar),
+`signature_name`, {"b64": ...}. Besides: /healthz, /readyz, /metrics (Prometheus). A new version in the folder replaces
+the old one while requests go on; SIGTERM finishes what was accepted. Needs pip install "deeplab[serve]".
+TensorFlow Serving itself was not run beside it: tests hold it to the documented contract of its REST interface.
+"""
+
+from deeplab import cli
+from deeplab.config.serve import ServeConfig
+from deeplab.errors import UserError
+
+
+def serve(config):
+    """Serves until SIGTERM what `config`, a `ServeConfig`, says."""
+    try:
+        from deeplab.server import run
+    except ImportError as error:
+        raise UserError(f'{error.name} is not installed: pip install "deeplab[serve]"') from None
+    run.run(config)
+
+
+def main():
+    cli.main(serve, ServeConfig)
+
+
+if __name__ == "__main__":
+    main()

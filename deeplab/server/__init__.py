@@ -1,0 +1,1 @@
+"""The HTTP server behind `deeplab.serve`: model, batches, contract, application."""

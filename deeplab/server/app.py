@@ -1,0 +1,232 @@
+"""The routes: REST contract, page, health, metrics."""
+
+import asyncio
+import base64
+import contextlib
+import io
+import pathlib
+import re
+import sys
+import time
+
+import numpy as np
+import prometheus_client as prometheus
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from deeplab.data import catalog
+from deeplab.errors import UserError
+from deeplab.server import contract
+from deeplab.server.batching import Batcher
+from deeplab.server.contract import DEFAULT_SIGNATURE, Refusal
+from deeplab.server.model import check_pixels, decode
+
+_PAGE = pathlib.Path(__file__).with_name("page.html")
+_PATH = re.compile(r"(?P<name>[^/:]+)(/versions/(?P<version>\d+))?(/(?P<what>metadata)|:(?P<verb>\w+))?")
+_BODIES_IN_FLIGHT = 16  # times max_request_bytes: memory for bodies of all requests together
+
+
+class Server:
+    """Serves the newest version in a folder.
+
+    Args:
+      config: a `ServeConfig`.
+      find: function () -> (path, version) or None.
+      load: function (path, version) -> a `model.Model`, or what has its attributes.
+    """
+
+    def __init__(self, config, find, load):
+        self.config, self._find, self._load = config, find, load
+        self.model = load(*find())
+        self._failed, self._body_bytes = None, 0
+        self.registry = prometheus.CollectorRegistry()
+        prometheus.ProcessCollector(registry=self.registry)
+        kwargs = {"registry": self.registry}
+        self._answers = prometheus.Counter("deeplab_requests", "Requests by status.", ["code"], **kwargs)
+        self._seconds = prometheus.Histogram("deeplab_request_seconds", "Seconds of a request.", **kwargs)
+        self._batches = prometheus.Histogram(
+            "deeplab_batch_size", "Images per run.", buckets=(1, 2, 4, 8, 16, 32), **kwargs
+        )
+        prometheus.Gauge("deeplab_model_version", "Version served.", **kwargs).set_function(lambda: self.model.version)
+        queue = prometheus.Gauge("deeplab_queue_length", "Requests that wait.", **kwargs)
+        queue.set_function(lambda: len(self.batcher))
+        self.batcher = None
+
+    def app(self):
+        """Returns the ASGI application."""
+        routes = [
+            Route("/", self._answer(self.page)),
+            Route("/page/segment", self._answer(self.segment), methods=["POST"]),
+            Route("/page/model", self._answer(self.about)),
+            Route("/healthz", self._answer(self.health)),
+            Route("/readyz", self._answer(self.health)),
+            Route("/metrics", self.metrics),
+            Route("/v1/models/{path:path}", self._answer(self.models), methods=["GET", "POST"]),
+        ]
+        return Starlette(routes=routes, lifespan=self._lifespan)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app):
+        self.batcher = Batcher(self.config, self._batches.observe)
+        tasks = [asyncio.create_task(self.batcher.serve()), asyncio.create_task(self._watch())]
+        yield
+        for task in tasks:
+            task.cancel()
+
+    async def _watch(self):
+        """Loads a new version, warms it up, switches; jobs of the old one keep it until they end."""
+        while self.config.poll_secs:
+            await asyncio.sleep(self.config.poll_secs)
+            try:
+                found = await asyncio.to_thread(self._find)
+                if found and found[1] != self.model.version and found != self._failed:
+                    self._failed = found
+                    self.model = await asyncio.to_thread(self._load, *found)
+                    print(f"Serving version {self.model.version}", flush=True)
+                    self._failed = None
+            except Exception as error:
+                print(f"warning: version not loaded: {str(error)[:300]}", file=sys.stderr, flush=True)
+
+    def _answer(self, handler):
+        """Wraps a handler: refusals become {"error": ...} with their status, and every answer is counted."""
+
+        async def handle(request):
+            start = time.monotonic()
+            try:
+                response = await handler(request)
+            except ClientDisconnect:
+                response = _error(400, "The client went away")
+            except UserError as error:
+                response = _error(getattr(error, "status", 400), str(error))
+            except Exception as error:
+                print(f"error: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr, flush=True)
+                response = _error(500, "Internal error")
+            self._answers.labels(response.status_code).inc()
+            self._seconds.observe(time.monotonic() - start)
+            return response
+
+        return handle
+
+    @contextlib.asynccontextmanager
+    async def _body(self, request):
+        """The body, read within its limits; its bytes count against those of all requests until the answer."""
+        limit = self.config.max_request_bytes
+        parts, size = [], 0
+
+        async def read():
+            nonlocal size
+            async for chunk in request.stream():
+                size += len(chunk)
+                self._body_bytes += len(chunk)
+                if size > limit:
+                    raise Refusal(413, f"The request has more than {limit} bytes")
+                if self._body_bytes > _BODIES_IN_FLIGHT * limit:
+                    raise Refusal(503, "Too much is being sent; try again later")
+                parts.append(chunk)
+
+        if int(request.headers.get("content-length", 0)) > limit:
+            raise Refusal(413, f"The request has more than {limit} bytes")
+        try:
+            await asyncio.wait_for(read(), self.config.read_timeout_secs)
+            yield b"".join(parts)
+        except asyncio.TimeoutError:
+            raise Refusal(408, "The request was sent too slowly") from None
+        finally:
+            self._body_bytes -= size
+
+    async def models(self, request):
+        match = _PATH.fullmatch(request.path_params["path"])
+        verb = match and match["verb"]
+        if not match or (verb is not None) != (request.method == "POST") or verb not in (None, "predict"):
+            raise Refusal(400, f"Malformed request: {request.method} {request.url.path[:200]}")
+        model = self.model
+        if match["name"] != self.config.model_name:
+            raise Refusal(404, f"Could not find any versions of model {match['name'][:80]}")
+        if match["version"] and match["version"] != str(model.version):
+            raise Refusal(404, f"Could not find version {match['version'][:20]} of model {match['name']}")
+        if verb:
+            return await self._predict(request, model)
+        return JSONResponse(_metadata(match["name"], model) if match["what"] else _status(model))
+
+    async def _predict(self, request, model):
+        async with self._body(request) as body:
+            name, inputs, row = await asyncio.to_thread(contract.parse, body, model.signatures)
+            pixels = await asyncio.to_thread(check_pixels, inputs, self.config.max_pixels)
+            outputs = await self.batcher.submit(model, name, inputs, pixels)
+        return Response(await asyncio.to_thread(contract.encode, outputs, row), media_type="application/json")
+
+    async def segment(self, request):
+        """The page's own request: an encoded image -> labels as a PNG with a palette, classes, milliseconds."""
+        model, start = self.model, time.monotonic()
+        async with self._body(request) as body:
+            image = await asyncio.to_thread(decode, body, self.config.max_pixels)
+        decoded = time.monotonic()
+        (name,) = model.signatures[DEFAULT_SIGNATURE].inputs
+        outputs = await self.batcher.submit(model, DEFAULT_SIGNATURE, {name: image[None]}, image[..., 0].size)
+        milliseconds = {"decode": 1000 * (decoded - start), "network": 1000 * (time.monotonic() - decoded)}
+        return JSONResponse({**await asyncio.to_thread(_picture, outputs, model), "milliseconds": milliseconds})
+
+    async def page(self, request):
+        policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+        headers = {"Content-Security-Policy": policy + "; img-src 'self' data: blob:"}
+        return HTMLResponse(_PAGE.read_text("utf-8"), headers=headers)
+
+    async def about(self, request):
+        return JSONResponse({"name": self.config.model_name, "version": self.model.version})
+
+    async def health(self, request):
+        return JSONResponse({"status": "ok", "version": self.model.version})
+
+    async def metrics(self, request):
+        return Response(prometheus.generate_latest(self.registry), media_type=prometheus.CONTENT_TYPE_LATEST)
+
+
+def _error(status, message):
+    headers = {503: {"Retry-After": "1"}, 413: {"Connection": "close"}, 408: {"Connection": "close"}}
+    return JSONResponse({"error": message}, status, headers.get(status))
+
+
+def _status(model):
+    state = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    return {"model_version_status": [{"version": str(model.version), **state}]}
+
+
+def _metadata(name, model):
+    signatures = {
+        key: {
+            "inputs": {item: _tensor_info(spec) for item, spec in signature.inputs.items()},
+            "outputs": {item: _tensor_info(spec) for item, spec in signature.outputs.items()},
+            "method_name": "tensorflow/serving/predict",
+        }
+        for key, signature in model.signatures.items()
+    }
+    spec = {"name": name, "signature_name": "", "version": str(model.version)}
+    return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}}
+
+
+def _tensor_info(spec):
+    dims = [{"size": str(-1 if size is None else size), "name": ""} for size in spec.shape or ()]
+    shape = {"dim": dims, "unknown_rank": spec.shape is None}
+    return {"dtype": spec.dtype_name, "tensor_shape": shape, "name": spec.tensor}
+
+
+def _picture(outputs, model):
+    labels = np.asarray(outputs["labels"][0]).astype(np.uint8)
+    colors = catalog.label_colormap(model.dataset)
+    picture, buffer = Image.fromarray(labels), io.BytesIO()
+    picture.putpalette(np.asarray(colors, np.uint8).tobytes())
+    picture.save(buffer, "PNG")
+    ids, counts = np.unique(labels, return_counts=True)
+    classes = [
+        {
+            "id": int(label),
+            "name": model.dataset.class_name(int(label)),
+            "color": [int(value) for value in colors[label]],
+            "share": count / labels.size,
+        }
+        for label, count in sorted(zip(ids, counts, strict=True), key=lambda pair: -pair[1])
+    ]
+    return {"png": base64.b64encode(buffer.getvalue()).decode(), "classes": classes}

@@ -1,0 +1,211 @@
+"""The server over real sockets, with a fake model: contract, limits, queue, reload, slow senders.
+
+TensorFlow Serving itself was not run: what is asserted is the documented contract of its REST interface.
+"""
+
+import base64
+import http.client
+import io
+import json
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab.config.serve import ServeConfig
+from deeplab.data import catalog
+
+pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+from deeplab.server.app import Server
+from deeplab.server.model import Signature, Spec
+from deeplab.server.run import http as http_server
+
+IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
+LABELS = Spec(np.dtype(np.int32), "DT_INT32", (None, None, None), "labels:0")
+TEXT = Spec(np.dtype(object), "DT_STRING", (None,), "text:0")
+
+
+class Fake:
+    """Labels are the red channel; `bytes` gives its input back."""
+
+    gate = threading.Event()
+    started = threading.Event()
+
+    def __init__(self, folder, version):
+        self.version, self.dataset = version, catalog.CATALOG["camvid"]
+        self.signatures = {
+            "serving_default": Signature({"images": IMAGES}, {"labels": LABELS}),
+            "bytes": Signature({"image_bytes": TEXT}, {"png_bytes": TEXT}),
+        }
+
+    def run(self, signature, inputs):
+        self.started.set()
+        assert self.gate.wait(30)
+        if signature == "bytes":
+            return {"png_bytes": inputs["image_bytes"]}
+        return {"labels": inputs["images"][..., 0].astype(np.int32)}
+
+
+class Running:
+    """A server in a thread; `versions` is what its folder holds."""
+
+    def __init__(self):
+        self.versions = [1]
+        options = {"port": 0, "read_timeout_secs": 0.5, "max_request_bytes": 200_000, "max_pixels": 10_000}
+        config = ServeConfig("unused", max_queue_size=2, max_batch_size=1, poll_secs=0.05, **options)
+        self.server = http_server(Server(config, lambda: ("", self.versions[-1]), Fake))
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def ask(self, path, body=None):
+        """Returns (status, headers, JSON or text)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        body = json.dumps(body) if isinstance(body, dict) else body
+        connection.request("GET" if body is None else "POST", path, body)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        is_json = answer.headers["Content-Type"] == "application/json"
+        return answer.status, answer.headers, json.loads(content) if is_json else content.decode()
+
+    def predict(self, body):
+        status, _headers, answer = self.ask("/v1/models/deeplab:predict", body)
+        return status, answer
+
+
+@pytest.fixture(scope="module")
+def running():
+    Fake.gate.set()
+    result = Running()
+    yield result
+    result.server.should_exit = True
+    result.thread.join(30)
+
+
+PIXELS = [[[1, 2, 3], [4, 5, 6]]]
+
+
+def png(height, width):
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (3, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        ({"instances": [PIXELS, PIXELS]}, {"predictions": [[[1, 4]], [[1, 4]]]}),
+        ({"instances": [{"images": PIXELS}]}, {"predictions": [[[1, 4]]]}),
+        ({"inputs": [PIXELS]}, {"outputs": [[[1, 4]]]}),
+        ({"inputs": {"images": [PIXELS]}, "signature_name": "serving_default"}, {"outputs": [[[1, 4]]]}),
+        ({"instances": [{"b64": "aGk="}], "signature_name": "bytes"}, {"predictions": [{"b64": "aGk="}]}),
+        (
+            {"instances": [{"image_bytes": {"b64": "aGk="}}], "signature_name": "bytes"},
+            {"predictions": [{"b64": "aGk="}]},
+        ),
+    ],
+)
+def test_rows_and_columns(running, request_, answer):
+    assert running.predict(request_) == (200, answer)
+
+
+def test_status_and_metadata(running):
+    for path in ("/v1/models/deeplab", f"/v1/models/deeplab/versions/{running.versions[-1]}"):
+        status, _headers, answer = running.ask(path)
+        assert (status, answer["model_version_status"][0]["state"]) == (200, "AVAILABLE")
+    answer = running.ask("/v1/models/deeplab/metadata")[2]
+    image = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["images"]
+    assert image["dtype"] == "DT_UINT8"
+    assert [dim["size"] for dim in image["tensor_shape"]["dim"]] == ["-1", "-1", "-1", "3"]
+    assert running.ask("/healthz")[0] == running.ask("/readyz")[0] == 200
+    assert "deeplab_requests_total" in running.ask("/metrics")[2]
+    assert running.ask("/v1/models/other")[0] == running.ask("/v1/models/deeplab/versions/99")[0] == 404
+
+
+BOMB = base64.b64encode(png(101, 100)).decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("not json", 400),
+        ("[" * 100_000, 400),
+        ("{}", 400),
+        ({"instances": [], "inputs": []}, 400),
+        ({"instances": []}, 400),
+        ({"instances": [[[[1, 2]]]]}, 400),  # two channels
+        ({"instances": [[[[1, 2, 3]], [[1, 2]]]]}, 400),  # ragged
+        ({"instances": [[[[-1, 2, 3]]]]}, 400),
+        ({"instances": [[[[256, 2, 3]]]]}, 400),
+        ({"instances": [[[[1.5, 2, 3]]]]}, 400),
+        ('{"instances": [[[[NaN, 2, 3]]]]}', 400),
+        ({"instances": [[[["a", 2, 3]]]]}, 400),
+        ({"instances": [PIXELS], "signature_name": "none"}, 400),
+        ({"instances": [{"b64": "%%"}], "signature_name": "bytes"}, 400),
+        ({"instances": [{"b64": BOMB}], "signature_name": "bytes"}, 413),
+        ("x" * 200_001, 413),
+    ],
+)
+def test_nonsense_is_refused(running, body, status):
+    code, answer = running.predict(body)
+    assert code == status
+    assert list(answer) == ["error"]
+
+
+def test_the_page_segments_a_picture(running):
+    assert "Drop a picture" in running.ask("/")[2]
+    status, _headers, answer = running.ask("/page/segment", png(20, 30))
+    assert status == 200
+    assert [(entry["id"], entry["share"]) for entry in answer["classes"]] == [(3, 1.0)]
+    assert Image.open(io.BytesIO(base64.b64decode(answer["png"]))).size == (30, 20)
+    for body, expected in ((b"text", 400), (png(20, 30)[:60], 400), (png(101, 100), 413)):
+        assert running.ask("/page/segment", body)[0] == expected
+
+
+@pytest.mark.parametrize(
+    "start", [b"POST /v1/models/deeplab:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{", b"GET /"]
+)
+def test_slow_senders_are_cut_off(running, start):
+    with socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection:
+        connection.sendall(start)
+        try:
+            answer = connection.recv(1000)
+        except ConnectionResetError:
+            answer = b""
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 408")
+
+
+def test_a_full_queue_gives_503_and_the_others_are_answered(running):
+    Fake.gate.clear()
+    Fake.started.clear()
+    answers = []
+    ask = lambda: answers.append(running.predict({"instances": [PIXELS]})[0])  # noqa: E731
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    threads[0].start()
+    assert Fake.started.wait(20)  # one runs
+    for thread in threads[1:]:
+        thread.start()
+    while "deeplab_queue_length 2.0" not in running.ask("/metrics")[2]:
+        time.sleep(0.01)
+    status, headers, _answer = running.ask("/v1/models/deeplab:predict", {"instances": [PIXELS]})
+    assert (status, headers["Retry-After"]) == (503, "1")
+    Fake.gate.set()
+    for thread in threads:
+        thread.join(30)
+    assert answers == [200, 200, 200]
+
+
+def test_a_new_version_replaces_the_old_one(running):
+    running.versions.append(running.versions[-1] + 1)
+    deadline = time.monotonic() + 20
+    while running.ask(f"/v1/models/deeplab/versions/{running.versions[-1]}")[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert running.ask(f"/v1/models/deeplab/versions/{running.versions[-2]}")[0] == 404
+    assert running.predict({"instances": [PIXELS]})[0] == 200
