@@ -39,7 +39,9 @@ def test_wheel_contains_only_deeplab(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"deeplab"}
     packed = {name for name in wheel.namelist() if name.startswith("deeplab/")}
-    on_disk = {str(p.relative_to(ROOT)) for kind in ("*.py", "*.json", "*.html") for p in (ROOT / "deeplab").rglob(kind)}
+    on_disk = {
+        str(p.relative_to(ROOT)) for kind in ("*.py", "*.json", "*.html") for p in (ROOT / "deeplab").rglob(kind)
+    }
     assert packed == on_disk
     assert sum(entry.compress_size for entry in wheel.infolist()) < 1e6
 
