@@ -39,6 +39,7 @@ EXTRAS = {
         "pytest-xdist==3.8.0",  # two workers
         "ruff==0.17.5",  # pinned: another version formats otherwise
         "scipy>=1.11",  # an independent oracle for distances and resizes
+        "tensorflow-serving-api>=2.20",  # the messages that a client sends
         "build>=1.2",  # the wheel that test_packaging looks into,
         "setuptools>=70.1",  # made without a download
     ],

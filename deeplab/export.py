@@ -3,12 +3,10 @@
     python -m deeplab.export --checkpoint_dir=TRAIN_LOGDIR --export_path=DIR
 
 makes DIR/1 (then DIR/2, ...). Signatures: `serving_default`, images (B, H, W, 3) uint8 -> labels (B, H, W) int32;
-`reference`, ImageTensor -> SemanticPredictions, SemanticProbabilities, as the original's frozen graph. Beside them lie
-model.json and dataset.json: what it is, its classes and colours.
+`bytes`, JPEG or PNG files image_bytes (B,) -> PNG files of class ids label_bytes (B,); `reference`, ImageTensor ->
+SemanticPredictions, SemanticProbabilities, as the original's frozen graph. Beside them lie model.json and dataset.json
+(what it is, what it costs, its classes and colours) and warm-up requests for TensorFlow Serving.
 """
-
-import dataclasses
-import json
 
 from deeplab import cli
 from deeplab.config.export import ExportConfig
@@ -19,8 +17,7 @@ def export(config):
     """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where it is."""
     import tensorflow as tf
 
-    from deeplab import trained
-    from deeplab.checkpoints import bundle
+    from deeplab import model_card, trained, warmup
     from deeplab.data import catalog
     from deeplab.inference import Predictor
     from deeplab.serving import Serving
@@ -33,7 +30,8 @@ def export(config):
 
     # What: the same path as eval, behind signatures.
     predictor = Predictor(loaded.model, config.crop_size, config.inference_scales, config.add_flipped_images)
-    module = Serving(predictor, config.resize, config.with_probabilities)
+    colors = catalog.label_colormap(loaded.dataset) if config.with_colors else None
+    module = Serving(predictor, config.resize, config.with_probabilities, config.with_logits, colors)
 
     # Go: written aside and renamed, so that a server which watches the folder never sees half of it.
     folder = next_version(config.export_path)
@@ -42,33 +40,13 @@ def export(config):
         tf.io.gfile.rmtree(unfinished)
     tf.saved_model.save(module, unfinished, signatures=module.signatures())
     catalog.save(loaded.dataset, unfinished)
-    bundle.write_text(f"{unfinished}/model.json", json.dumps(_card(config, loaded), indent=1) + "\n")
+    model_card.write(unfinished, config, loaded)
+    warmup.write(unfinished, model_card.image_size(config, loaded))
     if config.verify:
         _verify(unfinished, predictor, config)
     tf.io.gfile.rename(unfinished, folder)
     print(f"Wrote {folder}")
     print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
-
-
-def _card(config, loaded):
-    """Returns what model.json says about the export."""
-    import tensorflow as tf
-
-    import deeplab
-
-    return {
-        "format": 1,
-        "config": dataclasses.asdict(loaded.config),
-        "classes": [loaded.dataset.class_name(label) for label in range(loaded.config.num_classes)],
-        "colors": loaded.dataset.colors,
-        "checkpoint": loaded.checkpoint,
-        "step": loaded.step,
-        "crop_size": config.crop_size,
-        "inference_scales": config.inference_scales,
-        "add_flipped_images": config.add_flipped_images,
-        "resize": dataclasses.asdict(config.resize),
-        "versions": {"deeplab": deeplab.__version__, "tensorflow": tf.__version__},
-    }
 
 
 def _verify(folder, predictor, config):

@@ -1,5 +1,6 @@
 """The module that export serializes: signatures around a `Predictor`, TensorFlow ops only."""
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.config.data import ResizeConfig
@@ -16,33 +17,71 @@ class Serving(tf.Module):
       predictor: an `inference.Predictor`.
       resize: a `ResizeConfig`. Where it asks for resizing, results are brought back to the source size as the
         reference does: labels by nearest neighbour, probabilities bilinear.
-      with_probabilities: `serving_default` returns `probabilities` too.
+      with_probabilities, with_logits: `serving_default` returns `probabilities`, `logits` too.
+      colors: (256, 3) uint8, the colour of each label; `bytes` returns coloured PNGs, too, where it is given.
     """
 
-    def __init__(self, predictor, resize=_NO_RESIZE, with_probabilities=False):
+    def __init__(self, predictor, resize=_NO_RESIZE, with_probabilities=False, with_logits=False, colors=None):
         super().__init__(name="deeplab")
-        self._predict, self._resize, self._with_probabilities = predictor, resize, with_probabilities
+        self._predict, self._resize = predictor, resize
+        wanted = {"labels": True, "probabilities": with_probabilities, "logits": with_logits}
+        self._outputs = [name for name, is_wanted in wanted.items() if is_wanted]  # of serving_default
+        self._colors = None if colors is None else np.asarray(colors, np.uint8)
+        images = tf.TensorSpec((None, None, None, 3), tf.uint8)
+        self._segment = tf.function(self.segment, input_signature=[images])  # one trace for all signatures
         self.weights = [tf_variable(variable) for variable in predictor.model.variables]
 
     def signatures(self):
         """Returns {name: concrete function}, as `tf.saved_model.save` takes them."""
         images = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
         one = tf.TensorSpec((1, None, None, 3), tf.uint8, name="ImageTensor")
+        encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
         return {
             "serving_default": self.serving_default.get_concrete_function(images),
+            "bytes": self.bytes.get_concrete_function(encoded),
             "reference": self.reference.get_concrete_function(one),
         }
 
     @tf.function
     def serving_default(self, images):
-        """images (B, H, W, 3) uint8 -> labels (B, H, W) int32, on request probabilities (B, H, W, K) float32."""
-        labels, probabilities = self.segment(images)
-        return {"labels": labels, "probabilities": probabilities} if self._with_probabilities else {"labels": labels}
+        """images (B, H, W, 3) uint8 -> labels (B, H, W) int32; on request probabilities, logits (B, H, W, K) float32.
+
+        Logits are the logarithms of the probabilities, whose softmax they give again: with several passes there are
+        no others, and a constant per pixel changes nothing.
+        """
+        labels, probabilities = self._segment(images)
+        outputs = {"labels": labels, "probabilities": probabilities}
+        outputs["logits"] = tf.math.log(tf.maximum(probabilities, np.finfo(np.float32).tiny))
+        return {name: outputs[name] for name in self._outputs}
+
+    @tf.function
+    def bytes(self, image_bytes):
+        """image_bytes (B,) JPEG or PNG files -> label_bytes (B,), PNG files of class ids; on request color_bytes.
+
+        Each image has a size of its own, and so has its result. The names end in _bytes because TensorFlow Serving's
+        REST interface writes such outputs in base64.
+        """
+        names = ("label_bytes", "color_bytes") if self._colors is not None else ("label_bytes",)
+        files = tf.map_fn(
+            self._one_file, image_bytes, fn_output_signature=[tf.string for _ in names], parallel_iterations=1
+        )
+        return dict(zip(names, files, strict=True))
+
+    def _one_file(self, image_bytes):
+        """Returns [labels as a PNG file, the same in colours] of one image file."""
+        image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+        image = tf.ensure_shape(image, (None, None, 3))
+        labels = self._segment(image[None])[0][0, :, :, None]
+        kind = tf.uint8 if self._predict.num_classes <= 256 else tf.uint16
+        files = [tf.io.encode_png(tf.cast(labels, kind))]
+        if self._colors is not None:
+            files.append(tf.io.encode_png(tf.gather(tf.constant(self._colors), labels[..., 0])))
+        return files
 
     @tf.function
     def reference(self, ImageTensor):  # the old name of the input
         """The reference's frozen graph: ImageTensor (1, H, W, 3) uint8 -> SemanticPredictions (1, H, W) int32."""
-        labels, probabilities = self.segment(ImageTensor)
+        labels, probabilities = self._segment(ImageTensor)
         return {"SemanticPredictions": labels, "SemanticProbabilities": probabilities}
 
     def segment(self, images):

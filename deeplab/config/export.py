@@ -29,6 +29,8 @@ class ExportConfig(NetworkConfig):
     inference_scales: tuple[float, ...] = option((1.0,), "Scales at which the network sees the image; the mean counts.")
     add_flipped_images: bool = option(False, "Also see the image reversed left to right.")
     with_probabilities: bool = option(False, "serving_default returns probabilities (B, H, W, K), too.")
+    with_logits: bool = option(False, "serving_default returns logits (B, H, W, K), too: logarithms of probabilities.")
+    with_colors: bool = option(False, "bytes returns color_bytes, too: PNG files in the colours of the classes.")
     verify: bool = option(True, "Load the export and compare its labels with the network's.")
     resize: ResizeConfig = nested(ResizeConfig)
     model: dict = overrides(ModelConfig, hide=("crop_size",))

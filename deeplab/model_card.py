@@ -1,0 +1,71 @@
+"""model.json beside an export: what it is, where it comes from, what it costs and how well it does."""
+
+import dataclasses
+import json
+
+import tensorflow as tf
+
+import deeplab
+from deeplab.checkpoints import bundle
+from deeplab.cost import count_multiply_adds
+
+FILE = "model.json"
+FORMAT = 1
+_DEFAULT_SIZE = (513, 513)  # that multiply-adds are counted at where no crop size is given; reference: crop size
+_SCORES = "eval_*/results.json"  # where eval leaves its scores in a train_logdir
+
+
+def write(folder, config, loaded):
+    """Writes model.json into the folder of an export.
+
+    Args:
+      folder: where.
+      config: the `ExportConfig`.
+      loaded: the `trained.Trained` that was exported.
+    """
+    bundle.write_text(f"{folder}/{FILE}", json.dumps(_content(config, loaded), indent=1) + "\n")
+
+
+def image_size(config, loaded):
+    """Returns the (height, width) of a usual image of this export; arguments as of `write`."""
+    return tuple(loaded.config.crop_size or config.crop_size or _DEFAULT_SIZE)
+
+
+def _content(config, loaded):
+    dataset = loaded.dataset
+    size = image_size(config, loaded)
+    passes = {"eval_scales": config.inference_scales, "add_flipped_images": config.add_flipped_images}
+    return {
+        "format": FORMAT,
+        "config": dataclasses.asdict(loaded.config),
+        "classes": [dataset.class_name(label) for label in range(loaded.config.num_classes)],
+        "colors": dataset.colors,
+        "checkpoint": loaded.checkpoint,
+        "step": loaded.step,
+        "score": _score(loaded),
+        "crop_size": config.crop_size,
+        "inference_scales": config.inference_scales,
+        "add_flipped_images": config.add_flipped_images,
+        "resize": dataclasses.asdict(config.resize),
+        "multiply_adds": count_multiply_adds(loaded.config, (*size, 3), **passes),
+        "multiply_adds_size": size,
+        "versions": {"deeplab": deeplab.__version__, "tensorflow": tf.__version__, "keras": tf.keras.__version__},
+    }
+
+
+def _score(loaded):
+    """Returns what is known of the score of this very checkpoint: {"miou", "split", "dataset"}, else None."""
+    for path in tf.io.gfile.glob(tf.io.gfile.join(loaded.folder, _SCORES)):
+        try:
+            with tf.io.gfile.GFile(path) as file:
+                results = json.load(file)
+            if results["step"] == loaded.step:
+                return {name: results[name] for name in ("miou", "split", "dataset")}
+        except (ValueError, KeyError, TypeError):  # edited or of another program: then no score is known
+            continue
+    path = f"{loaded.checkpoint.rpartition('/')[0]}/score.json"  # beside the best checkpoint of a training
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path) as file:
+        best = json.load(file)
+    return {"miou": best["mean_iou"]} if best["step"] == loaded.step else None

@@ -1,0 +1,57 @@
+"""The file of warm-up requests that TensorFlow Serving replays when it loads a SavedModel.
+
+A TFRecord file of PredictionLog messages. Their definitions come with tensorflow-serving-api, which nothing else here
+needs, so the few fields around a TensorProto are written by hand.
+"""
+
+import tensorflow as tf
+
+FILE = "assets.extra/tf_serving_warmup_requests"
+_PREDICT_LOG, _REQUEST = 6, 1  # field numbers of PredictionLog and PredictLog
+_MODEL_SPEC, _INPUTS = 1, 2  # of PredictRequest
+_NAME, _SIGNATURE_NAME = 1, 3  # of ModelSpec
+_KEY, _VALUE = 1, 2  # of an entry of a map
+_LENGTH_DELIMITED = 2  # wire type
+
+
+def write(folder, size, model_name="deeplab"):
+    """Writes one request for `serving_default` and one for `bytes` into a SavedModel folder.
+
+    Args:
+      folder: the SavedModel's.
+      size: (height, width) of the grey image that they send.
+      model_name: which model the requests name; TensorFlow Serving does not look at it.
+    """
+    grey = tf.make_tensor_proto(128, tf.uint8, (1, *size, 3))  # one number, repeated by whoever reads it
+    jpeg = tf.io.encode_jpeg(tf.fill((*size, 3), tf.constant(128, tf.uint8))).numpy()
+    requests = {
+        "serving_default": ("images", grey),
+        "bytes": ("image_bytes", tf.make_tensor_proto([jpeg], tf.string)),
+    }
+    path = f"{folder}/{FILE}"
+    tf.io.gfile.makedirs(path.rpartition("/")[0])
+    with tf.io.TFRecordWriter(path) as writer:
+        for signature, (name, tensor) in requests.items():
+            writer.write(_prediction_log(model_name, signature, name, tensor.SerializeToString()))
+
+
+def _prediction_log(model_name, signature, name, tensor):
+    """Returns the bytes of a PredictionLog with one request of one input."""
+    spec = _field(_NAME, model_name.encode()) + _field(_SIGNATURE_NAME, signature.encode())
+    inputs = _field(_KEY, name.encode()) + _field(_VALUE, tensor)
+    request = _field(_MODEL_SPEC, spec) + _field(_INPUTS, inputs)
+    return _field(_PREDICT_LOG, _field(_REQUEST, request))
+
+
+def _field(number, content):
+    """Returns a length-delimited field of a protocol buffer."""
+    return bytes([number << 3 | _LENGTH_DELIMITED]) + _varint(len(content)) + content
+
+
+def _varint(value):
+    """Returns an unsigned number as a protocol buffer writes it: 7 bits a byte, lowest first."""
+    groups = []
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
