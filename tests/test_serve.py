@@ -35,7 +35,7 @@ class Fake:
     started = threading.Event()
 
     def __init__(self, folder, version):
-        self.version, self.dataset = version, catalog.CATALOG["camvid"]
+        self.version, self.dataset, self.card = version, catalog.CATALOG["camvid"], {}
         self.signatures = {
             "serving_default": Signature({"images": IMAGES}, {"labels": LABELS}),
             "bytes": Signature({"image_bytes": TEXT}, {"png_bytes": TEXT}),
@@ -91,9 +91,9 @@ def running():
 PIXELS = [[[1, 2, 3], [4, 5, 6]]]
 
 
-def png(height, width):
+def png(height, width, mode="RGB"):
     buffer = io.BytesIO()
-    Image.new("RGB", (width, height), (3, 0, 0)).save(buffer, "PNG")
+    Image.new(mode, (width, height), (3, 0, 0) if mode == "RGB" else 0).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -128,7 +128,15 @@ def test_status_and_metadata(running):
     assert running.ask("/v1/models/other")[0] == running.ask("/v1/models/deeplab/versions/99")[0] == 404
 
 
-BOMB = base64.b64encode(png(101, 100)).decode()
+def encoded(content):
+    return {"instances": [{"b64": base64.b64encode(content).decode()}], "signature_name": "bytes"}
+
+
+def animation():
+    buffer = io.BytesIO()
+    frames = [Image.new("L", (9, 9), shade) for shade in (0, 255)]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +156,11 @@ BOMB = base64.b64encode(png(101, 100)).decode()
         ({"instances": [[[["a", 2, 3]]]]}, 400),
         ({"instances": [PIXELS], "signature_name": "none"}, 400),
         ({"instances": [{"b64": "%%"}], "signature_name": "bytes"}, 400),
-        ({"instances": [{"b64": BOMB}], "signature_name": "bytes"}, 413),
+        (encoded(png(101, 100)), 413),  # more than max_pixels
+        (encoded(png(10_000, 10_000, "1")), 413),  # 13 KB
+        (encoded(png(9, 9)[:20]), 400),
+        (encoded(b"\xff\xd8\xff\xe0"), 400),
+        (encoded(animation()), 400),
         ("x" * 200_001, 413),
     ],
 )
@@ -160,6 +172,7 @@ def test_nonsense_is_refused(running, body, status):
 
 def test_the_page_segments_a_picture(running):
     assert "Drop a picture" in running.ask("/")[2]
+    assert running.ask("/page/model")[2]["max_pixels"] == 10_000
     status, _headers, answer = running.ask("/page/segment", png(20, 30))
     assert status == 200
     assert [(entry["id"], entry["share"]) for entry in answer["classes"]] == [(3, 1.0)]

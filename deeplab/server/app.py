@@ -40,13 +40,14 @@ class Server:
 
     def __init__(self, config, find, load):
         self.config, self._find, self._load = config, find, load
-        self.model = load(*find())
-        self._failed, self._body_bytes = None, 0
+        self.model = self._loaded(*find())
+        self._body_bytes = 0
         self.registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self.registry)
         kwargs = {"registry": self.registry}
         self._answers = prometheus.Counter("deeplab_requests", "Requests by status.", ["code"], **kwargs)
         self._seconds = prometheus.Histogram("deeplab_request_seconds", "Seconds of a request.", **kwargs)
+        self._in_flight = prometheus.Gauge("deeplab_requests_in_flight", "Requests not yet answered.", **kwargs)
         self._batches = prometheus.Histogram(
             "deeplab_batch_size", "Images per run.", buckets=(1, 2, 4, 8, 16, 32), **kwargs
         )
@@ -54,6 +55,11 @@ class Server:
         queue = prometheus.Gauge("deeplab_queue_length", "Requests that wait.", **kwargs)
         queue.set_function(lambda: len(self.batcher))
         self.batcher = None
+
+    def _loaded(self, path, version):
+        model = self._load(path, version)
+        print(f"Loaded {self.config.model_name} version {version}: {path}", flush=True)
+        return model
 
     def app(self):
         """Returns the ASGI application."""
@@ -77,18 +83,22 @@ class Server:
             task.cancel()
 
     async def _watch(self):
-        """Loads a new version, warms it up, switches; jobs of the old one keep it until they end."""
+        """Loads a new version, warms it up, switches; jobs of the old one keep it until they end.
+
+        One that cannot be loaded (perhaps it is still being copied) is tried again, and told of once.
+        """
+        told = None
         while self.config.poll_secs:
             await asyncio.sleep(self.config.poll_secs)
             try:
                 found = await asyncio.to_thread(self._find)
-                if found and found[1] != self.model.version and found != self._failed:
-                    self._failed = found
-                    self.model = await asyncio.to_thread(self._load, *found)
-                    print(f"Serving version {self.model.version}", flush=True)
-                    self._failed = None
+                if found and found[1] != self.model.version:
+                    self.model = await asyncio.to_thread(self._loaded, *found)
             except Exception as error:
-                print(f"warning: version not loaded: {str(error)[:300]}", file=sys.stderr, flush=True)
+                text = f"warning: new version not loaded, the old one stays: {str(error)[:300]}"
+                if text != told:
+                    print(text, file=sys.stderr, flush=True)
+                told = text
 
     def _answer(self, handler):
         """Wraps a handler: refusals become {"error": ...} with their status, and every answer is counted."""
@@ -96,7 +106,8 @@ class Server:
         async def handle(request):
             start = time.monotonic()
             try:
-                response = await handler(request)
+                with self._in_flight.track_inprogress():
+                    response = await handler(request)
             except ClientDisconnect:
                 response = _error(400, "The client went away")
             except UserError as error:
@@ -161,10 +172,13 @@ class Server:
     async def segment(self, request):
         """The page's own request: an encoded image -> labels as a PNG with a palette, classes, milliseconds."""
         model, start = self.model, time.monotonic()
+        signature = model.signatures.get(DEFAULT_SIGNATURE)
+        if not signature or len(signature.inputs) != 1 or "labels" not in signature.outputs:
+            raise Refusal(400, f"This model's {DEFAULT_SIGNATURE} does not give labels of images")
         async with self._body(request) as body:
             image = await asyncio.to_thread(decode, body, self.config.max_pixels)
         decoded = time.monotonic()
-        (name,) = model.signatures[DEFAULT_SIGNATURE].inputs
+        (name,) = signature.inputs
         outputs = await self.batcher.submit(model, DEFAULT_SIGNATURE, {name: image[None]}, image[..., 0].size)
         milliseconds = {"decode": 1000 * (decoded - start), "network": 1000 * (time.monotonic() - decoded)}
         return JSONResponse({**await asyncio.to_thread(_picture, outputs, model), "milliseconds": milliseconds})
@@ -175,7 +189,18 @@ class Server:
         return HTMLResponse(_PAGE.read_text("utf-8"), headers=headers)
 
     async def about(self, request):
-        return JSONResponse({"name": self.config.model_name, "version": self.model.version})
+        """What the page tells of the model, and the size above which it scales pictures down."""
+        card = self.model.card
+        return JSONResponse(
+            {
+                "name": self.config.model_name,
+                "version": self.model.version,
+                "variant": card.get("config", {}).get("model_variant"),
+                "step": card.get("step"),
+                "classes": self.model.dataset.num_classes,
+                "max_pixels": self.config.max_pixels,
+            }
+        )
 
     async def health(self, request):
         return JSONResponse({"status": "ok", "version": self.model.version})

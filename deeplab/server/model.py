@@ -1,6 +1,7 @@
 """A SavedModel as the server sees it, and the folder of its versions."""
 
 import io
+import json
 import os
 import typing
 
@@ -12,7 +13,10 @@ from deeplab import images
 from deeplab.data import catalog
 from deeplab.server.contract import DEFAULT_SIGNATURE, Refusal
 
-_WARM_SIDE = 65  # pixels of the images that warm a network up
+_CARD = "model.json"  # deeplab.model_card writes it
+_WARM_SIZE = (65, 65)  # of the images that warm a network up where its card names no usual size
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")  # what begins so is an image, or a damaged one
+_ANIMATED = ("GIF", "WEBP")  # formats whose frames TensorFlow decodes all
 
 
 class Spec(typing.NamedTuple):
@@ -30,7 +34,7 @@ class Signature(typing.NamedTuple):
 
 
 class Model:
-    """One loaded version: `version`, `signatures` {name: Signature}, `dataset`, `run`."""
+    """One loaded version: `version`, `signatures` {name: Signature}, `dataset`, `card` (model.json), `run`."""
 
     def __init__(self, folder, version):
         from tensorflow.core.protobuf import saved_model_pb2
@@ -43,8 +47,8 @@ class Model:
         self.signatures = {
             name: Signature(_specs(definitions[name].inputs), _specs(definitions[name].outputs)) for name in names
         }
-        self.dataset = catalog.load(folder)
-        self._warm_up()
+        self.dataset, self.card = catalog.load(folder), _card(folder)
+        self._warm_up(tuple(self.card.get("multiply_adds_size", _WARM_SIZE)))
 
     def run(self, signature, inputs):
         """Returns {output: array} of {input: array}; raises a `Refusal`."""
@@ -58,12 +62,21 @@ class Model:
             status = 400 if isinstance(error, tf.errors.InvalidArgumentError) else 500
             raise Refusal(status, lines[0][:300]) from None
 
-    def _warm_up(self):
+    def _warm_up(self, size):
+        """Runs serving_default once, so that the first request does not pay for what TensorFlow does at first."""
         spec = self.signatures.get(DEFAULT_SIGNATURE)
         if spec and all(_is_images(item) for item in spec.inputs.values()):
-            sizes = {name: [size or _WARM_SIDE for size in item.shape] for name, item in spec.inputs.items()}
-            inputs = {name: np.zeros([1, *size[1:]], spec.inputs[name].dtype) for name, size in sizes.items()}
-            self.run(DEFAULT_SIGNATURE, inputs)
+            usual = (1, *size, 3)
+            shapes = {name: [own or usual[i] for i, own in enumerate(item.shape)] for name, item in spec.inputs.items()}
+            self.run(DEFAULT_SIGNATURE, {name: np.zeros(shapes[name], spec.inputs[name].dtype) for name in shapes})
+
+
+def _card(folder):
+    path = tf.io.gfile.join(folder, _CARD)
+    if not tf.io.gfile.exists(path):
+        return {}
+    with tf.io.gfile.GFile(path) as file:
+        return json.load(file)
 
 
 def _is_images(spec):
@@ -108,13 +121,21 @@ def check_pixels(inputs, max_pixels):
 
 
 def header_pixels(content):
-    """Returns width * height as the header of an encoded image says; nothing is decoded. 0: no image."""
+    """Returns width * height as the header of an encoded image says; nothing is decoded. 0: no image.
+
+    Raises:
+      Refusal: the header is damaged, or the image has several frames, each of which would have to be decoded.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.format in _ANIMATED and image.is_animated:
+                raise Refusal(400, "Animated images are not taken")
             return image.width * image.height
     except Image.DecompressionBombError:
         raise Refusal(413, "The image has too many pixels") from None
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, EOFError):
+        if content.startswith(_MAGIC):
+            raise Refusal(400, "Not a readable image") from None
         return 0
 
 
