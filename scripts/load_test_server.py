@@ -2,19 +2,24 @@
 
     python scripts/load_test_server.py --url=http://localhost:8501 --seconds=120
 
+Half of the clients send arrays to serving_default, the others files to `bytes` (an export of deeplab.export has both).
+Give the server --read_timeout_secs=2 where the slow senders among the malformed ones shall not take long.
+
 Exit code 1 if a good request fails, or a malformed one is answered with anything but 4xx or a closed connection.
 """
 
 import argparse
 import base64
 import collections
-import io
+import concurrent.futures
 import json
 import re
+import socket
 import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import zlib
 
@@ -30,7 +35,7 @@ def main():
     predict = f"{options.url}/v1/models/{options.name}:predict"
     print(f"memory before: {memory(options.url):.0f} MB")
     good = load(options, predict)
-    bad = collections.Counter(ask(*malformed(i, options.url, predict)) for i in range(options.malformed))
+    bad = annoy(options, predict)
     print(f"{options.malformed} malformed requests: {dict(bad)}; memory {memory(options.url):.0f} MB")
     alive = ask(predict, image(48)) == 200
     print("alive" if alive else "no longer alive")
@@ -44,7 +49,8 @@ def load(options, predict):
 
     def client(number):
         while time.monotonic() < end:
-            counts[ask(predict, image(32 + 16 * (number % 3)))] += 1
+            size = 32 + 16 * (number % 3)
+            counts[ask(predict, image(size) if number % 2 else file(png(size, size)))] += 1
 
     threads = [threading.Thread(target=client, args=(i,)) for i in range(options.clients)]
     for thread in threads:
@@ -53,6 +59,31 @@ def load(options, predict):
         time.sleep(min(20, max(1, end - time.monotonic())))
         print(f"{sum(counts.values())} requests, {dict(counts)}; memory {memory(options.url):.0f} MB", flush=True)
     return counts
+
+
+def annoy(options, predict):
+    """Returns {status: number} of malformed requests, 8 at a time; every twentieth is a slow sender."""
+    bodies = malformed(options.url, predict)
+
+    def one(number):
+        if number % 20 == 0:
+            return send_slowly(predict)
+        return ask(*bodies[number % len(bodies)])
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        return collections.Counter(threads.map(one, range(options.malformed)))
+
+
+def send_slowly(url):
+    """Announces a body and sends one byte of it; returns the status, 0 for a closed connection."""
+    address = urllib.parse.urlsplit(url)
+    try:
+        with socket.create_connection((address.hostname, address.port), timeout=120) as connection:
+            head = f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 1000\r\n\r\n{{"
+            connection.sendall(head.encode())
+            return int((connection.recv(100).split() or [b"", b"0"])[1])
+    except OSError:
+        return 0
 
 
 def ask(url, body):
@@ -76,32 +107,40 @@ def image(side):
     return json.dumps({"instances": [[[[x % 256, y % 256, 7] for x in range(side)] for y in range(side)]]}).encode()
 
 
-def malformed(number, url, predict):
-    """Returns (url, body) of one of several kinds."""
-    kinds = (
-        (predict, b"text"),
-        (predict, b'{"instances": [[[[1, 2]]]]}'),
-        (predict, b'{"instances": [[[[-1, 2, 3]]]]}'),
-        (predict, b'{"instances": [[[[NaN, 2, 3]]]]}'),
-        (predict, b"[" * 100_000),
-        (predict, b'{"instances": [' + b"0," * 500_000 + b"0]}"),
-        (predict, b'{"instances": [{"b64": "' + base64.b64encode(bomb()) + b'"}], "signature_name": "bytes"}'),
-        (f"{url}/page/segment", bomb()),
-        (f"{url}/page/segment", b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"),
-        (f"{url}/page/segment", b""),
-    )
-    return kinds[number % len(kinds)]
+def file(content):
+    return json.dumps({"instances": [{"b64": base64.b64encode(content).decode()}], "signature_name": "bytes"}).encode()
 
 
-def bomb():
-    """A PNG of 10,000 x 10,000 pixels in 100 KB."""
-    header = (10_000).to_bytes(4, "big") * 2 + b"\x08\x00\x00\x00\x00"
-    out = io.BytesIO(b"\x89PNG\r\n\x1a\n")
-    out.seek(0, io.SEEK_END)
-    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(10_001 * 1000))), (b"IEND", b"")):
-        out.write(len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big"))
-    return out.getvalue()
+def malformed(url, predict):
+    """Returns [(url, body)], one of each kind."""
+    page, bomb = f"{url}/page/segment", png(10_000, 10_000)
+    truncated_jpeg = base64.b64decode(_JPEG)[:-40]
+    arrays = ("[[[[1, 2]]]]", "[[[[-1, 2, 3]]]]", "[[[[NaN, 2, 3]]]]", "[[[[1, 2, 3]], [[1, 2, 3], [1, 2, 3]]]]", "[]")
+    nonsense = [f'{{"instances": {array}}}'.encode() for array in arrays]
+    nonsense += [b"text", b"[" * 100_000, b'{"instances": [' + b"0," * 2_000_000 + b"0]}", b'{"inputs": {"a": 1}}']
+    nonsense += [file(bomb), file(truncated_jpeg), file(png(9, 9)[:50]), file(b"text")]
+    nonsense += [b'{"instances": [[[[1, 2, 3]]]], "signature_name": "none"}', b'{"inputs": ' + b"9" * 100_000 + b"}"]
+    return [(predict, body) for body in nonsense] + [(page, body) for body in (bomb, truncated_jpeg, b"text", b"")]
 
+
+def png(height, width):
+    """Returns a black PNG file; 10,000 x 10,000 pixels are 100 KB."""
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
+    data = zlib.compress(bytes((width + 1) * height))
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, part in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")):
+        content += len(part).to_bytes(4, "big") + kind + part + zlib.crc32(kind + part).to_bytes(4, "big")
+    return content
+
+
+# 24 x 24 pixels of grey noise
+_JPEG = """
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8ybqmx5moq6
+T/wAALCAAYABgBAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAgED/8QAJxAAAgIBAgUDBQAAAAAAAAAAAQIDESEAEgQTMUFhIlFxI1KBseH/2gAIAQEAAD8A
+rvw8hMYllWNUD8skqSFPz1IBPnqaq9FSytHw81PtChks0DRKg1d9LsDv4rVlZW2KRIrbd55ilycYFHqM5H9rOBnDCKSxKkoAjibDULojJrvnvd1ekrwwoY
+pSFJYEX7UDgHz+tWQyRbELb6cCN1UHbQogC7xWPN376fEpDynl4lShY5+7B2+fIJ77vzrBjhAPpSLIwQN6rawVYknyRdkfOnKfQmwnnsBs3gg1QUDGLyTj
+I1//2Q==
+"""
 
 if __name__ == "__main__":
     main()
