@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+import pytest
+
 ROOT = str(pathlib.Path(__file__).parent.parent)
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 THREADS = str(max(1, (os.cpu_count() or 1) // WORKERS))  # the workers share the cores instead of fighting for them
@@ -21,3 +23,26 @@ def pytest_sessionstart(session):
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="module")
+def short_mobilenet():
+    """Builds mobilenet_v2 with every block once, in this process: quick where the network is no matter."""
+    from deeplab import backbones
+
+    network = backbones.mobilenet.V2
+    short = network._replace(blocks=tuple(block._replace(repeat=1) for block in network.blocks))
+    whole = backbones.BACKBONES["mobilenet_v2"]
+    backbones.BACKBONES["mobilenet_v2"] = backbones._mobilenet(whole.scope, short)
+    yield
+    backbones.BACKBONES["mobilenet_v2"] = whole
+
+
+@pytest.fixture(scope="module")
+def quick_tracing():
+    """Runs graphs as they are traced, without the optimizer that takes longer than a few runs of a large network."""
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})

@@ -9,11 +9,15 @@ import fake_data
 import numpy as np
 import pytest
 
+from deeplab import cli
 from deeplab.checkpoints import bundle
 from deeplab.config.data import AugmentConfig
+from deeplab.config.training import TrainConfig
 from deeplab.data.pipeline import Batches, train_batches
 from deeplab.data.source import open_split
 from deeplab.errors import UserError
+from deeplab.train import train
+from deeplab.training import logdir
 
 ROOT = pathlib.Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -42,22 +46,15 @@ def test_two_helpers_give_the_same_batches(addresses, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.slow
-def test_training_from_two_helpers_gives_the_same_weights(addresses, tmp_path):
+def test_training_from_two_helpers_gives_the_same_weights(addresses, tmp_path, short_mobilenet):
     shards = fake_data.shards(tmp_path, {"train": 5})
-    small = [
-        "--train_crop_size=33,33",
-        "--train_batch_size=2",
-        "--depth_multiplier=0.25",
-        "--training_number_of_steps=3",
-    ]
+    small = ["--train_crop_size=33,33", "--train_batch_size=2", "--training_number_of_steps=3"]
     weights = []
     for name, extra in (("here", []), ("there", [f"--data_service={','.join(addresses)}"])):
-        folders = [f"--train_logdir={tmp_path / name}", f"--dataset_dir={shards}"]
-        command = [sys.executable, "-m", "deeplab.train", *folders, *small, *extra]
-        result = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
-        assert result.returncode == 0, result.stderr
+        folders = [f"--train_logdir={tmp_path / name}", f"--dataset_dir={shards}", "--depth_multiplier=0.25"]
+        assert train(cli.read(TrainConfig, ["train", *folders, *small, *extra])) is None
         weights.append(bundle.read(str(tmp_path / name / "model.ckpt-3")))
+        logdir.release(str(tmp_path / name))
     assert weights[0].keys() == weights[1].keys()
     for name, value in weights[0].items():
         np.testing.assert_array_equal(value, weights[1][name], err_msg=name)

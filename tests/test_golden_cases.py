@@ -7,6 +7,7 @@ import pytest
 import deeplab
 from deeplab.model import scale_outputs
 
+pytestmark = pytest.mark.usefixtures("quick_tracing")
 TOLERANCE = 2e-4  # of the largest logit
 SAME_LABELS = 0.999  # of the pixels; isolated ones may tie
 PROBABILITY_TOLERANCE = 1e-3

@@ -49,6 +49,4 @@ def test_two_workers_end_with_the_weights_of_one_device(tmp_path):
     step = tiny.step(settings)
     tiny.train(step, count=tiny_worker.STEPS)
     with np.load(tmp_path / "0.npz") as found:
-        for name, value in tiny.weights(step).items():
-            tolerance = {"rtol": 1e-4, "atol": 1e-5 * max(1, np.abs(value).max())}
-            np.testing.assert_allclose(found[name.replace("/", "|")], value, err_msg=name, **tolerance)
+        tiny.check_same(tiny.weights(step), {name.replace("|", "/"): value for name, value in found.items()})

@@ -15,6 +15,7 @@ from deeplab.errors import UserError
 from deeplab.train import train
 from deeplab.training import logdir, progress
 
+pytestmark = pytest.mark.usefixtures("short_mobilenet")
 SMALL = (
     "--train_crop_size=33,33",
     "--train_batch_size=2",

@@ -17,6 +17,7 @@ from deeplab.config.training import LossConfig, OptimizerConfig, ScheduleConfig,
 from deeplab.model import build_model, scale_outputs
 from deeplab.training.step import Step
 
+pytestmark = pytest.mark.usefixtures("quick_tracing")
 NAMES = [name for name in golden_cases.NAMES if "train" in golden_cases.load(name)[0]]
 MODES = ("bn_train", "bn_frozen")
 RATES = "steps_learning_rate"

@@ -72,9 +72,7 @@ def test_two_replicas_end_with_the_weights_of_one(options):
     settings = tiny.config(schedule=SCHEDULE, **options)
     one, _ = trained(settings, count=20)
     two = replicas_trained(settings, tiny.two_replicas(), count=20)
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        np.testing.assert_allclose(two[name], value, rtol=1e-4, atol=1e-5 * max(1, np.abs(value).max()), err_msg=name)
+    tiny.check_same(one, two)
 
 
 def test_parts_of_a_batch_add_up_to_it():

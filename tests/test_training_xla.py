@@ -10,7 +10,7 @@ from deeplab.config.model import ModelConfig
 from deeplab.model import build_model, scale_outputs
 from deeplab.training.step import Step
 
-SIDE = 65
+SIDE = 33
 
 
 @pytest.mark.slow

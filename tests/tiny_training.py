@@ -53,6 +53,13 @@ def weights(step):
     return state.values(step.model, step)
 
 
+def check_same(expected, found):
+    """Checks that two {name: array} differ by no more than 1e-5 of the largest value of each."""
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=name)
+
+
 def two_replicas():
     """Returns the strategy of two logical CPUs."""
     strategy = runtime.strategy(RunConfig(distribution_strategy="mirrored"))
