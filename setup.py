@@ -24,7 +24,7 @@ EXTRAS = {
     "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # the CUDA libraries as wheels
     # 2.20 is the newest TensorFlow with a TPU build. It replaces the files of `tensorflow`, so install it last:
     # pip install ".[tpu]" && pip install --force-reinstall --no-deps tensorflow-tpu==2.20.0
-    "tpu": ["tensorflow==2.20.0", "tensorflow-tpu==2.20.0"],
+    "tpu": ["tensorflow==2.20.0", "tensorflow-tpu==2.20.0", "tf_keras==2.20.1"],
     "serve": SERVE,  # python -m deeplab.serve
     "export": [
         "ai-edge-litert>=2.1",  # runs .tflite files (tf.lite.Interpreter is being removed)
@@ -39,6 +39,7 @@ EXTRAS = {
         "pytest-xdist==3.8.0",  # two workers
         "ruff==0.17.5",  # pinned: another version formats otherwise
         "scipy>=1.11",  # an independent oracle for distances and resizes
+        "tf_keras>=2.20,<2.22",  # the step also runs under TF_USE_LEGACY_KERAS=1
         "tensorflow-serving-api>=2.20",  # the messages that a client sends
         "build>=1.2",  # the wheel that test_packaging looks into,
         "setuptools>=70.1",  # made without a download

@@ -9,7 +9,7 @@ import zlib
 import tensorflow as tf
 from tensorflow import keras
 
-_KERAS_3 = keras.__version__.startswith("3")
+_KERAS_3 = hasattr(keras, "ops")  # else tf_keras, under TF_USE_LEGACY_KERAS=1
 _FLOAT32 = {"dtype": "float32", "autocast" if _KERAS_3 else "experimental_autocast": False}  # whatever the policy
 
 
@@ -43,7 +43,7 @@ class BatchNorm(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", **_FLOAT32)
         self.moving_mean = _replicated_weight(self, "moving_mean", shape, "zeros")
         self.moving_variance = _replicated_weight(self, "moving_variance", shape, "ones")
-        self.updates = _replicated_weight(self, "updates", (), "zeros")
+        self.update_count = _replicated_weight(self, "updates", (), "zeros")
         self.built = True
 
     def call(self, x, training=False):
@@ -78,12 +78,12 @@ class BatchNorm(keras.layers.Layer):
         return tf.cast(y, x.dtype), mean, variance * values / tf.maximum(values - 1, 1)
 
     def _update(self, mean, variance):
-        updates = tf.convert_to_tensor(self.updates)
+        updates = tf.convert_to_tensor(self.update_count)
         decay = tf.minimum(self.decay, (1 + updates) / (10 + updates)) if self.warmup else tf.constant(self.decay)
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             old = tf.convert_to_tensor(moving)
             moving.assign(old * decay + tf.stop_gradient(value) * (1 - decay))
-        self.updates.assign(updates + 1)
+        self.update_count.assign(updates + 1)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -91,7 +91,7 @@ def test_warm_up_forgets_the_initial_statistics():
         layer(x, training=True)
         np.testing.assert_allclose(layer.moving_mean, before * decay + 5 * (1 - decay), rtol=1e-5)
     assert layer.moving_mean.numpy()[0] > 4.99
-    layer.updates.assign(1e6)
+    layer.update_count.assign(1e6)
     before = layer.moving_mean.numpy()
     layer(x * 2, training=True)
     np.testing.assert_allclose(layer.moving_mean, before * 0.9997 + 10 * 0.0003, rtol=1e-6)
@@ -111,7 +111,7 @@ def test_batch_norm_over_replicas_is_that_of_the_whole_batch():
     expected = single(x, training=True)
     np.testing.assert_allclose(np.concatenate(strategy.experimental_local_results(outputs)), expected, atol=1e-5)
     np.testing.assert_allclose(shared.moving_variance.numpy(), single.moving_variance.numpy(), rtol=1e-5)
-    assert shared.updates.numpy() == 1
+    assert shared.update_count.numpy() == 1
 
 
 def test_resizes_align_corners():

@@ -134,7 +134,7 @@ def test_momentum_steps(subject):
     subject.restart()
     step = subject.step()
     reports = []
-    run = tf.function(step)
+    run = tf.function(tf.autograph.experimental.do_not_convert(step))
     for _ in range(subject.train["num_steps"]):
         reports.append(run(tf.constant(subject.images), tf.constant(subject.labels)))
     names = subject.train["trainable_variables"]

@@ -96,4 +96,4 @@ def _rewrite(norm, mean, variance):
     norm.beta.assign((beta + (mean - old_mean) * scale).astype(np.float32))
     norm.moving_mean.assign(mean.astype(np.float32))
     norm.moving_variance.assign(variance.astype(np.float32))
-    norm.updates.assign(SETTLED)
+    norm.update_count.assign(SETTLED)
