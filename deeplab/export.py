@@ -1,11 +1,18 @@
-"""Writes a SavedModel that segments images of any size, without this project.
+"""Writes a trained network as files that run without this project.
 
     python -m deeplab.export --checkpoint_dir=TRAIN_LOGDIR --export_path=DIR
 
-makes DIR/1 (then DIR/2, ...). Signatures: `serving_default`, images (B, H, W, 3) uint8 -> labels (B, H, W) int32;
-`bytes`, JPEG or PNG files image_bytes (B,) -> PNG files of class ids label_bytes (B,); `reference`, ImageTensor ->
-SemanticPredictions, SemanticProbabilities, as the original's frozen graph. Beside them lie model.json and dataset.json
-(what it is, what it costs, its classes and colours) and warm-up requests for TensorFlow Serving.
+makes DIR/1 (then DIR/2, ...), a SavedModel for images of any size, batch norms folded. Signatures: `serving_default`,
+images (B, H, W, 3) uint8 -> labels (B, H, W) int32; `bytes`, JPEG or PNG files image_bytes (B,) -> PNG files of class
+ids label_bytes (B,); `reference`, ImageTensor -> SemanticPredictions, SemanticProbabilities, as the original's frozen
+graph. Beside them lie model.json and dataset.json (what it is, what it costs, its classes and colours) and warm-up
+requests for TensorFlow Serving.
+
+    python -m deeplab.export --checkpoint_dir=TRAIN_LOGDIR --export_path=DIR --format=tflite --crop_size=257,257
+
+Other formats: frozen_graph, for programs written for the original; tflite, onnx and openvino, for images of one size
+(--crop_size, else 513x513): images (1, H, W, 3) uint8 -> labels (1, H, W) int32. Each is run once it is written, and
+its labels are compared with those of the network.
 """
 
 from deeplab import cli
@@ -17,10 +24,9 @@ def export(config):
     """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where it is."""
     import tensorflow as tf
 
-    from deeplab import model_card, trained, warmup
+    from deeplab import formats, model_card, trained
     from deeplab.data import catalog
     from deeplab.inference import Predictor
-    from deeplab.serving import Serving
 
     # From what: the network as it was trained, for images padded to the crop size or as large as they come.
     dataset = catalog.load(None, config.dataset_name)
@@ -28,56 +34,98 @@ def export(config):
     loaded = trained.load(source, config.checkpoint, config.model, config.model_defaults, dataset)
     print(f"{loaded.checkpoint}: {loaded.config.model_variant}, {loaded.config.num_classes} classes")
 
-    # What: the same path as eval, behind signatures.
-    predictor = Predictor(loaded.model, config.crop_size, config.inference_scales, config.add_flipped_images)
-    colors = catalog.label_colormap(loaded.dataset) if config.with_colors else None
-    module = Serving(predictor, config.resize, config.with_probabilities, config.with_logits, colors)
+    # What: the same path as eval, faster.
+    trained_one = Predictor(loaded.model, config.crop_size, config.inference_scales, config.add_flipped_images)
+    exported = formats.Exported(
+        _for_inference(trained_one, config), config, loaded, model_card.image_size(config, loaded)
+    )
 
     # Go: written aside and renamed, so that a server which watches the folder never sees half of it.
     folder = next_version(config.export_path)
     unfinished = f"{config.export_path.rstrip('/')}/unfinished-{folder.rpartition('/')[2]}"
-    if tf.io.gfile.exists(unfinished):
-        tf.io.gfile.rmtree(unfinished)
-    tf.saved_model.save(module, unfinished, signatures=module.signatures())
-    catalog.save(loaded.dataset, unfinished)
-    model_card.write(unfinished, config, loaded)
-    warmup.write(unfinished, model_card.image_size(config, loaded))
-    if config.verify:
-        _verify(unfinished, predictor, config)
+    _remove(unfinished)
+    try:
+        formats.module(config.format).write(unfinished, exported)
+        catalog.save(loaded.dataset, unfinished)
+        model_card.write(unfinished, config, loaded)
+        if config.verify:
+            _verify(unfinished, trained_one, exported)
+    except BaseException:
+        _remove(unfinished)
+        raise
     tf.io.gfile.rename(unfinished, folder)
     print(f"Wrote {folder}")
-    print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
+    if config.format == "saved_model":
+        print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
 
 
-def _verify(folder, predictor, config):
-    """Loads the export and compares it with the network that was exported, on generated images of two sizes.
+def _for_inference(predictor, config):
+    """Returns the `Predictor` that is exported: folded, and in the precision that is asked for."""
+    from deeplab import folding
+    from deeplab.inference import Predictor
+
+    if not config.fold_batch_norm:
+        return predictor
+    with folding.policy(config.precision):
+        model = folding.fold(predictor.model, config.precision, _NATIVE_RATE.get(config.format))
+        return Predictor(model, config.crop_size, config.inference_scales, config.add_flipped_images)
+
+
+def _verify(folder, trained_one, exported):
+    """Loads the export and compares it with the network that was exported; prints how far they agree.
 
     Raises:
-      UserError: they disagree; the folder is removed then.
+      UserError: its runtime refuses it, or too few labels are the same.
     """
     import numpy as np
-    import tensorflow as tf
 
+    from deeplab import formats
+    from deeplab.formats import pictures
     from deeplab.serving import Serving
 
-    exported = tf.saved_model.load(folder).signatures["serving_default"]
-    expected = Serving(predictor, config.resize)
-    rng = np.random.default_rng(0)
-    equal = []
-    for height, width in _VERIFY_SIZES if config.crop_size is None else [config.crop_size]:
-        coarse = tf.constant(rng.uniform(0, 255, (1, 8, 8, 3)))
-        image = tf.cast(tf.image.resize(coarse, (height, width)), tf.uint8)
-        equal.append(np.mean(exported(images=image)["labels"] == expected.segment(image)[0]))
-    print(f"Verified: {100 * np.mean(equal):.3f} % of the labels equal those of the network")
-    if min(equal) < _VERIFY_LEAST:
-        tf.io.gfile.rmtree(folder)
+    config = exported.config
+    network = Serving(trained_one, config.resize)
+    any_size = not config.takes_one_size and config.crop_size is None
+    sizes = _VERIFY_SIZES if any_size else [exported.size] * 2
+    images = [next(pictures.of_size(exported, 1, size)) for size in sizes]
+    try:
+        labels = formats.module(config.format).reader(folder, exported)
+        equal = [np.mean(labels(image) == network.segment(image)[0].numpy()) for image in images]
+    except UserError:
+        raise
+    except Exception as error:  # whatever a runtime finds wrong with a file
+        reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"{folder}: only {100 * min(equal):.2f} % of the labels equal those of the network; not exported"
+            f"--format={config.format}: its own runtime refuses the file ({reason}); not exported"
+        ) from None
+    print(f"Verified: {100 * np.mean(equal):.3f} % of the labels equal those of the network{_logits(exported, images)}")
+    least = _VERIFY_LEAST[config.quantize if config.quantize != "none" else config.precision]
+    if min(equal) < least:
+        raise UserError(
+            f"{folder}: only {100 * min(equal):.2f} % of the labels equal those of the network, "
+            f"less than {100 * least:g} %; not exported"
         )
 
 
+def _logits(exported, images):
+    """Returns a text that tells how far the logits are off before they are written; "" for the network itself."""
+    import numpy as np
+
+    network, model = exported.loaded.model, exported.predictor.model
+    if model is network:
+        return ""
+    image = images[0][:, : exported.size[0], : exported.size[1]]
+    if exported.predictor.fixed_size and image.shape[1:3] != tuple(exported.predictor.fixed_size):
+        return ""
+    expected = network(image).numpy()
+    return f"; worst logit off by {np.abs(model(image).numpy() - expected).max():.2g} of {np.ptp(expected):.2g}"
+
+
 _VERIFY_SIZES = ((97, 129), (130, 90))  # height, width
-_VERIFY_LEAST = 0.999  # pixels may differ where two classes are equal but for rounding
+# Pixels differ where two classes are equal but for rounding; how many are so depends on the images.
+_VERIFY_LEAST = {"float32": 0.999, "bfloat16": 0.95, "float16": 0.99, "none": 0.999, "dynamic": 0.9, "int8": 0.8}
+_EVERY_RATE = 10**6
+_NATIVE_RATE = dict.fromkeys(("tflite", "onnx", "openvino"), _EVERY_RATE)  # see folding: their engines know dilation
 
 
 def next_version(export_path):
@@ -88,6 +136,13 @@ def next_version(export_path):
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(export_path)]
     newest = max([int(name) for name in names if name.isdigit()], default=0)
     return f"{export_path.rstrip('/')}/{newest + 1}"
+
+
+def _remove(folder):
+    import tensorflow as tf
+
+    if tf.io.gfile.exists(folder):
+        tf.io.gfile.rmtree(folder)
 
 
 def main():

@@ -69,6 +69,8 @@ class Predictor:
         """Returns (labels (B, H, W) int32, probabilities (B, H, W, K) float32) of images (B, H, W, 3)."""
         height, width = tf.shape(images)[1], tf.shape(images)[2]
         static = [self.padded_side(side, axis) for axis, side in enumerate(images.shape[1:3]) if side is not None]
+        if static == list(images.shape[1:3]):
+            return self._exactly(tf.cast(images, tf.float32))
         padded = static if len(static) == 2 else [self.padded_side(height, 0), self.padded_side(width, 1)]
         margins = [[0, 0], [0, padded[0] - height], [0, padded[1] - width], [0, 0]]
         sizes = tf.tile([[height, width]], [tf.shape(images)[0], 1])
@@ -95,7 +97,10 @@ class Predictor:
         """
         rows = tf.range(tf.shape(images)[1])[None, :, None, None] < sizes[:, 0, None, None, None]
         columns = tf.range(tf.shape(images)[2])[None, None, :, None] < sizes[:, 1, None, None, None]
-        images = tf.where(rows & columns, tf.cast(images, tf.float32), self.pad_rgb)
+        return self._exactly(tf.where(rows & columns, tf.cast(images, tf.float32), self.pad_rgb))
+
+    def _exactly(self, images):
+        """Segments images (B, P, Q, 3) float32 of the padded size, all pixels of which count."""
         if len(self.models) * len(self.flips) == 1:
             return self._single(images)
         passes = [self._softmax(images, *one) for one in self._passes()]

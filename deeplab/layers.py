@@ -73,7 +73,7 @@ class _Convolution(keras.layers.Layer):
         self.rate = (rate, rate) if isinstance(rate, int) else tuple(rate)
         self.padding, self.initializer = padding, initializer
 
-    def _padded(self, x):
+    def padded(self, x):
         """Returns (x, "SAME" or "VALID") with the explicit zeros added where SAME would put them elsewhere."""
         odd = all(side is not None and side % 2 == 1 for side in x.shape[1:3])
         if self.padding == "same" or self.stride == 1 or self.kernel_size == 1 or (odd and self.stride == 2):
@@ -103,7 +103,7 @@ class Conv(_Convolution):
         self.built = True
 
     def call(self, x):
-        x, padding = self._padded(x)
+        x, padding = self.padded(x)
         x = tf.nn.convolution(
             x, tf.convert_to_tensor(self.kernel), strides=self.stride, padding=padding, dilations=self.rate
         )
@@ -126,7 +126,7 @@ class DepthwiseConv(_Convolution):
         return self.depthwise(x, tf.convert_to_tensor(self.kernel))
 
     def depthwise(self, x, kernel):
-        x, padding = self._padded(x)
+        x, padding = self.padded(x)
         strides = [1, self.stride, self.stride, 1]
         return tf.nn.depthwise_conv2d(x, kernel, strides, padding, dilations=self.rate)
 

@@ -10,10 +10,12 @@ PACKAGE = ROOT / "deeplab"
 # From the top down; a module may import from its own row and from rows below. The longest matching name counts.
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
-    # What entry points share:
-    ("server", "report", "serving", "images", "cost_table", "benchmark_input", "warmup", "model_card", "formats"),
+    (  # what entry points share
+        *("server", "report", "serving", "images", "cost_table", "benchmark_input", "benchmark_export"),
+        *("warmup", "model_card", "formats"),
+    ),
     ("evaluation",),
-    ("trained", "inference", "sliding"),
+    ("trained", "inference", "sliding", "folding"),
     ("checkpoints", "training"),
     ("model", "cost"),
     ("backbones", "heads", "blocks", "data", "visualize", "plots"),

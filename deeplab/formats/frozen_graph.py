@@ -1,0 +1,35 @@
+"""A frozen GraphDef with the names of the reference's, for programs written for TensorFlow 1."""
+
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from deeplab.serving import Serving
+
+FILE = "frozen_inference_graph.pb"  # as in the reference's archives
+INPUT, LABELS, PROBABILITIES = "ImageTensor", "SemanticPredictions", "SemanticProbabilities"
+
+
+def write(folder, exported):
+    """Writes the graph: ImageTensor (1, H, W, 3) uint8 -> SemanticPredictions (1, H, W), SemanticProbabilities."""
+    module = Serving(exported.predictor, exported.config.resize)
+    frozen = convert_variables_to_constants_v2(module.signatures()["reference"])
+    graph = frozen.graph.as_graph_def()
+    # Outputs of a function come in the order of their names.
+    for name, tensor in zip(sorted((LABELS, PROBABILITIES)), frozen.outputs, strict=True):
+        node = graph.node.add(op="Identity", name=name, input=[tensor.name])
+        node.attr["T"].type = tensor.dtype.as_datatype_enum
+    tf.io.gfile.makedirs(folder)
+    with tf.io.gfile.GFile(f"{folder}/{FILE}", "wb") as file:
+        file.write(graph.SerializeToString())
+
+
+def reader(folder, exported):
+    """Returns images -> labels, in a session of TensorFlow 1."""
+    definition = tf.compat.v1.GraphDef()
+    with tf.io.gfile.GFile(f"{folder}/{FILE}", "rb") as file:
+        definition.ParseFromString(file.read())
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(definition, name="")
+    session = tf.compat.v1.Session(graph=graph)
+    return lambda images: session.run(f"{LABELS}:0", {f"{INPUT}:0": images})

@@ -1,0 +1,58 @@
+"""Folded networks against the networks that they were made of."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deeplab
+from deeplab import folding
+from deeplab.layers import Conv, DepthwiseConv, SeparableConv
+from deeplab.training_layers import BatchNorm
+
+CONVOLUTIONS = {
+    "plain": lambda: Conv(5, 3, stride=2, padding="explicit", name="c"),
+    "atrous": lambda: Conv(5, 3, rate=2, name="c"),
+    "depthwise": lambda: DepthwiseConv(3, stride=2, name="c"),
+    "atrous depthwise": lambda: DepthwiseConv(3, rate=3, name="c"),
+    "separable": lambda: SeparableConv(5, 3, name="c"),
+}
+
+
+@pytest.mark.parametrize("native_rate", [1, 6], ids=["space to batch", "native"])
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_one_layer_is_convolution_and_batch_norm(kind, native_rate):
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(0, 1, (2, 14, 11, 4)), tf.float32)
+    convolution, norm = CONVOLUTIONS[kind](), BatchNorm(1e-3, 0.9)
+    norm(convolution(x))
+    for weight in norm.weights[:4]:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    folded = folding._folded(convolution, norm, native_rate)
+    np.testing.assert_allclose(folded(x), norm(convolution(x)), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def network(short_mobilenet):
+    """A network with everything that a head may have, its batch norms settled nowhere in particular."""
+    config = deeplab.ModelConfig(
+        num_classes=3, depth_multiplier=0.25, output_stride=8, atrous_rates=(2, 12), decoder_output_stride=(4,)
+    )
+    model = deeplab.build_model(config)
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        if variable.name in ("gamma", "moving_variance"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        if variable.name in ("beta", "moving_mean"):
+            variable.assign(rng.normal(0, 0.3, variable.shape))
+    model.get_layer("logits.semantic").kernel.assign(rng.normal(0, 1, (1, 1, 256, 3)))
+    return model
+
+
+@pytest.mark.parametrize(("precision", "worst"), [("float32", 1e-4), ("bfloat16", 0.05)])
+def test_a_folded_network_gives_the_same_logits(network, precision, worst):
+    folded = folding.fold(network, precision)
+    assert not [layer for layer in folded.layers if isinstance(layer, BatchNorm)]
+    assert sum(int(np.prod(weight.shape)) for weight in folded.weights) < network.count_params()
+    image = np.random.default_rng(1).uniform(0, 255, (1, 49, 65, 3)).astype(np.float32)
+    expected = network(image).numpy()
+    np.testing.assert_allclose(folded(image), expected, atol=worst * np.ptp(expected))
