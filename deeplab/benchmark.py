@@ -1,4 +1,4 @@
-"""Measures what networks cost and how fast the input is.
+"""Measures what networks cost and how fast input and exports are.
 
     python -m deeplab.benchmark --cost
 
@@ -7,6 +7,10 @@ prints the multiply-adds of the published networks as we count them beside the f
     python -m deeplab.benchmark --input
 
 prints the images per second of the input pipeline beside the naive order of steps and decoding alone.
+
+    python -m deeplab.benchmark --export --checkpoint_dir=TRAIN_LOGDIR --size=513,513
+
+prints the time of one image in SavedModels, TFLite, ONNX Runtime and OpenVINO, whichever are installed.
 """
 
 from deeplab import cli
@@ -16,8 +20,13 @@ from deeplab.errors import UserError
 
 def benchmark(config):
     """Measures what `config`, a `BenchmarkConfig`, asks for, and prints it."""
-    if not (config.cost or config.input):
-        raise UserError("nothing to measure: give --cost or --input")
+    if not (config.cost or config.input or config.export):
+        raise UserError("nothing to measure: give --cost, --input or --export")
+    if config.export:
+        from deeplab.benchmark_export import print_export
+        from deeplab.export import export
+
+        print_export(export, config.checkpoint_dir, config.size, config.runs)
     if config.input:
         from deeplab.benchmark_input import print_input
 
