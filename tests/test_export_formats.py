@@ -1,5 +1,7 @@
 """Every format in its own runtime."""
 
+import os
+
 import numpy as np
 import pytest
 import small_export
@@ -16,6 +18,16 @@ SIZE = (65, 65)
 RUNTIMES = {"tflite": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino"}
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
+
+
+@pytest.fixture(autouse=True)
+def same_environment():
+    """Undoes what converters do to the environment, TF_CPP_MIN_LOG_LEVEL for one, which later subprocesses inherit."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
 
 
 def need(kind):
