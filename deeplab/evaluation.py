@@ -54,7 +54,14 @@ def prepare(config, split_name, crop_size):
     """
     split = source.open_split(config.dataset_dir, split_name, config.dataset_name, config.read)
     overrides = {**config.model, **({"crop_size": crop_size} if crop_size else {})}
-    loaded = trained.load(config.checkpoint_dir, config.checkpoint, overrides, config.model_defaults, split.dataset)
+    loaded = trained.load(
+        config.checkpoint_dir,
+        config.checkpoint,
+        overrides,
+        config.model_defaults,
+        split.dataset,
+        config.use_moving_averages,
+    )
     if loaded.config.num_classes != split.dataset.num_classes:
         raise UserError(
             f"{config.checkpoint_dir} predicts {loaded.config.num_classes} classes, {split.dataset.name} in "

@@ -31,7 +31,9 @@ def export(config):
     # From what: the network as it was trained, for images padded to the crop size or as large as they come.
     dataset = catalog.load(None, config.dataset_name)
     source = config.checkpoint_path or config.checkpoint_dir
-    loaded = trained.load(source, config.checkpoint, config.model, config.model_defaults, dataset)
+    loaded = trained.load(
+        source, config.checkpoint, config.model, config.model_defaults, dataset, config.use_moving_averages
+    )
     print(f"{loaded.checkpoint}: {loaded.config.model_variant}, {loaded.config.num_classes} classes")
 
     # What: the same path as eval, faster.

@@ -52,7 +52,9 @@ def _trained(config):
     from deeplab.sliding import SlidingWindow
 
     named = catalog.load(None, config.dataset_name)
-    loaded = trained.load(config.checkpoint_dir, config.checkpoint, config.model, config.model_defaults, named)
+    loaded = trained.load(
+        config.checkpoint_dir, config.checkpoint, config.model, config.model_defaults, named, config.use_moving_averages
+    )
     passes = config.passes
     predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
     if config.tiles.tile_size:

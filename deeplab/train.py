@@ -152,7 +152,8 @@ def evaluator(config, network, session):
     scored = evaluation.of(Predictor(same_weights, run.eval_crop_size), split, resize, run.eval_crop_size)
 
     def score():
-        scores = evaluation.score(scored, resize, 1)
+        with session.step.optimizer.averaged():
+            scores = evaluation.score(scored, resize, 1)
         session.progress.say(f"{run.eval_split}: mIoU {scores.mean_iou:.4f}")
         return {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}
 

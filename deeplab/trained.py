@@ -32,7 +32,7 @@ class Trained:
     report: object  # RestoreReport
 
 
-def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=None, use_moving_averages=False):
+def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=None, use_moving_averages=True):
     """Builds the model of a train_logdir and restores it.
 
     Args:
@@ -42,7 +42,8 @@ def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=
         them the model takes images of any size, whatever the crop size in training was.
       defaults: like overrides, but only where there is no config.json.
       dataset: what the model predicts, where there is no dataset.json; gives the number of classes without config.json.
-      use_moving_averages: prefer the moving averages of the weights where the checkpoint has them.
+      use_moving_averages: take the moving averages of the weights where a training of ours kept them. Checkpoints of
+        the reference give the weights themselves, as its programs do.
 
     Returns:
       A `Trained`.
@@ -52,6 +53,7 @@ def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=
     """
     folder, prefix = find(directory, checkpoint)
     config = _read_config(folder)
+    averages = use_moving_averages and config is not None
     dataset = _read_dataset(folder) or dataset
     if config is None:
         classes = {"num_classes": dataset.num_classes} if dataset else {}
@@ -64,7 +66,7 @@ def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=
         dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
     try:
-        report = restore(model, prefix, strict=True, use_moving_averages=use_moving_averages)
+        report = restore(model, prefix, strict=True, use_moving_averages=averages)
     except UserError as error:
         raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
     step = bundle.step_of(prefix) if report.step is None else report.step

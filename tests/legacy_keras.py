@@ -7,8 +7,8 @@ import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
-import test_training_goldens as goldens  # noqa: E402, imports TensorFlow
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
+import test_training_goldens as goldens
 
 
 def main():

@@ -10,6 +10,7 @@ import small_training
 import deeplab
 from deeplab import trained
 from deeplab.checkpoints import bundle
+from deeplab.checkpoints.names import reference_name
 from deeplab.data import catalog
 
 
@@ -95,3 +96,20 @@ def test_new_checkpoints_come_one_by_one_until_none_does(logdir):
     bundle.write(str(logdir / "model.ckpt-9"), {"global_step": np.int64(9)})
     assert list(found) == ["model.ckpt-9"]
     assert not list(trained.new_checkpoints(str(logdir / "later"), interval=0, timeout=0))
+
+
+def test_moving_averages_of_an_own_training_are_taken(logdir):
+    values = bundle.read(str(logdir / "model.ckpt-7"))
+    bias = "logits/semantic/biases"
+    values[f"{bias}/ExponentialMovingAverage"] = values[bias] + 1
+    bundle.write(str(logdir / "model.ckpt-8"), {**values, "global_step": np.int64(8)})
+
+    def loaded(**options):
+        model = trained.load(str(logdir), **options).model
+        return next(v.numpy() for v in model.variables if reference_name(v) == bias)
+
+    np.testing.assert_array_equal(loaded(), values[bias] + 1)
+    np.testing.assert_array_equal(loaded(use_moving_averages=False), values[bias])
+    (logdir / "config.json").unlink()  # a checkpoint of the reference: its programs take the weights themselves
+    flags = {"depth_multiplier": 0.25, "decoder_output_stride": (4,), "output_stride": 16}
+    np.testing.assert_array_equal(loaded(overrides=flags), values[bias])

@@ -185,3 +185,14 @@ def test_every_scale_of_an_image_pyramid_has_its_loss():
     assert set(results) == set(step.results)
     parts = [results[name] for name in ("merged_logits", "logits_0.50", "logits_1.00", "regularization")]
     assert float(results["loss"]) == pytest.approx(float(sum(parts)), rel=1e-6)
+
+
+def test_averages_take_the_place_of_the_weights_for_a_while():
+    step = tiny.step(tiny.config(schedule=SCHEDULE, optimizer=OptimizerConfig(moving_average_decay=0.9)))
+    tiny.train(step)
+    before = tiny.weights(step)
+    with step.optimizer.averaged():
+        during = tiny.weights(step)
+    assert not np.array_equal(before["net/conv/weights"], during["net/conv/weights"])
+    np.testing.assert_array_equal(during["net/conv/weights"], before["net/conv/weights/ExponentialMovingAverage"])
+    np.testing.assert_array_equal(tiny.weights(step)["net/conv/weights"], before["net/conv/weights"])

@@ -27,7 +27,10 @@ def main(result):
         mine = slice(host * size, (host + 1) * size)
         return tf.data.Dataset.from_tensor_slices((images[:, mine], labels[:, mine]))
 
-    loop.Stepper(strategy, step, runtime.distribute(strategy, stream, 0, 4)).run(STEPS)
+    stepper = loop.Stepper(strategy, step, runtime.distribute(strategy, stream, 0, 4))
+    stepper.run(STEPS)
+    assert not stepper.agree(False)
+    assert stepper.agree(not runtime.is_chief(strategy))  # a SIGTERM that only the other process got
     weights = tiny.weights(step)
     if runtime.is_chief(strategy):
         np.savez(result, **{name.replace("/", "|"): value for name, value in weights.items()})

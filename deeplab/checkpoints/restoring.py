@@ -105,8 +105,6 @@ def _network_values(source, model, use_moving_averages):
         values = values | unfolded(source.folded, model)
     if use_moving_averages:
         averaged = {n.removesuffix(_AVERAGED): v for n, v in values.items() if n.endswith(_AVERAGED)}
-        if not averaged:
-            raise UserError(f"{source.path}: the file holds no moving averages of weights (use_moving_averages=True)")
         values = values | averaged
     return dict(values)
 

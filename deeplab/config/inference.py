@@ -51,6 +51,9 @@ class NetworkConfig(Checked):
     """What a network is where no config.json says it"""
 
     preset: str | None = option(None, "Network of this published model; model flags go before it.", choices=(*MODELS,))
+    use_moving_averages: bool = option(
+        True, "Take the moving averages of the weights, where the training kept them (--moving_average_decay)."
+    )
 
     MODEL_DEFAULTS = _OUTPUT_STRIDE
 

@@ -9,6 +9,7 @@ import time
 import tensorflow as tf
 
 from deeplab.errors import UserError
+from deeplab.runtime import all_sum
 from deeplab.training import state
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: saved on SIGTERM; the same command goes on
@@ -31,11 +32,19 @@ class Stepper:
         self.names = step.results
         self.iterator = iter(batches)
         self._run = tf.function(self._run_steps)
+        self._votes = tf.function(lambda vote: strategy.run(all_sum, (vote,)), autograph=False)
 
     def run(self, count):
         """Takes up to `count` steps, fewer if a loss is not finite; returns the last step's {name: float}."""
         results = self._run(self.iterator, tf.constant(count))
         return {name: float(value) for name, value in results.items()}
+
+    def agree(self, flag):
+        """Tells whether any process of the training says so; all have to ask at the same step."""
+        if not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return flag
+        votes = self._votes(tf.constant(float(flag)))
+        return bool(self.strategy.experimental_local_results(votes)[0] > 0)
 
     def _run_steps(self, iterator, count):
         results = {name: tf.constant(0.0) for name in self.names}
@@ -93,9 +102,9 @@ class Session:
           UserError: the loss is not finite; the last checkpoint stays as it was.
         """
         total = self.config.schedule.training_number_of_steps
-        stop, saved = StopSignal(), time.monotonic()
+        stop, stopped, saved = StopSignal(), False, time.monotonic()
         now = done = self._now()
-        while now < total and not stop.asked and not (self.evaluate and self.evaluate.ended(now)):
+        while now < total and not stopped and not (self.evaluate and self.evaluate.ended(now)):
             began, run = time.monotonic(), self.config.run
             with self._profile():
                 results = self.stepper.run(self._next_stop(now) - now)
@@ -107,9 +116,10 @@ class Session:
             if now % run.save_interval_steps == 0 or time.monotonic() - saved > run.save_interval_secs:
                 self._save()
                 saved, done = time.monotonic(), now
+            stopped = self.stepper.agree(stop.asked)  # a signal to one machine stops all, at one step
         if now > done:
             self._save()
-        return EXIT_STOPPED if stop.asked and now < total else None
+        return EXIT_STOPPED if stopped and now < total else None
 
     def _profile(self):
         """Profiles the second call (the first one traces), where profile_logdir is given."""

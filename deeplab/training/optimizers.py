@@ -4,6 +4,7 @@ Keras' own SGD folds the learning rate into the accumulator, which differs as so
 gradients that are already summed over replicas, and look the same from Keras 3 and tf_keras.
 """
 
+import contextlib
 import functools
 
 import tensorflow as tf
@@ -81,6 +82,19 @@ class Optimizer:
         """Makes the moving averages equal to the variables, as they are at the start of a training."""
         for name, average in self.slots.get(EMA, {}).items():
             average.assign(self.variables[name])
+
+    @contextlib.contextmanager
+    def averaged(self):
+        """Puts the moving averages, where they are kept, in the place of the weights for a while."""
+        averages = self.slots.get(EMA, {})
+        kept = {name: self.variables[name].numpy() for name in averages}
+        for name, average in averages.items():
+            self.variables[name].assign(average)
+        try:
+            yield
+        finally:
+            for name, value in kept.items():
+                self.variables[name].assign(value)
 
     def state(self):
         """Returns {name in a checkpoint: variable} of all slots."""
