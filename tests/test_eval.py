@@ -16,6 +16,8 @@ from deeplab.data import pipeline, source
 from deeplab.eval import evaluate
 from deeplab.metrics import Scores
 
+pytestmark = pytest.mark.usefixtures("short_mobilenet")
+
 
 def config(tmp_path, **changes):
     paths = {"checkpoint_dir": small_training.logdir(), "dataset_dir": small_training.shards()}

@@ -40,7 +40,7 @@ def test_a_fresh_process_gives_the_labels_of_predict_labels(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", FRESH_PROCESS, str(tmp_path / "1"), *paths]
     subprocess.run(command, check=True, cwd=tmp_path, env=environment)
-    model = deeplab.load(small_export.logdir()).model
+    model = deeplab.load(small_training.logdir()).model
     for path in paths:
         result = np.load(path + ".npz")
         labels, probabilities = deeplab.predict_labels(model, np.load(path), *passes)

@@ -74,7 +74,7 @@ def test_multi_scale_with_flip_fits_into_a_tflite_file(tmp_path):
     passes = {"inference_scales": (0.5,), "add_flipped_images": True}
     folder = small_export.run(tmp_path, format="tflite", crop_size=SIZE, **passes)
     image = small_training.pictures()[2][None]
-    expected = deeplab.predict_labels(deeplab.load(small_export.logdir()).model, image, *passes.values())[0]
+    expected = deeplab.predict_labels(deeplab.load(small_training.logdir()).model, image, *passes.values())[0]
     assert np.mean(tflite.reader(str(folder), None)(image) == expected) > 0.999
 
 

@@ -16,12 +16,14 @@ import deeplab
 from deeplab import warmup
 from deeplab.data import catalog
 
+pytestmark = pytest.mark.usefixtures("short_mobilenet")
+
 
 @pytest.fixture(scope="module")
 def network(short_mobilenet, tmp_path_factory):
     """A train_logdir of a short network, with a score."""
     folder = str(tmp_path_factory.mktemp("training") / "logdir")
-    shutil.copytree(small_export.logdir(), folder)
+    shutil.copytree(small_training.logdir(), folder)
     results = pathlib.Path(folder, "eval_val", "results.json")
     results.parent.mkdir()
     results.write_text(json.dumps({"step": 7, "miou": 0.25, "split": "val", "dataset": "fake"}))

@@ -13,6 +13,8 @@ from deeplab.config.inference import PredictConfig
 from deeplab.export import export
 from deeplab.predict import predict
 
+pytestmark = pytest.mark.usefixtures("short_mobilenet")
+
 PHOTO = fake_data.image(40, 56)
 
 

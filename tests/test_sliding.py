@@ -12,6 +12,8 @@ import deeplab
 from deeplab.inference import Predictor
 from deeplab.sliding import SlidingWindow, starts
 
+pytestmark = pytest.mark.usefixtures("short_mobilenet")
+
 
 class PixelByPixel:
     """A predictor whose network has no context: each pixel's colours are its scores."""

@@ -13,6 +13,8 @@ from deeplab.checkpoints import bundle
 from deeplab.checkpoints.names import reference_name
 from deeplab.data import catalog
 
+pytestmark = pytest.mark.usefixtures("short_mobilenet")
+
 
 @pytest.fixture
 def logdir(tmp_path):

@@ -11,6 +11,8 @@ from deeplab.config.inference import VisConfig
 from deeplab.data import pipeline, source
 from deeplab.vis import visualize
 
+pytestmark = pytest.mark.usefixtures("short_mobilenet")
+
 
 def config(tmp_path, **changes):
     paths = {"checkpoint_dir": small_training.logdir(), "dataset_dir": small_training.shards()}
