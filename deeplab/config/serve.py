@@ -20,12 +20,13 @@ class ServeConfig(Checked):
     read_timeout_secs: float = option(20.0, "Seconds for a client to send its request; a slower one is cut off.")
     max_request_bytes: int = option(32 << 20, "Largest body of a request; above it the answer is 413.")
     max_pixels: int = option(9_000_000, "Most pixels of a request's images, read from their headers; above it 413.")
+    page_pixels: int = option(1_500_000, "Pixels of a picture above which the page scales it down before it sends it.")
     poll_secs: float = option(5.0, "Seconds between looks for a new version; 0: never.")
 
     def check(self):
         require(self.saved_model, "saved_model", self.saved_model, "a value: --saved_model=...")
         require(0 <= self.port < 1 << 16, "port", self.port, "0 to 65535")
-        for name in ("max_batch_size", "max_queue_size", "max_request_bytes", "max_pixels"):
+        for name in ("max_batch_size", "max_queue_size", "max_request_bytes", "max_pixels", "page_pixels"):
             require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
         for name in ("request_timeout_secs", "read_timeout_secs"):
             require(getattr(self, name) > 0, name, getattr(self, name), "more than 0 seconds")

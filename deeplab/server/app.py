@@ -198,7 +198,7 @@ class Server:
                 "variant": card.get("config", {}).get("model_variant"),
                 "step": card.get("step"),
                 "classes": self.model.dataset.num_classes,
-                "max_pixels": self.config.max_pixels,
+                "max_pixels": min(self.config.page_pixels, self.config.max_pixels),
             }
         )
 
