@@ -1,6 +1,6 @@
 """Kills a training again and again, and compares it with one that was left alone.
 
-    python scripts/kill_training.py --dataset_dir=SHARDS --work_dir=DIR [--kills=20] [--replicas=2]
+    python scripts/kill_training.py --dataset_dir=SHARDS --work_dir=DIR [--kills=20] [--replicas=2] [--signal=term]
 
 Both trainings save every second step, so that some of the kills (SIGKILL, at random moments) hit a checkpoint that is
 being written. Prints the sha256 over all variables of both; ends with code 0 if they are the same.
@@ -45,8 +45,12 @@ def command(options, folder):
     return [sys.executable, "-c", LAUNCH.format(replicas=options.replicas), *(f"--{k}={v}" for k, v in flags.items())]
 
 
-def kill_once(arguments, rng):
+SIGNALS = {"kill": (signal.SIGKILL, -signal.SIGKILL), "term": (signal.SIGTERM, 75)}  # and the exit code that follows
+
+
+def kill_once(arguments, rng, how):
     """Starts the training and kills it a moment after its second to fourth step; returns False if it ended before."""
+    number, code = SIGNALS[how]
     process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     steps = rng.randint(2, 4)
     with process:
@@ -54,10 +58,10 @@ def kill_once(arguments, rng):
             steps -= line.startswith("step ")
             if steps == 0:
                 time.sleep(rng.uniform(0, 0.3))
-                process.send_signal(signal.SIGKILL)
+                process.send_signal(number)
                 break
         process.stdout.read()
-    return process.returncode == -signal.SIGKILL
+    return process.returncode == code
 
 
 def digest(folder):
@@ -78,10 +82,11 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--replicas", type=int, default=1, help="logical CPUs that share a batch")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--signal", choices=SIGNALS, default="kill", help="kill: at once; term: saves first")
     options = parser.parse_args()
     rng, work = random.Random(options.seed), pathlib.Path(options.work_dir)
     kills = 0
-    while kills < options.kills and kill_once(command(options, work / "killed"), rng):
+    while kills < options.kills and kill_once(command(options, work / "killed"), rng, options.signal):
         kills += 1
         print(f"kill {kills}", flush=True)
     for folder in ("killed", "whole"):

@@ -32,7 +32,7 @@ class Stepper:
         self.names = step.results
         self.iterator = iter(batches)
         self._run = tf.function(self._run_steps)
-        self._votes = tf.function(lambda vote: strategy.run(all_sum, (vote,)), autograph=False)
+        self._votes = tf.function(lambda vote: strategy.run(_sum_of_votes, (vote,)), autograph=False)
 
     def run(self, count):
         """Takes up to `count` steps, fewer if a loss is not finite; returns the last step's {name: float}."""
@@ -57,6 +57,10 @@ class Stepper:
     def _one(self, iterator):
         results = self.strategy.run(self.step, next(iterator))
         return {name: self.strategy.experimental_local_results(value)[0] for name, value in results.items()}
+
+
+def _sum_of_votes(vote):
+    return all_sum(tf.identity(vote))  # an argument has no device, so tf.distribute would not know where to sum
 
 
 class StopSignal:
