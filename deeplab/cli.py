@@ -83,17 +83,18 @@ def read(config_class, argv, flag_values=None):
     for field, owner, optional in all_fields(config_class):
         _define(field, owner, optional, flag_values)
     retired = getattr(config_class, "RETIRED", {})
-    for name in retired:
-        flags.DEFINE_string(name, None, "retired", flag_values=flag_values, allow_override=True)
+    for name in retired:  # boolean: as --name, --noname and --name=value
+        anything = flags.Flag(flags.ArgumentParser(), None, name, None, "retired", boolean=True, allow_override=True)
+        flags.DEFINE_flag(anything, flag_values=flag_values)
     try:
         leftovers = flag_values(argv)[1:]
-    except (flags.Error, OSError) as error:
+    except (flags.Error, OSError, UnicodeError) as error:
         raise UserError(" ".join(str(error).split())) from None
-    if leftovers:
-        raise UserError(f"{leftovers[0]!r} belongs to no flag; write --flag=value (for booleans --flag or --noflag)")
     for name, instead in retired.items():
         if flag_values[name].present:
             raise UserError(f"--{name} does not exist any more: {instead}")
+    if leftovers:
+        raise UserError(f"{leftovers[0]!r} belongs to no flag; write --flag=value (for booleans --flag or --noflag)")
     return _build(config_class, flag_values)
 
 

@@ -47,7 +47,9 @@ class ExportConfig(NetworkConfig):
     resize: ResizeConfig = nested(ResizeConfig)
     model: dict = overrides(ModelConfig, hide=("crop_size",))
 
-    RETIRED = RETIRED_FLAGS
+    RETIRED = RETIRED_FLAGS | {
+        "save_inference_graph": "a SavedModel holds its graph; --format=frozen_graph, as one file"
+    }
     MODEL_DEFAULTS = {"output_stride": 8}  # reference: export_model.py
 
     def check(self):

@@ -6,12 +6,13 @@ Names and defaults are the reference's where it has the option.
 import dataclasses
 
 from deeplab.config.data import TFDS_PREFIX, ReadConfig, ResizeConfig
-from deeplab.config.model import ModelConfig
+from deeplab.config.model import RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require
 from deeplab.presets import MODELS, model_options
 
 COLORMAPS = ("pascal", "cityscapes", "ade20k")  # reference: --colormap_type
 RETIRED_FLAGS = {
+    **RETIRED_MODEL_FLAGS,
     "master": "one machine does it all; leave the flag out",
     "quantize_delay_step": "models are quantized at export; leave the flag out",
 }

@@ -18,6 +18,9 @@ MOBILENETS = ("mobilenet_v2", "mobilenet_v3_large_seg", "mobilenet_v3_small_seg"
 NAS = ("nas_pnasnet", "nas_hnasnet")
 MODEL_VARIANTS = XCEPTIONS + RESNETS + MOBILENETS + NAS
 OUTPUT_STRIDES = (8, 16, 32)
+RETIRED_MODEL_FLAGS = {
+    "batch_norm_decay": "batch norm decays are part of the networks and the flag never had an effect; leave it out"
+}
 CANONICAL_ATROUS_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}  # DeepLabv3+, sec. 4
 
 

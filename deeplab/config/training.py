@@ -3,14 +3,13 @@
 import dataclasses
 
 from deeplab.config.data import TFDS_PREFIX, AugmentConfig, InputConfig
-from deeplab.config.model import ModelConfig
+from deeplab.config.model import RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require
 from deeplab.presets import MODELS, model_options
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 _MODEL_DEFAULTS = {"output_stride": 16}  # the reference's train.py; its model code says 8
 _BATCH = "one process feeds every device: choose --distribution_strategy, leave the flag out"
-_SCHEDULED = "batch norm decays are part of the networks and the flag never had an effect, leave it out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,12 +185,12 @@ class TrainConfig(Checked):
     run: RunConfig = nested(RunConfig)
 
     RETIRED = {
+        **RETIRED_MODEL_FLAGS,
         **dict.fromkeys(
             ("num_clones", "clone_on_cpu", "num_replicas", "num_ps_tasks", "master", "task", "startup_delay_steps"),
             _BATCH,
         ),
         "quantize_delay_step": "train as usual and quantize at export: python -m deeplab.export",
-        "batch_norm_decay": _SCHEDULED,
     }
 
     def check(self):

@@ -4,6 +4,7 @@ A cell is a list of branches; each reads the backbone's output (-1) or an earlie
 """
 
 import json
+import os
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -37,14 +38,20 @@ PUBLISHED = {
 }
 
 
+ORIGINAL_FILES = {"dense_prediction_cell_branch5_top1_cityscapes.json": "cityscapes"}  # in deeplab/core there
+
+
 def read(cell):
     """Returns the branches of a published name, a JSON text, or a JSON file in the reference's form.
+
+    The path of a cell inside the reference means the published one, where no such file exists.
 
     Raises:
       UserError: the file cannot be read, or a branch is not one.
     """
-    if cell in PUBLISHED:
-        return PUBLISHED[cell]
+    published = ORIGINAL_FILES.get(os.path.basename(cell), cell)
+    if published in PUBLISHED and not (published != cell and tf.io.gfile.exists(cell)):
+        return PUBLISHED[published]
     try:
         inline = cell.lstrip().startswith("[")
         text = cell if inline else tf.io.gfile.GFile(cell).read()
