@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import importlib
+import pathlib
+import re
 import shlex
 
 import original_flags
@@ -15,6 +17,7 @@ from deeplab import cli
 from deeplab.data.catalog import CATALOG
 from deeplab.errors import UserError
 
+ROOT = pathlib.Path(__file__).parent.parent
 XCEPTION = "--model_variant=xception_65 --atrous_rates=6 --atrous_rates=12 --atrous_rates=18 --decoder_output_stride=4"
 DPC = "--dense_prediction_cell_json=deeplab/core/dense_prediction_cell_branch5_top1_cityscapes.json"
 MOBILENET_V3 = (
@@ -273,3 +276,17 @@ def test_a_cell_file_of_that_name_goes_before_the_published_one(tmp_path):
     path.write_text('[{"op": "conv", "input": -1, "kernel": 1}]')
     assert len(dense_prediction_cell.read(str(path))) == 1
     assert len(dense_prediction_cell.read(f"deeplab/core/{path.name}")) == 5
+
+
+def test_the_migration_page_names_every_flag_and_what_differs():
+    page = (ROOT / "README.md").read_text("utf-8").partition("## Coming from the original\n")[2].partition("\n## ")[0]
+    same, differs = page.partition("| differs | how |")[::2]
+    named = set(re.findall(r"`(?:--)?(\w+)`", page))
+    programs = original_flags.OWN
+    assert not {name for program in programs for name in original_flags.COMMON | programs[program]} - named
+    explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| ([^|]*) \|", differs, re.MULTILINE))))
+    refused = original_flags.REFUSED_EVERYWHERE.union(*original_flags.REFUSED.values())
+    assert explained >= refused | (set(original_flags.DIFFERENT) - {"label_weights"})
+    assert not refused & set(re.findall(r"`(\w+)`", same))
+    for path in re.findall(r"`((?:deeplab|scripts|tests)/[\w/.]+)`", page):
+        assert (ROOT / path).exists(), path
