@@ -43,6 +43,8 @@ EXTRAS = {
         "tensorflow-serving-api>=2.20",  # the messages that a client sends
         "build>=1.2",  # the wheel that test_packaging looks into,
         "setuptools>=70.1",  # made without a download
+        "mypy>=1.13",  # the type hints of the public names
+        "hypothesis>=6.100",  # files and requests nobody thought of: only errors that say what to do may come of them
     ],
 }
 ENTRY_POINTS = ("train", "eval", "vis", "export", "predict", "benchmark", "serve")
@@ -57,7 +59,7 @@ setup(
     python_requires=">=3.10",
     # Not `datasets`: as a top-level package it would shadow the Hugging Face library of that name.
     packages=find_packages(include=["deeplab", "deeplab.*"]),
-    package_data={"deeplab": ["**/*.json", "**/*.html"]},
+    package_data={"deeplab": ["**/*.json", "**/*.html", "**/*.pyi", "py.typed"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={"console_scripts": [f"deeplab-{name} = deeplab.{name}:main" for name in ENTRY_POINTS]},

@@ -22,7 +22,7 @@ class Setting(NamedTuple):
 
     image: tuple
     crop: tuple
-    count: int  # images that are timed
+    count: int  # type: ignore[assignment]  # images that are timed; hides tuple.count
 
 
 SETTINGS = (Setting((360, 480), (321, 321), 400), Setting((1024, 2048), (769, 769), 60))

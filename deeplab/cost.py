@@ -1,15 +1,21 @@
 """What a network costs: multiply-adds of its convolutions."""
 
 import math
+from collections.abc import Sequence
 
+from deeplab.config.model import ModelConfig
 from deeplab.layers import DepthwiseConv, SeparableConv
 from deeplab.model import build_with, scaled_config
 from deeplab.resize import scale_dimension
 
 
 def count_multiply_adds(
-    config, input_shape=(513, 513, 3), eval_scales=(1.0,), add_flipped_images=False, space_to_batch=False
-):
+    config: ModelConfig,
+    input_shape: tuple[int, int, int] = (513, 513, 3),
+    eval_scales: Sequence[float] = (1.0,),
+    add_flipped_images: bool = False,
+    space_to_batch: bool = False,
+) -> int:
     """Counts the multiply-adds of all convolutions of a network, for one image.
 
     Args:
@@ -23,7 +29,8 @@ def count_multiply_adds(
     Returns:
       An int.
     """
-    layers, total = {}, 0
+    layers: dict = {}
+    total = 0
     for scale in eval_scales:
         sized = scaled_config(config, scale) if scale != 1.0 else config
         shape = (*(scale_dimension(side, scale) for side in input_shape[:2]), input_shape[2])

@@ -5,13 +5,13 @@ with 21 classes; its ResNet-101 has the beta stem and the multi grid 1, 2, 4.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from deeplab.config.model import ModelConfig
 from deeplab.presets import MODELS
 
 SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-_PLAIN = {"aspp_with_separable_conv": False, "decoder_use_separable_conv": False}
+_PLAIN: dict[str, Any] = {"aspp_with_separable_conv": False, "decoder_use_separable_conv": False}
 _XCEPTION = ModelConfig(model_variant="xception_65")
 _PLAIN_XCEPTION = dataclasses.replace(_XCEPTION, **_PLAIN)
 _RESNET = ModelConfig(model_variant="resnet_v1_101_beta", multi_grid=(1, 2, 4), **_PLAIN)

@@ -4,6 +4,7 @@ The ONE path that eval, vis, predict and export share.
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,9 @@ from deeplab.model import at_scale, config_of
 from deeplab.resize import resize_bilinear, resize_nearest, scale_dimension
 
 
-def predict_labels(model, images, eval_scales=(1.0,), add_flipped_images=False):
+def predict_labels(
+    model: tf.keras.Model, images, eval_scales: Sequence[float] = (1.0,), add_flipped_images: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Segments images of one size.
 
     Args:

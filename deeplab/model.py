@@ -10,6 +10,7 @@ from tensorflow import keras
 
 from deeplab.backbones import BACKBONES
 from deeplab.blocks import Blocks, Style, truncated_normal
+from deeplab.config.model import ModelConfig
 from deeplab.heads import aspp, decoder, dense_prediction_cell
 from deeplab.layers import Normalize, ResizeToScale
 from deeplab.resize import scale_dimension
@@ -32,7 +33,7 @@ class _Origin:
     at_scale: dict = dataclasses.field(default_factory=dict)
 
 
-def build_model(config, input_shape=(None, None, 3)):
+def build_model(config: ModelConfig, input_shape: tuple[int | None, int | None, int] = (None, None, 3)) -> keras.Model:
     """Builds the network that `config` describes.
 
     Args:

@@ -7,6 +7,7 @@ No TensorFlow here.
 """
 
 import dataclasses
+from typing import Any
 
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import differences
@@ -47,8 +48,8 @@ class Preset:
     config: ModelConfig
     dataset: str  # name in the catalogue
     trained_on: str  # what the published weights have seen, in words
-    evaluations: tuple
-    crop_size: tuple
+    evaluations: tuple[Evaluation, ...]
+    crop_size: tuple[int, int]
     archive: str | None = None
     recipe: str | None = None
     quantized: bool = False  # published with 8 bit arithmetic; built here in float32
@@ -65,8 +66,8 @@ class Preset:
 
 
 ARCHIVES = "http://download.tensorflow.org/models/"
-_VOC = {"dataset": "pascal_voc_seg", "crop_size": (513, 513)}
-_CITYSCAPES = {"dataset": "cityscapes", "crop_size": (1025, 2049)}
+_VOC: dict[str, Any] = {"dataset": "pascal_voc_seg", "crop_size": (513, 513)}
+_CITYSCAPES: dict[str, Any] = {"dataset": "cityscapes", "crop_size": (1025, 2049)}
 _MOBILENET_V2 = ModelConfig(model_variant="mobilenet_v2", output_stride=16)
 _XCEPTION_65 = ModelConfig(model_variant="xception_65", output_stride=16, decoder_output_stride=(4,))
 _XCEPTION_71_DPC = ModelConfig(
@@ -257,10 +258,10 @@ _ADE20K_MODELS = {
     ),
 }
 
-MODELS = {**_VOC_MODELS, **_CITYSCAPES_MODELS, **_ADE20K_MODELS}
+MODELS: dict[str, Preset] = {**_VOC_MODELS, **_CITYSCAPES_MODELS, **_ADE20K_MODELS}
 
 
-def preset(name):
+def preset(name: str) -> Preset:
     """Returns the `Preset` of a published model.
 
     Raises:

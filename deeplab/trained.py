@@ -7,6 +7,7 @@ import time
 import tensorflow as tf
 
 from deeplab.checkpoints import bundle, restore
+from deeplab.checkpoints.report import RestoreReport
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
 from deeplab.data import catalog
@@ -29,10 +30,17 @@ class Trained:
     folder: str  # that config.json, dataset.json and checkpoints lie in
     step: int  # of training; -1 where the checkpoint's name does not tell
     checkpoint: str  # prefix that the model was restored from
-    report: object  # RestoreReport
+    report: RestoreReport
 
 
-def load(directory, checkpoint="newest", overrides=None, defaults=None, dataset=None, use_moving_averages=True):
+def load(
+    directory: str,
+    checkpoint: str = "newest",
+    overrides: dict | None = None,
+    defaults: dict | None = None,
+    dataset: catalog.Dataset | None = None,
+    use_moving_averages: bool = True,
+) -> Trained:
     """Builds the model of a train_logdir and restores it.
 
     Args:

@@ -24,7 +24,7 @@ LAYERS = (
         *("boundary", "data.augment", "data.tfrecord"),
     ),
     ("resize",),
-    ("data.catalog", "checkpoints.names", "atrous"),
+    ("data.catalog", "checkpoints.names", "checkpoints.variables", "atrous"),
     ("data.tables", "cli"),
     ("config", "presets"),
     ("errors", "quiet", ""),  # "" is deeplab/__init__.py, which imports nothing until it is asked

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import pathlib
 import re
 import shutil
@@ -39,9 +40,8 @@ def test_wheel_contains_only_deeplab(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"deeplab"}
     packed = {name for name in wheel.namelist() if name.startswith("deeplab/")}
-    on_disk = {
-        str(p.relative_to(ROOT)) for kind in ("*.py", "*.json", "*.html") for p in (ROOT / "deeplab").rglob(kind)
-    }
+    kinds = ("*.py", "*.pyi", "py.typed", "*.json", "*.html")
+    on_disk = {str(path.relative_to(ROOT)) for kind in kinds for path in (ROOT / "deeplab").rglob(kind)}
     assert packed == on_disk
     assert sum(entry.compress_size for entry in wheel.infolist()) < 1e6
 
@@ -52,6 +52,17 @@ def test_console_scripts_name_existing_functions(wheel):
     assert {name for name, _, _ in scripts} >= {"deeplab-train", "deeplab-eval", "deeplab-export", "deeplab-predict"}
     for _, module, function in scripts:
         assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_one_version_everywhere(wheel):
+    import deeplab
+
+    (text,) = [wheel.read(name).decode() for name in wheel.namelist() if name.endswith("METADATA")]
+    assert f"\nVersion: {deeplab.__version__}\n" in text
+    assert f"\nversion: {deeplab.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\n## {deeplab.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert "License-Expression: Apache-2.0" in text or "License: Apache-2.0" in text
+    assert [name for name in wheel.namelist() if name.endswith("/LICENSE")]
 
 
 def _declared():
@@ -114,8 +125,81 @@ def test_every_public_name_exists():
         _ = deeplab.nonsense
 
 
-def test_public_names_are_documented():
+PUBLIC = (
+    "ModelConfig",
+    "MODELS",
+    "UserError",
+    "build_model",
+    "count_multiply_adds",
+    "restore",
+    "predict_labels",
+    "load",
+)
+SHAPES = {  # what the docstring of a function says of the arrays that pass
+    "build_model": ("(H, W, 3)", "(B, H, W, 3) RGB in [0, 255]", "(B, h, w, num_classes) float32"),
+    "predict_labels": ("(B, H, W, 3) RGB in [0, 255]", "(B, H, W) int32", "(B, H, W, K) float32"),
+    "count_multiply_adds": ("(H, W, 3)",),
+}
+
+
+def test_the_public_names_are_these():
     import deeplab
 
-    undocumented = [n for n in deeplab.__all__ if callable(getattr(deeplab, n)) and not getattr(deeplab, n).__doc__]
-    assert not undocumented
+    assert set(deeplab.__all__) == {*PUBLIC, "__version__"}
+    stub = ast.parse((ROOT / "deeplab" / "__init__.pyi").read_text("utf-8"))
+    imported = {f"{n.module}.{n.names[0].name}" for n in ast.walk(stub) if isinstance(n, ast.ImportFrom)}
+    lazy = {f"{module}.{name}".replace("checkpoints.", "checkpoints.restoring.") for module, name in _lazy(deeplab)}
+    assert imported == lazy
+
+
+def _lazy(package):
+    return package._PUBLIC.values()
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_documented(name):
+    import deeplab
+
+    public = getattr(deeplab, name)
+    text = " ".join(inspect.getdoc(public).split())
+    assert len(text) > 20
+    for shape in SHAPES.get(name, ()):
+        assert shape in text, shape
+    if inspect.isfunction(public):
+        signature = inspect.signature(public)
+        for parameter in signature.parameters.values():
+            assert re.search(rf"\b{parameter.name}\b[\w, ]*: ", text), f"{name}: what is {parameter.name}?"
+            assert parameter.annotation is not parameter.empty or parameter.name == "images", parameter.name
+        assert signature.return_annotation is not signature.empty
+
+
+def test_type_hints_hold(tmp_path):
+    """Those of the whole package, and of a program that uses it: right ones pass, wrong ones are told."""
+    from mypy import api
+
+    (tmp_path / "program.py").write_text(PROGRAM)
+    settings = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={tmp_path}", "--no-error-summary"]
+    told, problems, _ = api.run([*settings, str(tmp_path / "program.py"), str(ROOT / "deeplab")])
+    assert not problems
+    lines = [
+        re.sub(r".*?program\.py:", "", line) for line in told.splitlines() if "note: Rev" in line or "error" in line
+    ]
+    assert len(lines) == 6, told
+    for line, expected in zip(
+        lines, ("RestoreReport", "ModelConfig", "Evaluation", "int", "nonsense", "str"), strict=True
+    ):
+        assert expected in line
+
+
+PROGRAM = """import deeplab
+
+config = deeplab.ModelConfig(model_variant="xception_65", atrous_rates=(6, 12, 18))
+model = deeplab.build_model(config, (513, 513, 3))
+reveal_type(deeplab.restore(model, "model.ckpt-1"))
+reveal_type(deeplab.load("logdir").config)
+reveal_type(deeplab.MODELS["name"].evaluations)
+reveal_type(deeplab.count_multiply_adds(config, eval_scales=[0.5, 1]))
+labels, probabilities = deeplab.predict_labels(model, None)
+deeplab.nonsense
+deeplab.load(7)
+"""

@@ -4,6 +4,8 @@ Keras forbids "/" in layer names and the reference uses no ".", so the two trans
 layer `xception_65.entry_flow.conv1_1`, variable `weights` <-> `xception_65/entry_flow/conv1_1/weights`.
 """
 
+from deeplab.checkpoints.variables import path
+
 # Kept by our layers and unknown to the reference: updates of a batch norm, draws of a dropout, progress of a drop path.
 BOOKKEEPING = ("/updates", "/draws", "/progress")
 
@@ -15,8 +17,7 @@ def layer_name(scope):
 
 def reference_name(variable):
     """Returns the name that the reference gives to a variable of the model, e.g. `MobilenetV2/Conv/weights`."""
-    path = getattr(variable, "path", None) or variable.name.split(":")[0]  # tf_keras has no `path`
-    return path.replace(".", "/")
+    return path(variable).replace(".", "/")
 
 
 def is_bookkeeping(name):

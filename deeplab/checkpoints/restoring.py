@@ -3,11 +3,14 @@
 import re
 
 import numpy as np
+from tensorflow import keras
 
 from deeplab.checkpoints import keras_applications, sources
 from deeplab.checkpoints.batch_norms import SETTLED, unfolded
 from deeplab.checkpoints.names import LAST_LAYERS, is_bookkeeping, last_layers, reference_name
 from deeplab.checkpoints.report import RestoreReport
+from deeplab.checkpoints.variables import assign
+from deeplab.checkpoints.variables import path as path_of
 from deeplab.errors import UserError
 
 _AVERAGED = "/ExponentialMovingAverage"
@@ -25,13 +28,13 @@ _UNKNOWN = "the model has no such variable"
 
 
 def restore(
-    model,
-    path,
-    initialize_last_layer=True,
-    last_layers_contain_logits_only=False,
-    strict=False,
-    use_moving_averages=False,
-):
+    model: keras.Model,
+    path: str | sources.Source,
+    initialize_last_layer: bool = True,
+    last_layers_contain_logits_only: bool = False,
+    strict: bool = False,
+    use_moving_averages: bool = False,
+) -> RestoreReport:
     """Loads the weights in `path` into `model` and returns a `RestoreReport`.
 
     A network with another number of classes gets everything but its logits. Batch norms whose statistics are loaded
@@ -57,10 +60,10 @@ def restore(
     if strict:
         _refuse_differences(source, missing, skipped)
     for name, value in fitting.items():
-        variables[name].assign(np.asarray(value).astype(_numpy_type(variables[name])))
+        assign(variables[name], np.asarray(value))
     _settle(fitting, variables)
-    loaded, missing = (tuple(_path(variables[name]) for name in names) for names in (fitting, missing))
-    return RestoreReport(source.path, source.kind, source.step, loaded, missing, skipped)
+    loaded, left = (tuple(path_of(variables[name]) for name in names) for names in (fitting, missing))
+    return RestoreReport(source.path, source.kind, source.step, loaded, left, skipped)
 
 
 def _matched(source, values, variables, excluded, strict):
@@ -88,14 +91,6 @@ def restore_backbone(model, config, weights):
     """
     path = keras_applications.imagenet_file(config) if weights == "imagenet" else weights
     return restore(model, path, initialize_last_layer=False)
-
-
-def _numpy_type(variable):
-    return getattr(variable.dtype, "as_numpy_dtype", variable.dtype)  # tf_keras, Keras 3
-
-
-def _path(variable):
-    return getattr(variable, "path", None) or variable.name
 
 
 def _network_values(source, model, use_moving_averages):

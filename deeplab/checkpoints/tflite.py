@@ -20,7 +20,8 @@ _KERNELS = {
 }
 _VARIABLE = re.compile(r"(?P<scope>.+)/(?P<leaf>(depthwise_|pointwise_)?weights)(/read)?")
 _OPERATION = re.compile(  # names of operations in the scope of a convolution; converters append numbers and _bias
-    r"(?P<scope>.+)/((?P<separable>separable_conv2d)(/depthwise)?|Conv2D|depthwise|BatchNorm/.+|BiasAdd|biases)(_bias)?\d*"
+    r"(?P<scope>.+)/"
+    r"((?P<separable>separable_conv2d)(/depthwise)?|Conv2D|depthwise|BatchNorm/.+|BiasAdd|biases)(_bias)?\d*"
 )
 
 

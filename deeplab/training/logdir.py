@@ -10,7 +10,7 @@ from deeplab.config.training import MAY_CHANGE
 from deeplab.errors import UserError
 
 _LOCK = "lock"
-_held = {}  # folder -> open lock file; held until the process ends, however it ends
+_held: dict = {}  # folder -> open lock file; held until the process ends, however it ends
 
 
 def lock(folder):

@@ -4,6 +4,7 @@ import numpy as np
 
 from deeplab.checkpoints import bundle
 from deeplab.checkpoints.names import reference_name
+from deeplab.checkpoints.variables import assign
 from deeplab.errors import UserError
 
 
@@ -61,8 +62,4 @@ def _assign(prefix, found, wanted):
         if tuple(found[name].shape) != tuple(variable.shape):
             raise UserError(f"{prefix}: {name} has shape {found[name].shape}, this network's {tuple(variable.shape)}")
     for name, variable in wanted.items():
-        variable.assign(found[name].astype(_numpy_type(variable)))
-
-
-def _numpy_type(variable):
-    return getattr(variable.dtype, "as_numpy_dtype", variable.dtype)
+        assign(variable, found[name])
