@@ -145,12 +145,12 @@ def _read_config(folder):
     path = tf.io.gfile.join(folder, CONFIG_FILE)
     if not tf.io.gfile.exists(path):
         return None
-    with tf.io.gfile.GFile(path) as file:
+    with tf.io.gfile.GFile(path, "rb") as file:
         text = file.read()
     try:
         content = json.loads(text)
         model, written = content["model"], content["format"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{path}: not a configuration of deeplab ({type(error).__name__}: {error})") from None
     if written != FORMAT:
         raise UserError(f"{path}: format {written}, this version reads {FORMAT}; use the version that wrote it")

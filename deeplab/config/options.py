@@ -106,6 +106,8 @@ def to_json(config):
 
 def from_json(config_class, values, where):
     """Builds a configuration from the dict `values` that was read from the file `where`."""
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: holds no options; it was edited by hand")
     known = {field.name for field in dataclasses.fields(config_class)}
     unknown = sorted(set(values) - known)
     if unknown:

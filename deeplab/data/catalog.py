@@ -120,7 +120,7 @@ def load(dataset_dir, name=None):
 
     path = tf.io.gfile.join(dataset_dir, FILE) if dataset_dir else ""
     if path and tf.io.gfile.exists(path):
-        with tf.io.gfile.GFile(path) as file:
+        with tf.io.gfile.GFile(path, "rb") as file:
             return from_json(file.read(), path)
     name = DEFAULT_NAME if name is None else name
     if name not in CATALOG:
@@ -146,14 +146,14 @@ def to_json(dataset):
 
 
 def from_json(text, where):
-    """Returns the `Dataset` in `text`, the content of the file `where`; raises a UserError if it is not one."""
+    """Returns the `Dataset` in `text` (str, bytes), the content of the file `where`, or raises a UserError."""
     try:
         values = json.loads(text)
         written = values.pop("format", FORMAT)
         if written != FORMAT:
             raise UserError(f"format {written} was written by another version; build the data set again")
         return Dataset(**values)
-    except (UserError, TypeError, AttributeError, ValueError) as error:
+    except (UserError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{where}: {error}") from None
 
 

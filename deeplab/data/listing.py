@@ -108,7 +108,7 @@ def read_classes(text):
     try:
         with open(text, encoding="utf-8-sig", newline="") as file:
             rows = _json_rows(json.load(file)) if text.lower().endswith(".json") else _csv_rows(file)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, csv.Error) as error:
         raise UserError(f"--class_names={text}: cannot be read as names and colours of classes: {error!r}") from None
     if not rows:
         raise UserError(f"--class_names={text}: names no classes")

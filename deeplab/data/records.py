@@ -14,7 +14,9 @@ from deeplab.errors import UserError
 
 _BEGIN, _END = "<bad record>", "</bad record>"
 _LINTER = "python datasets/check.py --dataset_dir=DIR lists every bad record"
-_UNREADABLE = re.compile(r"JPEG|PNG|[Uu]nknown image|decode|[Ii]mage contents|corrupted record|truncated record")
+_UNREADABLE = re.compile(
+    r"JPEG|PNG|[Uu]nknown image|decode|Could not parse example|[Ii]mage contents|corrupted record|truncated record"
+)
 
 
 def _require(condition, *message):
@@ -36,8 +38,10 @@ def user_errors():
             raise UserError(text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)]) from None
         if _UNREADABLE.search(text):
             cause = " ".join(text.splitlines()[0].split())[:200]
-            raise UserError(f"an image in the shards cannot be decoded ({cause}); {_LINTER}") from None
+            raise UserError(f"a record is damaged or its image cannot be decoded ({cause}); {_LINTER}") from None
         raise
+    except UnicodeDecodeError:  # TensorFlow, about to quote the record in a message
+        raise UserError(f"a record is damaged; {_LINTER}") from None
 
 
 def checked(record, with_label=True):

@@ -65,13 +65,14 @@ def check_same(path, now):
     """
     if not tf.io.gfile.exists(path):
         return
-    with tf.io.gfile.GFile(path) as file:
+    with tf.io.gfile.GFile(path, "rb") as file:
         text = file.read()
     try:
         then = json.loads(text)
-    except ValueError as error:
+        then = {part: dict(then.get(part, {})) for part in ("model", "training")}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not a configuration ({error}); restore it or choose another train_logdir") from None
-    before, after = (_flat({part: side.get(part, {}) for part in ("model", "training")}) for side in (then, now))
+    before, after = _flat(then), _flat({part: now.get(part, {}) for part in ("model", "training")})
     changed = [f"{name} was {before[name]}, now {after[name]}" for name in sorted(before.keys() & after.keys())
                if before[name] != after[name] and name not in MAY_CHANGE]  # fmt: skip
     if changed:
