@@ -20,6 +20,7 @@ REQUIREMENTS = [
     "tensorboard>=2.20,<2.22",  # reads what training writes; tensorflow-cpu does not bring it
 ]
 SERVE = ["starlette>=0.40", "uvicorn>=0.30", "prometheus-client>=0.20"]
+VIDEO = ["av>=14.2"]  # video in and out with its codecs inside the wheel
 EXTRAS = {
     "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # the CUDA libraries as wheels
     # 2.20 is the newest TensorFlow with a TPU build. It replaces the files of `tensorflow`, so install it last:
@@ -32,9 +33,10 @@ EXTRAS = {
         "onnxruntime>=1.20",  # runs it
         "openvino>=2025.0",  # converts and runs SavedModels
     ],
-    "video": ["av>=12"],  # video in and out with its codecs inside the wheel
+    "video": VIDEO,
     "test": [
         *SERVE,
+        *VIDEO,
         "pytest==9.2.0",
         "pytest-xdist==3.8.0",  # two workers
         "ruff==0.17.5",  # pinned: another version formats otherwise

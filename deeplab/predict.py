@@ -1,49 +1,91 @@
-"""Segments photographs with a trained network or an exported one.
+"""Segments photographs and videos with a trained network or an exported one.
 
-    python -m deeplab.predict --checkpoint_dir=TRAIN_LOGDIR --input=PHOTO_OR_FOLDER --output=DIR
+    python -m deeplab.predict --checkpoint_dir=TRAIN_LOGDIR --input=PHOTO_OR_VIDEO_OR_FOLDER --output=DIR
     python -m deeplab.predict --saved_model=EXPORT --input='photos/*.jpg' --output=DIR
 
-writes NAME.png (class ids) and NAME_overlay.png for every image. A file that cannot be read is reported and skipped;
-the exit code is 1 then.
+writes NAME.png (class ids) and NAME_overlay.png for every image, and for every video NAME.mp4, the overlays with its
+size, frame rate and number of frames. Videos need pip install "deeplab[video]"; sound is left out.
+
+The same command goes on where it was stopped: what is finished is skipped, unless --overwrite is given or the input
+changed. DIR/predict.json remembers the network and its settings; other ones are refused there. A file that cannot be
+read is reported and skipped; the exit code is 1 then.
 """
 
+import dataclasses
+import io
 import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from deeplab import cli
 from deeplab.config.inference import PredictConfig
 from deeplab.errors import UserError
 
 EXIT_SOME_FAILED = 1
+_LABELS, _PROBABILITIES = "SemanticPredictions", "SemanticProbabilities"  # of the signature `reference`
 
 
 def predict(config):
-    """Segments the images that `config`, a `PredictConfig`, names; returns the exit code."""
-    import tensorflow as tf
-
-    from deeplab import evaluation, images
+    """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
+    from deeplab import evaluation, images, predictions, video
 
     # From what, with what, where to.
-    files = images.find(config.input)
-    segment, dataset = _exported(config) if config.saved_model else _trained(config)
-    tf.io.gfile.makedirs(config.output)
+    paths = images.find(config.input, images.SUFFIXES + video.SUFFIXES)
+    predictions.refuse_inputs(config.output, paths)
+    network = _exported(config) if config.saved_model else _trained(config)
+    jobs = predictions.plan(config.output, paths, network.settings, config)
 
     # Go: a bad file must not stop the others.
-    failed = 0
-    with evaluation.progress(len(files), "image") as bar:
-        for path, name in zip(files, images.unique_names(files), strict=True):
-            try:
-                image = images.read(path)
-                _write(tf.io.gfile.join(config.output, name), image, segment(image), dataset)
-            except UserError as error:
+    waiting = [job for job in jobs if not job.is_finished]
+    failed, pictures, began = 0, 0, time.monotonic()
+    with evaluation.progress(len(waiting), "image") as bar:
+        for job in waiting:
+            done, problem = _attempt(job, network, config)
+            pictures += done
+            if problem:
                 failed += 1
-                bar.write(f"skipped {error}", file=sys.stderr)
+                bar.write(f"skipped {problem}", file=sys.stderr)
             bar.update()
-    print(f"Segmented {len(files) - failed} of {len(files)} images into {config.output}")
+    rate = pictures / (time.monotonic() - began)
+    print(_summary(config.output, len(jobs), len(jobs) - len(waiting), failed, rate))
     return EXIT_SOME_FAILED if failed else 0
 
 
+def _attempt(job, network, config):
+    """Returns (number of images or frames segmented, what went wrong or None)."""
+    import tensorflow as tf
+
+    from deeplab import video
+
+    write = _write_video if video.is_video(job.path) else _write_image
+    try:
+        return write(job, network, config), None
+    except UserError as error:
+        return 0, str(error)
+    except (tf.errors.ResourceExhaustedError, MemoryError):
+        return 0, f"{job.path}: needs more memory than there is; --checkpoint_dir with --tile_size=513,513 needs less"
+
+
+def _summary(folder, total, before, failed, rate):
+    parts = [f"Segmented {total - before - failed} of {total} images into {folder}"]
+    parts += [f"{before} were finished before (--overwrite does them again)"] if before else []
+    parts += [f"{failed} skipped, see above"] if failed else []
+    parts += [f"{rate:.2g} images/s"] if rate else []
+    return ", ".join(parts)
+
+
+class _Network(NamedTuple):
+    """What segments, whether it is a checkpoint or an export."""
+
+    labels: Callable  # (H, W, 3) uint8 -> (H, W) int32
+    with_probabilities: Callable  # the same -> the same, (H, W, K) float32
+    dataset: Any  # the `catalog.Dataset`, for its colours
+    settings: dict  # all that the results depend on but the image
+
+
 def _trained(config):
-    """Returns (function image -> labels, data set) of a checkpoint."""
+    """Returns the `_Network` of a checkpoint."""
     import tensorflow as tf
 
     from deeplab import trained
@@ -55,31 +97,70 @@ def _trained(config):
     loaded = trained.load(
         config.checkpoint_dir, config.checkpoint, config.model, config.model_defaults, named, config.use_moving_averages
     )
-    passes = config.passes
+    passes, settings = config.passes, _settings(config, loaded)
     predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
     if config.tiles.tile_size:
-        return SlidingWindow(predictor, config.tiles.tile_size, config.tiles.tile_overlap), loaded.dataset
-    any_size = [tf.TensorSpec((1, None, None, 3), tf.uint8)]
-    labels = tf.function(lambda images: predictor(images)[0], input_signature=any_size)
-    return lambda image: labels(image[None])[0].numpy(), loaded.dataset
+        window = SlidingWindow(predictor, config.tiles.tile_size, config.tiles.tile_overlap)
+        return _Network(window, window.with_probabilities, loaded.dataset, settings)
+    one = [tf.TensorSpec((1, None, None, 3), tf.uint8)]
+    labels = tf.function(lambda images: predictor(images)[0], input_signature=one)
+    both = tf.function(lambda images: predictor(images), input_signature=one)
+    return _Network(
+        lambda image: labels(image[None])[0].numpy(),
+        lambda image: [result[0].numpy() for result in both(image[None])],
+        loaded.dataset,
+        settings,
+    )
+
+
+def _settings(config, loaded):
+    from deeplab import predictions
+
+    tiles = dataclasses.asdict(config.tiles) if config.tiles.tile_size else {}
+    return {
+        "checkpoint": predictions.absolute(loaded.checkpoint),
+        "step": loaded.step,
+        **{f"network.{name}": value for name, value in dataclasses.asdict(loaded.config).items()},
+        "dataset": loaded.dataset and loaded.dataset.name,
+        "use_moving_averages": config.use_moving_averages,
+        "crop_size": config.crop_size,
+        **dataclasses.asdict(config.passes),
+        **tiles,
+    }
 
 
 def _exported(config):
-    """Returns (function image -> labels, data set) of a SavedModel that export wrote."""
+    """Returns the `_Network` of a SavedModel that export wrote."""
     import tensorflow as tf
 
+    from deeplab import predictions
     from deeplab.data import catalog
 
     folder = newest_version(config.saved_model)
     try:
         module = tf.saved_model.load(folder)
-    except OSError as error:
-        raise UserError(f"--saved_model={config.saved_model}: no SavedModel ({error}); name DIR/VERSION") from None
+        segment = module.signatures["serving_default"]
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"--saved_model={config.saved_model}: no SavedModel ({reason}); name DIR/VERSION") from None
+    reference = module.signatures.get("reference")  # gives probabilities whatever serving_default was asked for
+    if config.save_probabilities and (reference is None or _PROBABILITIES not in reference.structured_outputs):
+        raise UserError(
+            f"--save_probabilities: {folder} gives none (no signature `reference`); export it again, or use "
+            "--checkpoint_dir"
+        )
+    settings = {"saved_model": predictions.absolute(folder), **predictions.identity(f"{folder}/saved_model.pb")}
 
-    def segment(image):
-        return module.signatures["serving_default"](images=tf.constant(image[None]))["labels"][0].numpy()
+    def with_probabilities(image):
+        results = reference(ImageTensor=tf.constant(image[None]))
+        return results[_LABELS][0].numpy(), results[_PROBABILITIES][0].numpy()
 
-    return segment, catalog.load(folder, config.dataset)
+    return _Network(
+        lambda image: segment(images=tf.constant(image[None]))["labels"][0].numpy(),
+        with_probabilities,
+        catalog.load(folder, config.dataset),
+        settings,
+    )
 
 
 def newest_version(folder):
@@ -91,12 +172,51 @@ def newest_version(folder):
     return tf.io.gfile.join(folder, str(max(versions))) if versions else folder
 
 
-def _write(stem, image, labels, dataset):
+def _write_image(job, network, config):
+    """Writes what belongs to one image; returns 1, the number of images."""
+    import numpy as np
+
+    from deeplab import files, images, predictions
     from deeplab import visualize as draw
     from deeplab.data import catalog
 
-    draw.save_png(f"{stem}.png", labels)
-    draw.save_png(f"{stem}_overlay.png", draw.overlay(image, labels, catalog.label_colormap(dataset)))
+    image = images.read(job.path)
+    if config.save_probabilities:
+        labels, probabilities = network.with_probabilities(image)
+        content = io.BytesIO()
+        np.savez_compressed(content, probabilities=probabilities.astype(np.float16))
+        files.write(job.stem + predictions.PROBABILITIES, content.getvalue())
+    else:
+        labels = network.labels(image)
+    draw.save_png(job.stem + predictions.OVERLAY, draw.overlay(image, labels, catalog.label_colormap(network.dataset)))
+    draw.save_png(job.stem + predictions.IDS, labels)
+    return 1
+
+
+def _write_video(job, network, config):
+    """Writes what belongs to one video, a frame at a time; returns the number of frames."""
+    import tensorflow as tf
+
+    from deeplab import evaluation, predictions, video
+    from deeplab import visualize as draw
+    from deeplab.data import catalog
+
+    colors, number = catalog.label_colormap(network.dataset), 0
+    with (
+        video.read(job.path) as source,
+        video.write(job.stem + predictions.VIDEO, source) as add,
+        evaluation.progress(source.count, "frame") as bar,
+    ):
+        if config.save_frames:
+            tf.io.gfile.makedirs(job.stem + predictions.FRAMES)
+        for image, moment in source:
+            labels = network.labels(image)
+            add(draw.overlay(image, labels, colors), moment)
+            if config.save_frames:
+                draw.save_png(tf.io.gfile.join(job.stem + predictions.FRAMES, f"{number:06}.png"), labels)
+            number += 1
+            bar.update()
+    return number
 
 
 def main():

@@ -28,13 +28,23 @@ class SlidingWindow:
 
     def __call__(self, image):
         """Returns the labels (H, W) int32 of an image (H, W, 3)."""
+        return self._blend(image).argmax(axis=-1).astype(np.int32)
+
+    def with_probabilities(self, image):
+        """Returns labels (H, W) int32 and probabilities (H, W, K) float32 of an image (H, W, 3)."""
+        total = self._blend(image)
+        total /= total.sum(axis=-1, keepdims=True)
+        return total.argmax(axis=-1).astype(np.int32), total
+
+    def _blend(self, image):
+        """Returns the weighted sums (H, W, K) of the tiles' probabilities."""
         total = np.zeros((*image.shape[:2], self.num_classes), np.float32)
         for top in starts(image.shape[0], self.tile_size[0], self.overlap):
             for left in starts(image.shape[1], self.tile_size[1], self.overlap):
                 place = slice(top, top + self.tile_size[0]), slice(left, left + self.tile_size[1])
                 tile = image[place]
                 total[place] += self._tile(tile) * self._weights[: tile.shape[0], : tile.shape[1]]
-        return total.argmax(axis=-1).astype(np.int32)
+        return total
 
     def _tile(self, tile):
         height, width = tile.shape[:2]

@@ -6,8 +6,9 @@ Images are (H, W, 3) uint8, labels (H, W) class ids, colour maps (256, 3) uint8.
 import io
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
+
+from deeplab import files
 
 BACKGROUND, INK, FAINT = (255, 255, 255), (32, 32, 32), (120, 120, 120)
 VOID = (224, 224, 224)  # of pixels without label
@@ -93,15 +94,20 @@ def legend(labels, class_names, colors, ignore_label=None):
     return entries
 
 
-def save_png(path, picture):
-    """Writes (H, W, 3) uint8 or ids (H, W) as a PNG; ids above 255 as 16 bit. The path may be gs://."""
+def save_png(path, picture, palette=None):
+    """Writes (H, W, 3) uint8 or ids (H, W) as a PNG in one piece; ids above 255 as 16 bit. The path may be gs://.
+
+    With a `palette` (256, 3) uint8, ids are shown in its colours; their values are the same.
+    """
     picture = np.asarray(picture)
     if picture.ndim == 2:
         picture = picture.astype(np.uint16 if picture.max(initial=0) > 255 else np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(buffer.getvalue())
+    image = Image.fromarray(picture)
+    if palette is not None:
+        image.putpalette(np.asarray(palette, np.uint8).tobytes())
+    image.save(buffer, "PNG")
+    files.write(path, buffer.getvalue())
 
 
 def _shrink(picture):

@@ -12,7 +12,7 @@ LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     (  # what entry points share
         *("server", "report", "serving", "images", "cost_table", "benchmark_input", "benchmark_export"),
-        *("warmup", "model_card", "formats"),
+        *("warmup", "model_card", "formats", "video", "predictions"),
     ),
     ("evaluation",),
     ("trained", "inference", "sliding", "folding"),
@@ -27,7 +27,7 @@ LAYERS = (
     ("data.catalog", "checkpoints.names", "checkpoints.variables", "atrous"),
     ("data.tables", "cli"),
     ("config", "presets"),
-    ("errors", "quiet", ""),  # "" is deeplab/__init__.py, which imports nothing until it is asked
+    ("errors", "quiet", "files", ""),  # "" is deeplab/__init__.py, which imports nothing until it is asked
 )
 ENTRY_POINTS = LAYERS[0]
 MODEL_SIDE = ("model", "backbones", "heads", "layers", "blocks", "losses", "training", "checkpoints")

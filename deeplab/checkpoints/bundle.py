@@ -10,10 +10,10 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from deeplab import files
 from deeplab.errors import UserError
 
 PREFIX = "model.ckpt"
-_UNFINISHED = "unfinished-"  # begins the names of files that are being written
 _INDEX, _DATA = ".index", ".data-00000-of-00001"
 
 
@@ -32,7 +32,7 @@ def write(prefix, values):
     """Writes {name: NumPy array} as the checkpoint `prefix`, atomically, and makes it the newest of its folder."""
     folder, base = _split(prefix)
     tf.io.gfile.makedirs(folder)
-    unfinished = tf.io.gfile.join(folder, _UNFINISHED + base)
+    unfinished = tf.io.gfile.join(folder, files.UNFINISHED + base)
     names = sorted(values)
     with tf.device("/cpu:0"):
         tf.raw_ops.SaveV2(
@@ -68,9 +68,11 @@ def prefixes(folder):
     """Returns the prefixes of the complete checkpoints in `folder`, oldest step first; [] for a missing folder."""
     if not tf.io.gfile.isdir(folder):
         return []
-    files = set(tf.io.gfile.listdir(folder))
-    found = [name[: -len(_INDEX)] for name in files if name.endswith(_INDEX) and not name.startswith(_UNFINISHED)]
-    complete = [base for base in found if any(name.startswith(base + ".data-") for name in files)]
+    present = set(tf.io.gfile.listdir(folder))
+    found = [
+        name[: -len(_INDEX)] for name in present if name.endswith(_INDEX) and not name.startswith(files.UNFINISHED)
+    ]
+    complete = [base for base in found if any(name.startswith(base + ".data-") for name in present)]
     return [tf.io.gfile.join(folder, base) for base in sorted(complete, key=lambda base: (step_of(base), base))]
 
 
@@ -84,18 +86,14 @@ def prune(folder, keep):
     for prefix in prefixes(folder)[:-keep]:
         for path in [prefix + _INDEX, *tf.io.gfile.glob(prefix + ".data-*")]:  # no index: no checkpoint
             tf.io.gfile.remove(path)
-    for path in tf.io.gfile.glob(tf.io.gfile.join(folder, _UNFINISHED + "*")):
+    for path in tf.io.gfile.glob(tf.io.gfile.join(folder, files.UNFINISHED + "*")):
         tf.io.gfile.remove(path)
     _write_state(folder)
 
 
 def write_text(path, text):
     """Writes a text file in one piece: readers, and whoever comes after a crash, never see half of it."""
-    folder, base = _split(path)
-    unfinished = tf.io.gfile.join(folder, _UNFINISHED + base)
-    with tf.io.gfile.GFile(unfinished, "w") as file:
-        file.write(text)
-    tf.io.gfile.rename(unfinished, path, overwrite=True)
+    files.write(path, text)
 
 
 def _write_state(folder):

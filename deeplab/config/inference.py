@@ -148,13 +148,18 @@ class VisConfig(_SplitConfig):
 class PredictConfig(NetworkConfig):
     """What to segment"""
 
-    input: str | None = option(None, "An image, a pattern such as 'photos/*.jpg', or a folder.")
-    output: str | None = option(None, "Folder for NAME.png (class ids) and NAME_overlay.png.")
+    input: str | None = option(None, "An image, a video, a pattern such as 'photos/*.jpg', or a folder of them.")
+    output: str | None = option(None, "Folder for NAME.png (class ids) and NAME_overlay.png; NAME.mp4 of a video.")
     checkpoint_dir: str | None = option(None, "A --train_logdir, or a folder or file with weights of the reference.")
     checkpoint: str = option("newest", CHECKPOINT_HELP)
     saved_model: str | None = option(None, "An export to use instead of checkpoint_dir.")
     crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("the image"))
     dataset: str | None = option(None, "Catalogue name of the classes, where checkpoint_dir has no dataset.json.")
+    save_probabilities: bool = option(
+        False, "Images: also NAME.npz, compressed, with probabilities (H, W, classes) float16."
+    )
+    save_frames: bool = option(False, "Videos: also the class ids of every frame, NAME_frames/000000.png and so on.")
+    overwrite: bool = option(False, "Do again what is in the output folder already, instead of skipping it.")
     passes: PassesConfig = nested(PassesConfig)
     tiles: TilesConfig = nested(TilesConfig)
     model: dict = overrides(ModelConfig, hide=("crop_size",))
@@ -164,6 +169,26 @@ class PredictConfig(NetworkConfig):
         check_crop("crop_size", self.crop_size)
         sources = (self.checkpoint_dir, self.saved_model)
         require(sources.count(None) == 1, "checkpoint_dir", sources[0], "it or --saved_model, one of the two")
+        if self.saved_model:
+            self._check_export()
+
+    def _check_export(self):
+        default = PassesConfig()
+        fixed = {
+            "eval_scales": self.passes.eval_scales != default.eval_scales and self.passes.eval_scales,
+            "add_flipped_images": self.passes.add_flipped_images,
+            "tile_size": self.tiles.tile_size,
+            "crop_size": self.crop_size,
+            "preset": self.preset,
+            **self.model,
+        }
+        for name, value in fixed.items():
+            require(
+                not value,
+                name,
+                value,
+                "no such flag beside --saved_model: an export brings its own; or --checkpoint_dir",
+            )
 
 
 def check_given(config, *names):

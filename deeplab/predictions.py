@@ -1,0 +1,166 @@
+"""The output folder of predict: a name for every input, what is finished already, and which network made it.
+
+`predict.json` in the folder remembers the settings and the name of every input, so that a later run goes on where an
+earlier one stopped, gives the same input the same name, and never mixes the results of two networks.
+"""
+
+import json
+import os
+import posixpath
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from deeplab import files, video
+from deeplab.errors import UserError
+
+FILE = "predict.json"
+FORMAT = 1
+IDS, OVERLAY, PROBABILITIES, VIDEO, FRAMES = ".png", "_overlay.png", ".npz", ".mp4", "_frames"  # a folder
+
+
+class Job(NamedTuple):
+    """One input file and where its results go: `stem` + IDS and so on."""
+
+    path: str
+    stem: str  # folder and name of the results
+    is_finished: bool
+
+
+def refuse_inputs(folder, paths):
+    """Raises a UserError if inputs lie in the output folder: results would be read as inputs the next time."""
+    for path in paths:
+        if posixpath.dirname(_key(path)) == absolute(folder):
+            raise UserError(f"--output={folder}: {path} lies in it, and results must not mix with inputs; name another")
+
+
+def plan(folder, paths, settings, config):
+    """Decides what is to be done, and writes it to predict.json.
+
+    Args:
+      folder: the output folder; made if it is not there.
+      paths: files to segment.
+      settings: {name: value} of all that the results depend on but the input; JSON.
+      config: the `PredictConfig`.
+
+    Returns:
+      A list of `Job`, one for each path. What an unfinished one left in the folder is gone.
+
+    Raises:
+      UserError: the folder holds results that were made with other settings, and `config.overwrite` is not given.
+    """
+    tf.io.gfile.makedirs(folder)
+    settings = json.loads(json.dumps(settings))  # as it will be read again: tuples become lists
+    record = _read(folder)
+    sources = {_key(path): path for path in paths}
+    if record["files"] and record["settings"] != settings:
+        _refuse_mixing(folder, record["settings"], settings, config.overwrite)
+        record["files"] = {key: entry for key, entry in record["files"].items() if key in sources}
+    known, present = record["files"], {name.rstrip("/") for name in tf.io.gfile.listdir(folder)}
+    names = _names(sources, known, present)
+    entries = {key: {"name": names[key], **identity(path)} for key, path in sources.items()}
+    jobs = []
+    for key, path in sources.items():
+        results = _results(path, names[key], config)
+        finished = known.get(key) == entries[key] and present.issuperset(results) and not config.overwrite
+        if key in known and not finished:
+            _remove(folder, present.intersection(_claims(path, names[key])))
+        jobs.append(Job(path, tf.io.gfile.join(folder, names[key]), finished))
+    content = {"format": FORMAT, "settings": settings, "files": {**known, **entries}}
+    files.write(tf.io.gfile.join(folder, FILE), json.dumps(content, indent=1) + "\n")
+    return jobs
+
+
+def _read(folder):
+    path = tf.io.gfile.join(folder, FILE)
+    if not tf.io.gfile.exists(path):
+        return {"settings": {}, "files": {}}
+    with tf.io.gfile.GFile(path) as file:
+        text = file.read()
+    try:
+        record = json.loads(text)
+        if record["format"] == FORMAT and all(entry["name"] for entry in record["files"].values()):
+            return {"settings": dict(record["settings"]), "files": record["files"]}
+        reason = f"format {record['format']}, this version reads {FORMAT}"
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise UserError(f"{path}: not a record of deeplab ({reason}); name another --output")
+
+
+def _refuse_mixing(folder, before, now, overwrite):
+    if overwrite:
+        return
+    was, is_now = (
+        next((f"{key}={value}" for key, value in one.items() if key not in other or other[key] != value), "less")
+        for one, other in ((before, now), (now, before))
+    )
+    raise UserError(
+        f"--output={folder}: what is in it was made with {was}, now it is {is_now}; name another --output, or do "
+        "these inputs again with --overwrite"
+    )
+
+
+def _names(sources, known, present):
+    """Returns {key: name} such that no result of one input is that of another, or a file that was there before.
+
+    A name is that of the file; with its suffix (x_jpg) where two are called alike, with a number if that is taken.
+    """
+    names = {key: known[key]["name"] for key in sources if key in known}
+    taken = set(present)
+    for key, entry in known.items():
+        taken.update(_claims(key, entry["name"]))
+    stems = [_stem(path) for path in sources.values()]
+    for key, path in sources.items():
+        if key in names:
+            continue
+        whole = posixpath.basename(path).replace(".", "_")
+        wanted = _stem(path) if stems.count(_stem(path)) == 1 else whole
+        number = 1
+        while taken.intersection(_claims(path, wanted)):
+            wanted = whole if number == 1 else f"{whole}_{number}"
+            number += 1
+        names[key] = wanted
+        taken.update(_claims(path, wanted))
+    return names
+
+
+def _claims(path, name):
+    """Returns the names of all files and folders that the results of an input may have."""
+    kinds = (VIDEO, FRAMES) if video.is_video(path) else (IDS, OVERLAY, PROBABILITIES)
+    return [name + kind for kind in kinds]
+
+
+def _results(path, name, config):
+    """Returns the names of those that it shall have."""
+    if video.is_video(path):
+        return [name + VIDEO, *([name + FRAMES] if config.save_frames else [])]
+    return [name + IDS, name + OVERLAY, *([name + PROBABILITIES] if config.save_probabilities else [])]
+
+
+def identity(path):
+    """Returns what tells an input from another one that took its place."""
+    try:
+        stat = tf.io.gfile.stat(path)
+    except tf.errors.OpError:  # gone meanwhile: reading it will say so
+        return {"bytes": None, "modified": None}
+    return {"bytes": stat.length, "modified": stat.mtime_nsec}
+
+
+def _remove(folder, names):
+    for name in names:
+        path = tf.io.gfile.join(folder, name)
+        (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
+
+
+def _stem(path):
+    return posixpath.splitext(posixpath.basename(path))[0]
+
+
+def _key(path):
+    folder, name = posixpath.split(path)
+    return posixpath.join(absolute(folder or "."), name)  # links to one file are several inputs
+
+
+def absolute(path):
+    """Returns the path with neither links nor `..` in it, so that two names of one place are equal."""
+    return path.rstrip("/") if "://" in path else os.path.realpath(path)

@@ -1,0 +1,140 @@
+"""Videos go in and come out with the same frames, sizes and times; damaged ones are refused by name."""
+
+import fractions
+import itertools
+import struct
+
+import av
+import numpy as np
+import pytest
+
+from deeplab import video
+from deeplab.errors import UserError
+
+MILLISECOND = fractions.Fraction(1, 1000)
+NTSC = fractions.Fraction(30000, 1001)
+
+
+def pictures(count, height, width):
+    """Returns (H, W, 3) uint8 images whose brightness tells their number; their upper half is dark."""
+    images = [np.full((height, width, 3), 100 + 10 * i, np.uint8) for i in range(count)]
+    for image in images:
+        image[: height // 2] = 20
+    return images
+
+
+def make(path, images, rate=25, codec="mpeg4", times=None):
+    """Writes a video with PyAV alone; `times` are milliseconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        if times:
+            stream.codec_context.time_base = MILLISECOND
+        for image, time in itertools.zip_longest(images, times or ()):
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            if times:
+                frame.pts, frame.time_base = time, MILLISECOND
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return str(path)
+
+
+def turn(path):
+    """Writes "show turned to the right" into an MP4, as telephones do."""
+    content = bytearray(path.read_bytes())
+    place = content.find(b"tkhd") + 44  # ISO 14496-12, 8.3.2: the matrix of the track
+    one = 1 << 16
+    content[place : place + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+
+
+def copy(source, target):
+    """Sends a video through `read` and `write`; returns the images that were read."""
+    with video.read(str(source)) as frames, video.write(str(target), frames) as add:
+        images = []
+        for image, time in frames:
+            images.append(image)
+            add(image, time)
+    return images
+
+
+def seen(path):
+    """Returns ([image], [seconds], rate) of a video, with PyAV alone."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        images = [frame.to_ndarray(format="rgb24") for frame in frames]
+        return images, [float(frame.time) for frame in frames], container.streams.video[0].average_rate
+
+
+@pytest.mark.parametrize("size", [(48, 64), (47, 64), (48, 63), (47, 63), (1, 1)])
+@pytest.mark.parametrize("rate", [25, NTSC])
+def test_frames_size_and_rate_are_kept(tmp_path, size, rate):
+    images = pictures(8, *size)
+    source = make(tmp_path / "in.avi", images, rate)
+    copy(source, tmp_path / "out.mp4")
+    found, times, found_rate = seen(tmp_path / "out.mp4")
+    assert len(found) == len(images)
+    assert found_rate == rate
+    assert found[0].shape == (*size, 3)
+    np.testing.assert_allclose(times, np.arange(len(images)) / float(rate), atol=1e-3)
+    for image, expected in zip(found, images, strict=True):
+        assert abs(image[-1].mean() - expected[-1].mean()) < 6
+
+
+def test_uneven_times_are_kept(tmp_path):
+    times = [0, 40, 100, 140, 300, 340, 400, 500]
+    source = make(tmp_path / "in.mp4", pictures(8, 48, 64), codec="libx264", times=times)
+    copy(source, tmp_path / "out.mp4")
+    np.testing.assert_allclose(seen(tmp_path / "out.mp4")[1], np.array(times) / 1000, atol=1e-3)
+
+
+def test_turned_videos_become_upright(tmp_path):
+    make(tmp_path / "in.mp4", pictures(3, 48, 64))
+    turn(tmp_path / "in.mp4")
+    images = copy(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    assert images[0].shape == (64, 48, 3)
+    assert images[0][:, -10:].mean() < 40 < images[0][:, :10].mean()  # what was above is on the right
+    assert seen(tmp_path / "out.mp4")[0][0].shape == (64, 48, 3)
+
+
+def damaged(tmp_path, kind):
+    path = tmp_path / "in.mp4"
+    rng = np.random.default_rng(0)
+    make(path, [rng.integers(0, 255, (48, 64, 3)).astype(np.uint8) for _ in range(8)], codec="libx264")
+    content = bytearray(path.read_bytes())
+    if kind == "text":
+        content = b"no video"
+    elif kind == "cut":
+        del content[len(content) // 2 :]
+    elif kind == "inside":
+        half = content.find(b"mdat") + 4000
+        content[half : half + 4000] = bytes(4000)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["text", "cut", "inside"])
+def test_damaged_videos_are_refused_by_name_and_leave_nothing(tmp_path, kind):
+    path = damaged(tmp_path, kind)
+    with pytest.raises(UserError, match=r"in\.mp4: ") as error:
+        copy(path, tmp_path / "out.mp4")
+    assert "\n" not in str(error.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(UserError, match=r"sound\.mp4: no pictures in it"), video.read(str(tmp_path / "sound.mp4")):
+        pass
+
+
+def test_a_missing_library_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(UserError, match=r"deeplab\[video\]"), video.read("film.mp4"):
+        pass
