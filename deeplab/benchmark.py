@@ -1,38 +1,89 @@
-"""Measures what networks cost and how fast input and exports are.
+"""Measures what networks cost, and how fast input, exports and training are, each beside the best alternative.
 
-    python -m deeplab.benchmark --cost
+    python -m deeplab.benchmark --cost        multiply-adds of the published networks beside the published figures
+    python -m deeplab.benchmark --input       the input pipeline beside the naive order of steps and decoding alone
+    python -m deeplab.benchmark --export      one image in SavedModels, TFLite, ONNX Runtime and OpenVINO
+    python -m deeplab.benchmark --training    a training step beside Keras' fit, and on two devices
+    python -m deeplab.benchmark --scaling     time against pixels, output stride, batch and passes
+    python -m deeplab.benchmark --startup     seconds until --help, the first step, the first answer
 
-prints the multiply-adds of the published networks as we count them beside the figures that were published.
-
-    python -m deeplab.benchmark --input
-
-prints the images per second of the input pipeline beside the naive order of steps and decoding alone.
-
-    python -m deeplab.benchmark --export --checkpoint_dir=TRAIN_LOGDIR --size=513,513
-
-prints the time of one image in SavedModels, TFLite, ONNX Runtime and OpenVINO, whichever are installed.
+Contenders take turns, so that ratios hold on a busy machine; median and quartiles are printed. --json=FILE keeps the
+figures, --compare=FILE prints them beside earlier ones. `taskset -c 0` before the command measures one core.
 """
 
 from deeplab import cli
-from deeplab.config.benchmark import BenchmarkConfig
-from deeplab.errors import UserError
+from deeplab.config.benchmark import NETWORKS, BenchmarkConfig
+
+_STARTUP_RUNS = 5  # at most; each takes half a minute
 
 
 def benchmark(config):
     """Measures what `config`, a `BenchmarkConfig`, asks for, and prints it."""
-    if not (config.cost or config.input or config.export):
-        raise UserError("nothing to measure: give --cost, --input or --export")
-    if config.export:
-        from deeplab.benchmark_export import print_export
-        from deeplab.export import export
+    from deeplab import benchmark_timing as timing
 
-        print_export(export, config.checkpoint_dir, config.size, config.runs)
-    if config.input:
-        from deeplab.benchmark_input import print_input
-
-        print_input(config.quick)
+    old = timing.load(config.compare) if config.compare else {}
+    rows = []
+    for wanted, measure in (
+        (config.export, _export),
+        (config.training, _training),
+        (config.scaling, _scaling),
+        (config.input, _input),
+        (config.startup, _startup),
+    ):
+        if wanted:
+            rows += measure(config)
     if config.cost:
         print_costs(config.quick)
+    if config.compare:
+        print("\n".join(timing.comparison(old, rows)))
+    if config.json:
+        timing.save(config.json, rows)
+        print(f"Wrote {config.json}")
+
+
+def _export(config):
+    from deeplab import benchmark_export
+    from deeplab.export import export
+
+    if config.checkpoint_dir:
+        return benchmark_export.print_export(
+            export, config.checkpoint_dir, config.size, config.runs, profile=config.profile_logdir
+        )
+    networks = {name: NETWORKS[name] for name in config.networks}
+    return benchmark_export.print_networks(export, networks, config.size, config.runs, config.profile_logdir)
+
+
+def _training(config):
+    from deeplab.benchmark_training import print_training
+    from deeplab.own_process import alone
+
+    return alone(print_training, config.runs, config.precisions, config.profile_logdir, logical_cpus=2)
+
+
+def _scaling(config):
+    from deeplab.benchmark_scaling import print_scaling
+
+    return [row for name in config.networks for row in print_scaling(NETWORKS[name], name, config.runs)]
+
+
+def _input(config):
+    from deeplab.benchmark_input import print_input
+
+    return print_input(config.quick)
+
+
+def _startup(config):
+    import tempfile
+
+    from deeplab.benchmark_export import write_untrained
+    from deeplab.benchmark_startup import print_startup
+    from deeplab.config.export import ExportConfig
+    from deeplab.export import export
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_untrained(f"{folder}/train", NETWORKS["mobilenet_v2 + decoder"])
+        export(ExportConfig(checkpoint_dir=f"{folder}/train", export_path=f"{folder}/export", verify=False))
+        return print_startup(min(config.runs, _STARTUP_RUNS), f"{folder}/export/1")
 
 
 def print_costs(quick):

@@ -1,29 +1,51 @@
 """How fast exports run: formats and engines on the same network and the same image, interleaved in one process."""
 
 import tempfile
-import time
 
 import numpy as np
 
-from deeplab import formats
+from deeplab import formats, trained
+from deeplab.benchmark_timing import Row, interleaved, matrix_product_peak, peak_memory, profiled
+from deeplab.checkpoints import bundle
+from deeplab.checkpoints.names import reference_name
 from deeplab.config.export import ExportConfig
+from deeplab.cost import count_multiply_adds
+from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.model import build_model
+from deeplab.own_process import alone
 
 # name -> (format, options of ExportConfig, options of its reader)
 CONTENDERS = {
     "SavedModel, plain": ("saved_model", {"fold_batch_norm": False}, {}),
-    "SavedModel, folded": ("saved_model", {}, {}),
-    "SavedModel, folded, bfloat16": ("saved_model", {"precision": "bfloat16"}, {}),
+    "SavedModel": ("saved_model", {}, {}),  # batch norms folded: what export writes
+    "SavedModel, bfloat16": ("saved_model", {"precision": "bfloat16"}, {}),
     "TFLite": ("tflite", {}, {}),
     "ONNX Runtime": ("onnx", {}, {}),
     "OpenVINO": ("openvino", {}, {}),
     "OpenVINO, bfloat16": ("openvino", {}, {"precision": "bfloat16"}),
 }
-_WARM_UP = 3  # runs of each that don't count: caches, and engines that decide by trying
-_BASE = "SavedModel, folded"  # that the others are compared with
+_BASE = "SavedModel"  # that the others are compared with
 
 
-def print_export(export, checkpoint_dir, size, runs):
+def print_networks(export, networks, size, runs, profile=None):
+    """As `print_export`, for each of {name: ModelConfig}, with random weights."""
+    rows = []
+    for name, config in networks.items():
+        with tempfile.TemporaryDirectory() as folder:
+            write_untrained(folder, config)
+            rows += print_export(export, folder, size, runs, name, profile)
+    return rows
+
+
+def write_untrained(folder, config):
+    """Makes a train_logdir of a network with random weights and the classes of VOC."""
+    weights = {reference_name(variable): np.asarray(variable) for variable in build_model(config).variables}
+    bundle.write(bundle.prefix_for(folder, 0), weights)
+    trained.remember(folder, config, {}, catalog.CATALOG["pascal_voc_seg"])
+
+
+def print_export(export, checkpoint_dir, size, runs, name="", profile=None):
     """Exports a network in every format that is installed, runs all in turn, prints median and spread.
 
     Args:
@@ -31,42 +53,61 @@ def print_export(export, checkpoint_dir, size, runs):
       checkpoint_dir: of the network.
       size: (height, width) of the image.
       runs: how often each is timed.
+      name: of the network, for the rows.
+      profile: folder for a TensorBoard trace of the SavedModel, or None.
+
+    Returns:
+      A list of `Row`.
     """
+    count = count_multiply_adds(trained.load(checkpoint_dir).config, (*size, 3))
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3)).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        readers = {}
-        for name, (kind, options, how) in CONTENDERS.items():
-            try:
-                config = ExportConfig(
-                    checkpoint_dir=checkpoint_dir,
-                    export_path=f"{folder}/{len(readers)}",
-                    format=kind,
-                    crop_size=size,
-                    verify=False,
-                    **options,
-                )
-                export(config)
-                readers[name] = formats.module(kind).reader(f"{config.export_path}/1", None, **how)
-            except UserError as error:
-                print(f"{name}: left out ({error})")
-        image = np.random.default_rng(0).integers(0, 256, (1, *size, 3)).astype(np.uint8)
-        labels = {name: read(image) for name, read in readers.items()}
-        milliseconds = interleaved({name: lambda read=read: read(image) for name, read in readers.items()}, runs)
+        written = _write_all(export, checkpoint_dir, size, folder)
+        readers = {one: _reader(*where) for one, where in written.items()}
+        labels = {one: read(image) for one, read in readers.items()}
+        milliseconds = interleaved({one: lambda read=read: read(image) for one, read in readers.items()}, runs)
+        if profile:
+            profiled(profile, lambda: readers[_BASE](image))
+        memory = {one: alone(_memory, where, image) for one, where in written.items()}
+    title = f"{name} {size[0]}x{size[1]}".strip()
+    peak = matrix_product_peak()
+    print(f"\n{title} to labels, {runs} runs in turn; {count / 1e9:.2f} G multiply-adds, {peak:.0f} G/s at most here")
+    print(f"{'':24} {'median':>10} {'quartiles':>19} {'ratio':>6} {'G/s':>6} {'memory':>9} {'same labels':>12}")
+    rows = []
     base = np.median(milliseconds[_BASE])
-    print(f"\nOne image {size[0]}x{size[1]} to labels, {runs} runs in turn")
-    print(f"{'':30} {'median':>10} {'quartiles':>19} {'ratio':>6} {'same labels':>12}")
-    for name, times in milliseconds.items():
-        low, median, high = np.percentile(times, (25, 50, 75))
-        same = 100 * np.mean(labels[name] == labels[_BASE])
-        print(f"{name:30} {median:7.1f} ms {low:8.1f} - {high:8.1f} {median / base:6.2f} {same:10.2f} %")
+    for one, times in milliseconds.items():
+        row = Row.of(f"{title}, {one}", times)
+        same = 100 * np.mean(labels[one] == labels[_BASE])
+        print(
+            f"{one:24} {row.median:7.1f} ms {row.low:8.1f} - {row.high:8.1f} {row.median / base:6.2f} "
+            f"{count / 1e6 / row.median:6.1f} {memory[one]:6.2f} GB {same:10.2f} %",
+            flush=True,
+        )
+        rows.append(row)
+    return rows
 
 
-def interleaved(functions, runs):
-    """Calls every one of {name: function} in turn, `runs` times after a warm-up; returns {name: [milliseconds]}."""
-    milliseconds = {name: [] for name in functions}
-    for run in range(_WARM_UP + runs):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if run >= _WARM_UP:
-                milliseconds[name].append(1000 * (time.perf_counter() - start))
-    return milliseconds
+def _write_all(export, checkpoint_dir, size, folder):
+    """Exports in every way; returns {name: (format, folder, options of its reader)}, without what is not installed."""
+    written = {}
+    for name, (kind, options, how) in CONTENDERS.items():
+        path = f"{folder}/{len(written)}"
+        common = {"checkpoint_dir": checkpoint_dir, "crop_size": size, "verify": False}
+        try:
+            export(ExportConfig(export_path=path, format=kind, **common, **options))
+            written[name] = (kind, f"{path}/1", how)
+        except UserError as error:
+            print(f"{name}: left out ({error})")
+    return written
+
+
+def _reader(kind, folder, how):
+    return formats.module(kind).reader(folder, None, **how)
+
+
+def _memory(where, image):
+    """Returns the peak GB of this process after it has looked at an image a few times."""
+    read = _reader(*where)
+    for _ in range(3):
+        read(image)
+    return peak_memory()

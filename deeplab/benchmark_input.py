@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from deeplab.benchmark_timing import Row
 from deeplab.config.data import AugmentConfig
 from deeplab.data import augment, checks, records, sampling, tfrecord
 from deeplab.data.pipeline import Batches, train_batches
@@ -37,7 +38,8 @@ class Speed(NamedTuple):
 
 
 def print_input(quick=False):
-    """Prints a table of the speeds of all settings; `quick` times a tenth of the images."""
+    """Prints a table of the speeds of all settings; `quick` times a tenth of the images; returns a list of `Row`."""
+    rows = []
     print(
         f"{'image':>10} {'crop':>9} {'method':12} {'images/s':>9} {'per CPU-s':>10} {'vs naive':>9} {'vs decoding':>12}"
     )
@@ -52,12 +54,14 @@ def print_input(quick=False):
                 f"{ratios[1]:11.2f}x",
                 flush=True,
             )
+            rows.append(Row(f"input {size}, {method}", *[speed.core] * 3, "images/CPU-s"))
+    return rows
 
 
 def measure(setting):
     """Returns {method: Speed} for one `Setting`; images are drawn and thrown away again."""
     with tempfile.TemporaryDirectory() as folder:
-        _draw_shard(folder, setting.image)
+        draw_shard(folder, setting.image)
         split = open_split(folder, "train", "cityscapes")
         batches = Batches(setting.crop, _BATCH, _PAD_RGB, _SEED)
         pipeline = train_batches(split, AugmentConfig(), batches)
@@ -65,7 +69,7 @@ def measure(setting):
         return {method: _speed(dataset, setting.count) for method, dataset in zip(METHODS, datasets, strict=True)}
 
 
-def _draw_shard(folder, size, count=4):
+def draw_shard(folder, size, count=4):
     """Writes one shard of `count` JPEGs with the detail of photographs, and labels of large regions."""
     height, width = size
     y, x = np.mgrid[:height, :width]

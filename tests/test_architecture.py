@@ -11,8 +11,10 @@ PACKAGE = ROOT / "deeplab"
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     (  # what entry points share
-        *("server", "report", "serving", "images", "cost_table", "benchmark_input", "benchmark_export"),
-        *("warmup", "model_card", "formats", "video", "predictions"),
+        *("server", "report", "serving", "images", "cost_table"),
+        *("benchmark_export", "benchmark_input", "benchmark_scaling", "benchmark_startup", "benchmark_training"),
+        *("benchmark_timing", "warmup", "model_card", "formats", "video", "predictions"),
+        *("scoring", "contestants", "comparison"),
     ),
     ("evaluation",),
     ("trained", "inference", "sliding", "folding"),
@@ -27,7 +29,7 @@ LAYERS = (
     ("data.catalog", "checkpoints.names", "checkpoints.variables", "atrous"),
     ("data.tables", "cli"),
     ("config", "presets"),
-    ("errors", "quiet", "files", ""),  # "" is deeplab/__init__.py, which imports nothing until it is asked
+    ("errors", "locks", "quiet", "own_process", "files", ""),  # "" is deeplab/__init__.py, which imports nothing until it is asked
 )
 ENTRY_POINTS = LAYERS[0]
 MODEL_SIDE = ("model", "backbones", "heads", "layers", "blocks", "losses", "training", "checkpoints")

@@ -1,0 +1,133 @@
+"""What all benchmarks share: turns, figures with their spread, the machine's own speed, earlier runs."""
+
+import json
+import os
+import platform
+import resource
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab.checkpoints.bundle import write_text
+from deeplab.errors import UserError
+
+FORMAT = 1  # of the JSON file
+
+
+class Row(NamedTuple):
+    """One figure of a benchmark."""
+
+    name: str  # the same in every run of the same measurement
+    median: float
+    low: float  # quartiles
+    high: float
+    unit: str
+
+    @classmethod
+    def of(cls, name, values, unit="ms"):
+        """Returns the median and quartiles of `values`."""
+        low, median, high = np.percentile(values, (25, 50, 75))
+        return cls(name, float(median), float(low), float(high), unit)
+
+
+def interleaved(functions, runs, warm_up=3):
+    """Calls every one of {name: function} in turn, `runs` times after a warm-up; returns {name: [milliseconds]}.
+
+    What the machine does besides then slows all of them alike, so that their ratios hold on a busy one.
+    """
+    milliseconds = {name: [] for name in functions}
+    for run in range(warm_up + runs):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if run >= warm_up:
+                milliseconds[name].append(1000 * (time.perf_counter() - start))
+    return milliseconds
+
+
+def matrix_product_peak(side=2048, runs=5):
+    """Returns the billions of multiply-adds per second that this machine reaches in float32 matrix products."""
+    factor = tf.random.stateless_normal((side, side), (0, 0))
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(factor, factor)))
+    times = interleaved({"product": lambda: product().numpy()}, runs)["product"]
+    return side**3 / (min(times) / 1000) / 1e9
+
+
+def peak_memory():
+    """Returns the largest memory of this process so far, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # kB on Linux
+
+
+def profiled(folder, function):
+    """Calls a function and writes what TensorFlow did meanwhile to a folder, for TensorBoard's profiler."""
+    tf.profiler.experimental.start(folder)
+    try:
+        function()
+    finally:
+        tf.profiler.experimental.stop()
+
+
+def machine():
+    """Returns what a reader has to know about the machine, as {name: text or number}."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {}
+    for package in ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "openvino"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    gpus = [device.name for device in tf.config.list_physical_devices("GPU")]
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpus": gpus,
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+        return names[0] if names else platform.machine()
+    except OSError:
+        return platform.machine()
+
+
+def save(path, rows):
+    """Writes figures and machine as JSON."""
+    content = {"format": FORMAT, "machine": machine(), "rows": [row._asdict() for row in rows]}
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def load(path):
+    """Returns the {name: Row} of a file that `save` wrote.
+
+    Raises:
+      UserError: there is none, or it is of something else.
+    """
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            rows = json.load(file)["rows"]
+        return {row["name"]: Row(**row) for row in rows}
+    except (tf.errors.OpError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--compare={path}: not a file that --json wrote ({' '.join(str(error).split())[:200]})"
+        ) from None
+
+
+def comparison(old, rows):
+    """Returns lines with the ratio to the median in `old`, {name: Row}, for each of the rows."""
+    lines = [f"\n{'now against then':60} {'then':>10} {'now':>10} {'ratio':>6}"]
+    for row in rows:
+        if row.name in old:
+            then = old[row.name].median
+            ratio = row.median / then if then else float("nan")
+            lines.append(f"{row.name:60} {then:10.2f} {row.median:10.2f} {ratio:6.2f} {row.unit}")
+    if len(lines) == 1:
+        lines.append("nothing that was measured in both runs")
+    return lines

@@ -1,0 +1,161 @@
+"""How fast a training step is: ours beside Keras' `fit` of the same network, interleaved in one process."""
+
+import gc
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from deeplab import layers, losses, model, runtime
+from deeplab.benchmark_timing import Row, interleaved, profiled
+from deeplab.config.benchmark import NETWORKS
+from deeplab.config.training import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
+from deeplab.training.loop import Stepper
+from deeplab.training.step import Step
+from deeplab.training_layers import BatchNorm
+
+_STEPS = 4  # in one turn, so that what `fit` does around its steps weighs little
+_IGNORE = 255
+_RATE, _WEIGHT_DECAY = 0.007, 4e-5  # reference: base learning rate, L2
+OURS = "ours"  # that the others are compared with
+
+
+class Setting(NamedTuple):
+    """A network of NETWORKS and its global batch."""
+
+    network: str
+    crop: int  # pixels of a side
+    batch: int
+
+
+SETTINGS = (Setting("mobilenet_v2 + decoder", 321, 8), Setting("xception_65 + decoder", 257, 2))
+
+
+def print_training(runs, precisions, profile=None, settings=SETTINGS):
+    """Prints the time of a step of all contenders.
+
+    Args:
+      runs: how many turns of four steps each contender is timed.
+      precisions: values of --mixed_precision that ours is measured with.
+      profile: folder for a TensorBoard trace of one turn of ours, or None.
+      settings: what is trained.
+
+    Returns:
+      A list of `Row`, seconds per step.
+    """
+    print(f"\nTraining step: {runs} turns of {_STEPS} steps each")
+    print(f"{'':60} {'first loss':>10} {'s/step':>8} {'quartiles':>15} {'images/s':>9} {'ratio':>6}")
+    rows = []
+    for setting in settings:
+        contenders = _contenders(setting, precisions)
+        first = {name: take(1) for name, take in contenders.items()}
+        turns = {name: lambda take=take: take(_STEPS) for name, take in contenders.items()}
+        times = interleaved(turns, runs, warm_up=1)
+        if profile:
+            profiled(profile, turns[OURS])
+        rows += _print_rows(setting, times, first)
+        del contenders, turns
+        keras.backend.clear_session()
+        gc.collect()
+    return rows
+
+
+def _print_rows(setting, times, first):
+    rows = []
+    base = np.median(times[OURS]) / 1000 / _STEPS
+    for name, milliseconds in times.items():
+        title = f"{setting.network}, crop {setting.crop}, batch {setting.batch}: {name}"
+        row = Row.of(title, np.array(milliseconds) / 1000 / _STEPS, "s/step")
+        print(
+            f"{title:60} {first[name]:10.4f} {row.median:8.3f} {row.low:7.3f}-{row.high:7.3f} "
+            f"{setting.batch / row.median:9.2f} {row.median / base:6.2f}",
+            flush=True,
+        )
+        rows.append(row)
+    return rows
+
+
+def _contenders(setting, precisions):
+    """Returns {name: function steps -> loss of the last one}; all begin with the same weights."""
+    batch = _batch(setting)
+    takes = {}
+    for precision in precisions:
+        ours = OURS if precision == "none" else f"{OURS}, {precision}"
+        takes[ours] = _ours(setting, batch, RunConfig(distribution_strategy="one_device", mixed_precision=precision))
+    if len(tf.config.list_logical_devices("CPU")) > 1:
+        takes[f"{OURS}, 2 devices"] = _ours(setting, batch, RunConfig(distribution_strategy="mirrored"))
+    takes["Keras fit, our layers, no L2"] = _fit(_network(setting), batch)
+    takes["Keras fit, Keras layers"] = _fit(of_keras_layers(_network(setting)), batch)
+    return takes
+
+
+def _batch(setting):
+    rng = np.random.default_rng(0)
+    shape = (setting.batch, setting.crop, setting.crop)
+    images = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
+    labels = rng.integers(0, NETWORKS[setting.network].num_classes, shape).astype(np.uint8)
+    labels[:, : setting.crop // 8] = _IGNORE
+    return tf.data.Dataset.from_tensors((images, labels)).repeat()
+
+
+def _network(setting):
+    runtime.set_seed(0)
+    return model.build_model(NETWORKS[setting.network], (setting.crop, setting.crop, 3))
+
+
+def _ours(setting, batch, run):
+    """The step of train.py on a strategy."""
+    schedule = ScheduleConfig(learning_policy="piecewise", learning_rate_values=(_RATE,))
+    config = TrainConfig(
+        train_logdir="-",
+        dataset_dir="-",
+        train_batch_size=setting.batch,
+        schedule=schedule,
+        optimizer=OptimizerConfig(weight_decay=_WEIGHT_DECAY),
+        run=run,
+    )
+    strategy = runtime.strategy(run)
+    runtime.set_precision(run.mixed_precision)
+    with strategy.scope():
+        objective = losses.Objective(config.loss, _IGNORE)
+        step = Step(model.scale_outputs(_network(setting)), objective, config)
+    runtime.set_precision("none")
+    stepper = Stepper(strategy, step, runtime.distribute(strategy, lambda *_: batch, 0, setting.batch))
+    return lambda count: stepper.run(count)["loss"]
+
+
+def _fit(network, batch):
+    """Keras' own loop: the same loss, L2 by regularisers, momentum."""
+    upsampled = layers.ResizeToScale(1.0, dtype="float32", name="upsampled")([network.output, network.input])
+    whole = keras.Model(network.input, upsampled)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=_IGNORE)
+    whole.compile(keras.optimizers.SGD(_RATE, momentum=0.9), loss)
+    return lambda count: whole.fit(batch, steps_per_epoch=count, epochs=1, verbose=0).history["loss"][-1]
+
+
+def of_keras_layers(network):
+    """Returns the same network with the same weights, made of Keras' layers where Keras has one."""
+    made = keras.models.clone_model(network, clone_function=_of_keras)
+    for layer in network.layers:
+        weights = [np.asarray(weight) for weight in layer.weights if not weight.path.endswith("updates")]
+        if weights:
+            made.get_layer(layer.name).set_weights(weights)
+    return made
+
+
+def _of_keras(layer):
+    """Returns Keras' layer for one of ours, or the layer itself where Keras has none (it has no weights then)."""
+    if isinstance(layer, BatchNorm):
+        return keras.layers.BatchNormalization(momentum=layer.decay, epsilon=layer.epsilon, name=layer.name)
+    if isinstance(layer, (layers.Conv, layers.DepthwiseConv)):
+        how = {"strides": layer.stride, "padding": "same", "dilation_rate": layer.rate, "name": layer.name}
+        l2 = keras.regularizers.L2(_WEIGHT_DECAY / 2)
+        if isinstance(layer, layers.Conv):
+            return keras.layers.Conv2D(
+                layer.filters, layer.kernel_size, use_bias=layer.use_bias, kernel_regularizer=l2, **how
+            )
+        return keras.layers.DepthwiseConv2D(layer.kernel_size, use_bias=False, **how)
+    if isinstance(layer, layers.Activation) and layer.kind in ("relu", "relu6"):
+        return keras.layers.ReLU(6.0 if layer.kind == "relu6" else None, name=layer.name)
+    return layer

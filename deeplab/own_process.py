@@ -1,0 +1,33 @@
+"""Calls a function in a fresh process, where memory and devices are its own. Imports TensorFlow only there."""
+
+import multiprocessing
+
+from deeplab import quiet
+
+
+def alone(function, *arguments, logical_cpus=1):
+    """Calls a function in a process of its own and returns what it returns.
+
+    Args:
+      function: of a module.
+      *arguments: for it; they and its result have to be picklable.
+      logical_cpus: how many devices TensorFlow shall see in the CPU.
+    """
+    place = function.__module__, function.__qualname__
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_call, (place, arguments, logical_cpus))
+
+
+def _call(place, arguments, logical_cpus):
+    import importlib
+    import warnings
+
+    quiet.import_tensorflow()
+    import tensorflow as tf
+
+    warnings.filterwarnings("ignore", module="keras")
+    if logical_cpus > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * logical_cpus)
+    module, name = place
+    return getattr(importlib.import_module(module), name)(*arguments)

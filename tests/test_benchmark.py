@@ -1,0 +1,122 @@
+"""The benchmarks measure what they say: turns, equal networks, equal first losses; figures are kept and compared."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab import (
+    UserError,
+    benchmark,
+    benchmark_export,
+    benchmark_scaling,
+    benchmark_startup,
+    benchmark_timing,
+    benchmark_training,
+    formats,
+)
+from deeplab.benchmark_timing import Row
+from deeplab.config.benchmark import NETWORKS, BenchmarkConfig
+from deeplab.model import build_model
+
+
+def test_contenders_take_turns():
+    calls = []
+    functions = {name: lambda name=name: calls.append(name) for name in "ab"}
+    milliseconds = benchmark_timing.interleaved(functions, 2, warm_up=3)
+    assert calls == ["a", "b"] * 5
+    assert {name: len(times) for name, times in milliseconds.items()} == {"a": 2, "b": 2}
+
+
+def test_figures_are_kept_and_compared(tmp_path):
+    rows = [Row.of("x", [1, 2, 3]), Row.of("y", [5.0], "s")]
+    path = str(tmp_path / "figures.json")
+    benchmark_timing.save(path, rows)
+    assert json.loads((tmp_path / "figures.json").read_text())["machine"]["cores"] > 0
+    old = benchmark_timing.load(path)
+    assert old == {"x": Row("x", 2.0, 1.5, 2.5, "ms"), "y": Row("y", 5.0, 5.0, 5.0, "s")}
+    lines = benchmark_timing.comparison(old, [Row.of("x", [4]), Row.of("new", [1])])
+    assert len(lines) == 2
+    assert lines[1].split() == ["x", "2.00", "4.00", "2.00", "ms"]
+
+
+@pytest.mark.parametrize("content", [None, "{", "[1]", '{"rows": [{"name": 1}]}'])
+def test_a_file_of_something_else_is_refused(tmp_path, content):
+    path = tmp_path / "old.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=r"--compare=.*old\.json"):
+        benchmark.benchmark(BenchmarkConfig(cost=True, compare=str(path)))
+
+
+@pytest.mark.parametrize("options", [{}, {"export": True, "networks": ("vgg",)}, {"cost": True, "runs": 0}])
+def test_refused_options(options):
+    with pytest.raises(UserError, match=next(reversed(options), "cost")):
+        BenchmarkConfig(**options)
+
+
+def test_a_table_of_the_formats_that_are_installed(monkeypatch, capsys, tmp_path):
+    class Format:
+        @staticmethod
+        def reader(folder, exported, **how):
+            return lambda images: np.zeros(images.shape[:3], np.int32)
+
+    def export(config):
+        if config.format == "openvino":
+            raise UserError("needs the extra")
+
+    monkeypatch.setattr(formats, "module", lambda name: Format)
+    monkeypatch.setattr(benchmark_export, "alone", lambda function, *arguments: function(*arguments))
+    benchmark_export.write_untrained(str(tmp_path), NETWORKS["mobilenet_v2"])
+    rows = benchmark_export.print_export(export, str(tmp_path), (9, 17), 2, "net")
+    said = capsys.readouterr().out
+    assert said.startswith("OpenVINO: left out (needs the extra)")
+    assert said.count("100.00 %") == len(rows) == len(benchmark_export.CONTENDERS) - 2
+    assert rows[0].name == "net 9x17, SavedModel, plain"
+
+
+def test_the_network_of_keras_layers_is_the_same():
+    network = build_model(NETWORKS["mobilenet_v2"], (33, 33, 3))
+    for variable in network.variables:
+        if variable.path.endswith(("moving_mean", "gamma")):
+            variable.assign(tf.random.stateless_uniform(variable.shape, (1, 2), 0.5, 1.5))
+    images = np.random.default_rng(0).integers(0, 256, (1, 33, 33, 3)).astype(np.float32)
+    plain = benchmark_training.of_keras_layers(network)
+    expected = network(images).numpy()
+    np.testing.assert_allclose(plain(images).numpy(), expected, atol=1e-4 * np.abs(expected).max())
+    ours = {type(layer).__module__.partition(".")[0] for layer in plain.layers if layer.trainable_weights}
+    assert ours == {"keras"}
+
+
+def test_all_trainings_begin_with_one_loss(short_mobilenet, quick_tracing, capsys):
+    settings = (benchmark_training.Setting("mobilenet_v2", 33, 2),)
+    rows = benchmark_training.print_training(1, ("none",), settings=settings)
+    lines = capsys.readouterr().out.splitlines()[-len(rows) :]
+    losses = {row.name.partition(": ")[2]: float(line[60:71]) for row, line in zip(rows, lines, strict=True)}
+    assert set(losses) == {"ours", "ours, 2 devices", "Keras fit, our layers, no L2", "Keras fit, Keras layers"}
+    without_l2 = losses.pop("Keras fit, our layers, no L2")
+    np.testing.assert_allclose(list(losses.values()), losses["ours"], rtol=1e-3)
+    assert without_l2 < losses["ours"]
+
+
+def test_cost_against_work(short_mobilenet, quick_tracing, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark_scaling, "alone", lambda function, *arguments: function(*arguments))
+    for name, value in {"_SIDE": 33, "STRIDES": (16,), "BATCHES": (2,), "FIVE_SCALES": (0.5, 1.0)}.items():
+        monkeypatch.setattr(benchmark_scaling, name, value)
+    rows = benchmark_scaling.print_scaling(NETWORKS["mobilenet_v2"], "net", 1, sides=(17,))
+    assert [row.name.partition(", ")[2] for row in rows] == [
+        *("17x17", "33x33, output stride 16", "33x33, batch 2"),
+        *("one pass", "five scales and flip"),
+    ]
+    said = capsys.readouterr().out
+    one, two = (float(re.search(rf"{name} .* ([0-9.]+) G ", said).group(1)) for name in ("stride 16", "batch 2"))
+    assert two == pytest.approx(2 * one, abs=0.02)
+
+
+def test_seconds_until_a_line(tmp_path):
+    command = ["bash", "-c", "echo step 1/9; sleep 60"]
+    assert benchmark_startup._wait(command, "step 1/") < 60
+    with pytest.raises(RuntimeError, match="ended before"):
+        benchmark_startup._wait(["true"], "step 1/")
