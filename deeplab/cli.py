@@ -57,20 +57,25 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
-    except _file_errors() as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not _is_about_files(error):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
     sys.exit(result)
 
 
-def _file_errors():
-    """Returns the exceptions that a missing, forbidden or full place raises; TensorFlow has its own, once imported."""
-    tensorflow = sys.modules.get("tensorflow")
-    errors = getattr(tensorflow, "errors", None)
-    return (OSError, errors.NotFoundError, errors.PermissionDeniedError) if errors else (OSError,)
+def _is_about_files(error):
+    """Tells whether a missing, forbidden or full place raised `error`; TensorFlow has errors of its own."""
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    if errors is None or isinstance(error, OSError):
+        return isinstance(error, OSError)
+    if isinstance(error, errors.FailedPreconditionError):
+        return "directory" in str(error)  # a file where a folder should be, or the other way round
+    return isinstance(error, (errors.NotFoundError, errors.PermissionDeniedError, errors.ResourceExhaustedError))
 
 
 def read(config_class, argv, flag_values=None):
@@ -132,9 +137,7 @@ def _define(field, owner, optional, flag_values):
     options = {"flag_values": flag_values, "allow_override": True}
     if is_tuple:
         defaults = None if default is None else [tuple(default)]
-        flags.DEFINE_multi(
-            _ItemsParser(kind), flags.ArgumentSerializer(), field.name, defaults, text, flag_values=flag_values
-        )
+        flags.DEFINE_multi(_ItemsParser(kind), flags.ArgumentSerializer(), field.name, defaults, text, **options)
     elif kind is bool:
         flags.DEFINE_bool(field.name, default, text, **options)
     elif choices and kind is str:

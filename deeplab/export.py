@@ -24,7 +24,7 @@ def export(config):
     """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where it is."""
     import tensorflow as tf
 
-    from deeplab import formats, model_card, trained
+    from deeplab import formats, locks, model_card, trained
     from deeplab.data import catalog
     from deeplab.inference import Predictor
 
@@ -43,22 +43,35 @@ def export(config):
     )
 
     # Go: written aside and renamed, so that a server which watches the folder never sees half of it.
+    tf.io.gfile.makedirs(config.export_path)
+    with locks.hold(config.export_path, "export_path"):
+        folder = _write(config, exported, trained_one)
+    print(f"Wrote {folder}")
+    if config.format == "saved_model":
+        print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
+
+
+def _write(config, exported, trained_one):
+    """Writes the next version, verified; returns its folder. Nothing is left behind where that fails."""
+    import tensorflow as tf
+
+    from deeplab import formats, model_card
+    from deeplab.data import catalog
+
     folder = next_version(config.export_path)
     unfinished = f"{config.export_path.rstrip('/')}/unfinished-{folder.rpartition('/')[2]}"
     _remove(unfinished)
     try:
         formats.module(config.format).write(unfinished, exported)
-        catalog.save(loaded.dataset, unfinished)
-        model_card.write(unfinished, config, loaded)
+        catalog.save(exported.loaded.dataset, unfinished)
+        model_card.write(unfinished, config, exported.loaded)
         if config.verify:
             _verify(unfinished, trained_one, exported)
     except BaseException:
         _remove(unfinished)
         raise
     tf.io.gfile.rename(unfinished, folder)
-    print(f"Wrote {folder}")
-    if config.format == "saved_model":
-        print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
+    return folder
 
 
 def _for_inference(predictor, config):

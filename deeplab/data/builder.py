@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from deeplab import locks
 from deeplab.data import catalog, tfds_metadata, tfrecord
 from deeplab.data.prepare import prepare_all
 from deeplab.errors import UserError
@@ -43,26 +44,31 @@ def build(splits, dataset, rules, config):
     empty = [split for split, pairs in splits.items() if not pairs]
     if empty:
         raise UserError(f"split {empty[0]!r} is empty: check the list file or the folder it comes from")
-    existing = _existing(dataset, config.output_dir)
-    written = []
     try:
         tf.io.gfile.makedirs(config.output_dir)
-        reports = {}
-        for split, pairs in splits.items():
-            reports[split] = _write_split(split, pairs, rules, config, written)
-        _refuse_or_report(reports, config)
-        _publish(written, splits, config.output_dir)
-        catalog.save(_merged(existing, reports), config.output_dir)
-        tfds_metadata.write(config.output_dir)
+        with locks.hold(config.output_dir, "output_dir"):
+            reports = _write(splits, dataset, rules, config)
     except (tf.errors.OpError, OSError) as error:
         message = " ".join(str(error).split())
         raise UserError(
             f"--output_dir={config.output_dir}: cannot be written, nothing was left behind: {message}"
         ) from None
-    finally:
-        _remove(path + _TEMPORARY for path in written)
     for split, report in reports.items():
         print(f"{split}: {report.written} images in {config.output_dir}")
+
+
+def _write(splits, dataset, rules, config):
+    """Writes the shards, then what tells of them; leaves nothing behind where that fails. Returns {split: report}."""
+    existing, written = _existing(dataset, config.output_dir), []
+    try:
+        reports = {split: _write_split(split, pairs, rules, config, written) for split, pairs in splits.items()}
+        _refuse_or_report(reports, config)
+        _publish(written, splits, config.output_dir)
+        catalog.save(_merged(existing, reports), config.output_dir)
+        tfds_metadata.write(config.output_dir)
+    finally:
+        _remove(path + _TEMPORARY for path in written)
+    return reports
 
 
 def _existing(dataset, output_dir):

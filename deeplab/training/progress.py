@@ -1,6 +1,7 @@
 """What a training tells while it runs: a line for the eye, metrics.jsonl for programs, curves for TensorBoard."""
 
 import json
+import math
 import time
 
 import numpy as np
@@ -102,5 +103,13 @@ def _forget_after(path, step):
         return
     with tf.io.gfile.GFile(path) as file:
         lines = file.read().splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
     bundle.write_text(path, "".join(kept))
+
+
+def _step(line):
+    """Returns the step of a line; infinity where a full disk left half of it."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError):
+        return math.inf
