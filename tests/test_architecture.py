@@ -29,7 +29,8 @@ LAYERS = (
     ("data.catalog", "checkpoints.names", "checkpoints.variables", "atrous"),
     ("data.tables", "cli"),
     ("config", "presets"),
-    ("errors", "locks", "quiet", "own_process", "files", ""),  # "" is deeplab/__init__.py, which imports nothing until it is asked
+    # "" is deeplab/__init__.py, which imports nothing until it is asked
+    ("errors", "locks", "quiet", "own_process", "files", ""),
 )
 ENTRY_POINTS = LAYERS[0]
 MODEL_SIDE = ("model", "backbones", "heads", "layers", "blocks", "losses", "training", "checkpoints")
