@@ -1,0 +1,127 @@
+"""Changes one thing at a time in a module and looks whether its tests notice. What survives is printed.
+
+    python scripts/mutation_check.py                 all of SUBJECTS; a quarter of an hour on 2 idle cores
+    python scripts/mutation_check.py losses 40       one of them, at most 40 mutants, evenly chosen
+
+Each mutant runs in a fork of this process, which has imported TensorFlow but nothing of the project.
+"""
+
+import ast
+import copy
+import importlib.abc
+import importlib.util
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SUBJECTS = {  # module: the tests that ought to notice
+    "atrous": ("test_atrous.py",),
+    "schedules": ("test_schedules.py",),
+    "metrics": ("test_metrics.py",),
+    "losses": ("test_losses.py",),
+    "data.augment": ("test_data_augment.py",),
+}
+SWAPS = {
+    **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult},
+    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
+    **{ast.And: ast.Or, ast.Or: ast.And, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.Is: ast.IsNot},
+    **{ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Mod: ast.Add, ast.Pow: ast.Mult},
+}
+
+
+def changes(tree):
+    """Yields (number of the node in `ast.walk`, what is done to it); annotations and docstrings are left alone."""
+    spared = set()
+    for node in ast.walk(tree):
+        for part in ("annotation", "returns"):
+            spared.update(map(id, ast.walk(getattr(node, part, None) or ast.Pass())))
+    for number, node in enumerate(ast.walk(tree)):
+        if id(node) in spared:
+            continue
+        if isinstance(node, (ast.BinOp, ast.BoolOp)) and type(node.op) in SWAPS:
+            yield number, "operator"
+        elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
+            yield number, "comparison"
+        elif isinstance(node, (ast.If, ast.IfExp)):
+            yield number, "condition"
+        elif isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
+            yield number, "constant"
+
+
+def mutant(tree, number, what):
+    """Returns (changed tree, a line that tells the change)."""
+    tree = copy.deepcopy(tree)
+    node = list(ast.walk(tree))[number]
+    before = ast.unparse(node).splitlines()[0]
+    if what == "operator":
+        node.op = SWAPS[type(node.op)]()
+    elif what == "comparison":
+        node.ops[0] = SWAPS[type(node.ops[0])]()
+    elif what == "condition":
+        node.test = ast.UnaryOp(ast.Not(), node.test)
+    else:
+        node.value = not node.value if isinstance(node.value, bool) else node.value + 1
+    return ast.fix_missing_locations(tree), f"line {node.lineno}: {before} -> {ast.unparse(node).splitlines()[0]}"
+
+
+class Substitute(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives one module another content."""
+
+    def __init__(self, name, path, tree):
+        self.name, self.path, self.tree = name, path, tree
+
+    def find_spec(self, fullname, path=None, target=None):
+        return (
+            importlib.util.spec_from_file_location(fullname, self.path, loader=self) if fullname == self.name else None
+        )
+
+    def exec_module(self, module):
+        exec(compile(self.tree, str(self.path), "exec"), module.__dict__)
+
+
+def noticed(subject, path, tree, tests):
+    """Tells whether the tests fail with this content of the module; without `tree` whether they fail at all."""
+    child = os.fork()
+    if not child:
+        import pytest
+
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1), os.dup2(quiet, 2)
+        if tree is not None:
+            sys.meta_path.insert(0, Substitute(f"deeplab.{subject}", path, tree))
+        files = [str(ROOT / "tests" / name) for name in tests]
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files])))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+
+
+def check(subject, most):
+    """Prints the survivors of one module; returns their number."""
+    path = ROOT / "deeplab" / f"{subject.replace('.', '/')}.py"
+    tree, tests = ast.parse(path.read_text("utf-8")), SUBJECTS[subject]
+    if noticed(subject, path, None, tests):
+        raise SystemExit(f"{tests} fail without any change")
+    planned = list(changes(tree))
+    chosen = planned[:: max(1, -(-len(planned) // most))] if most else planned
+    survivors = 0
+    for number, what in chosen:
+        changed, told = mutant(tree, number, what)
+        if not noticed(subject, path, changed, tests):
+            survivors += 1
+            print(f"{subject} {told}", flush=True)
+    print(f"{subject}: {len(chosen) - survivors} of {len(chosen)} mutants noticed", flush=True)
+    return survivors
+
+
+def main(arguments):
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    os.chdir(ROOT)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow  # noqa: F401  once, before the forks
+
+    most = int(arguments[1]) if len(arguments) > 1 else 0
+    return sum(check(subject, most) for subject in (arguments[:1] or SUBJECTS)) and 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
