@@ -24,7 +24,7 @@ dist/clean/bin/python -m pip install --quiet --disable-pip-version-check --no-de
 (
   cd dist
   clean/bin/python -c 'import deeplab; print(deeplab.__version__, deeplab.MODELS["xception65_coco_voc_trainaug"].miou)'
-  clean/bin/deeplab-train --help | head -n 1
+  clean/bin/deeplab-train --help >/dev/null
   ! clean/bin/python -c 'import datasets' 2>/dev/null || fail "the wheel brings a top-level package datasets"
 )
 rm -rf dist/clean

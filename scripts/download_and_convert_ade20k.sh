@@ -10,9 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/fetch.sh"
 
 WORK="${1:-ade20k}"
 URL="${ADE20K_URL:-http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip}"
-mkdir -p "$WORK"
-fetch "$URL" "$WORK/ADEChallengeData2016.zip" "${ADE20K_SHA256:-}"
-unpack "$WORK/ADEChallengeData2016.zip" "$WORK/raw"
+fetch_and_unpack "$WORK" ADEChallengeData2016.zip "$URL" "${ADE20K_SHA256:-}"
 
 ADE="$WORK/raw/ADEChallengeData2016"
 "$PYTHON" "$ROOT/datasets/build_ade20k_data.py" \

@@ -11,9 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/fetch.sh"
 
 WORK="${1:-pascal_voc_seg}"
 URL="${VOC2012_URL:-http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar}"
-mkdir -p "$WORK"
-fetch "$URL" "$WORK/VOCtrainval_11-May-2012.tar" "${VOC2012_SHA256:-}"
-unpack "$WORK/VOCtrainval_11-May-2012.tar" "$WORK/raw"
+fetch_and_unpack "$WORK" VOCtrainval_11-May-2012.tar "$URL" "${VOC2012_SHA256:-}"
 
 VOC="$WORK/raw/VOCdevkit/VOC2012"
 "$PYTHON" "$ROOT/datasets/build_voc2012_data.py" \

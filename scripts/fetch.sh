@@ -23,6 +23,14 @@ fetch() {
   mv "$file.part" "$file"
 }
 
+# fetch_and_unpack FOLDER ARCHIVE URL [SHA256]: both, into FOLDER/raw.
+fetch_and_unpack() {
+  local folder="$1" archive="$2" url="$3" expected="${4:-}"
+  mkdir -p "$folder"
+  fetch "$url" "$folder/$archive" "$expected"
+  unpack "$folder/$archive" "$folder/raw"
+}
+
 # unpack ARCHIVE FOLDER: unpacks into FOLDER unless that is complete; an interrupted run leaves nothing half done.
 unpack() {
   local archive="$1" folder="$2"
