@@ -3,6 +3,8 @@
 All distances are Euclidean, in pixels. NumPy only; labels and predictions are (H, W) class ids of one image.
 """
 
+import math
+
 import numpy as np
 
 from deeplab.metrics import Scores
@@ -94,7 +96,11 @@ class Boundaries:
         """Returns (boundary IoU, boundary F-score): (K,) float64 each, NaN for classes that occur nowhere."""
         empty = np.full(self.num_classes, np.nan)
         iou = np.divide(self.intersection, self.union, out=empty.copy(), where=self.union > 0)
-        return iou, np.array([np.mean(scores) if scores else np.nan for scores in self.f_scores])
+        return iou, np.array([_mean(scores) for scores in self.f_scores])
+
+
+def _mean(scores):
+    return math.fsum(scores) / len(scores) if scores else math.nan  # the same in whatever order images come
 
 
 def inner_distance(mask, limit):

@@ -3,8 +3,13 @@
     python -m deeplab.eval --checkpoint_dir=TRAIN_LOGDIR --dataset_dir=SHARDS
 
 prints a table and writes results.json, confusion_matrix.csv and .png and TensorBoard scalars to --eval_logdir.
---trimap_widths=1,2,4,8,16 and --boundary_scores look at the quality of boundaries;
---continuous watches TRAIN_LOGDIR and scores every new checkpoint.
+--trimap_widths=1,2,4,8,16 and --boundary_scores look at the quality of boundaries; --saved_model=EXPORT scores an
+export; --continuous watches TRAIN_LOGDIR and scores every new checkpoint. All GPUs of the machine share the images.
+
+    python -m deeplab.eval --compare=with=LOGDIR1,without=LOGDIR2 --dataset_dir=SHARDS --eval_logdir=DIR \\
+      --trimap_widths=1,2,4,8,16 --boundary_scores
+
+scores several checkpoints or exports: one table, comparison.json, and one plot of mIoU against the trimap's width.
 """
 
 import dataclasses
@@ -16,8 +21,10 @@ from deeplab.config.inference import EvalConfig
 
 def evaluate(config):
     """Scores one checkpoint, or with `continuous` each that appears, as `config`, an `EvalConfig`, says."""
-    from deeplab import trained
+    from deeplab import comparison, trained
 
+    if config.compare:
+        return comparison.compare(config)
     if not config.continuous:
         return evaluate_checkpoint(config)
     new = trained.new_checkpoints(config.checkpoint_dir, config.eval_interval_secs, config.eval_timeout_secs)
@@ -27,31 +34,25 @@ def evaluate(config):
 
 
 def evaluate_checkpoint(config):
-    """Scores the checkpoint that `config` names; prints and writes the result."""
-    import tensorflow as tf
-
-    from deeplab import evaluation, report
+    """Scores the checkpoint or export that `config` names; prints and writes the result."""
+    from deeplab import contestants, report
 
     # From what: the images of the split, and the network as it was trained.
-    subject = evaluation.prepare(config, config.eval_split, config.eval_crop_size)
-    loaded, dataset = subject.loaded, subject.split.dataset
-    print(f"{loaded.checkpoint}: {loaded.config.model_variant}, output stride {loaded.config.output_stride}")
-    print(f"{config.eval_split} of {dataset.name}: {len(subject.split)} images, padded to {report.sides(subject.size)}")
+    one = contestants.prepare(config)
+    dataset = one.split.dataset
+    print(one.title)
 
     # Go: every image once; pixels are counted on the device.
     edges = report.Edges(config, dataset)
-    if config.tiles.tile_size:
-        scores = evaluation.score_in_tiles(subject, config.resize, config.tiles, edges.collectors)
-    else:
-        scores = evaluation.score(subject, config.resize, config.eval_batch_size, edges.collectors)
+    result = one.score(edges.collectors)
 
     # What came out: for the eye, for programs, for TensorBoard.
-    print(report.table(scores, dataset))
-    folder = config.eval_logdir or tf.io.gfile.join(loaded.folder, f"eval_{config.eval_split}")
+    print(report.table(result, dataset))
     print(edges.table(), end="")
-    report.write(folder, report.content(scores, subject, config) | edges.content())
-    report.draw(folder, scores, dataset, edges, max(0, loaded.step))
-    print(f"Wrote {folder}/results.json")
+    folder = config.eval_logdir or one.folder
+    report.write(folder, report.FILE, {**one.about, **report.content(result, dataset), **edges.content()})
+    report.draw(folder, result, dataset, edges, max(0, one.about["step"]))
+    print(f"Wrote {folder}/{report.FILE}")
 
 
 def main():

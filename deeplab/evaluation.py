@@ -1,6 +1,8 @@
 """What eval and vis share: a network that fits a data set, and the images of a split in padded batches."""
 
+import contextlib
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +10,11 @@ import tensorflow as tf
 import tqdm
 
 from deeplab import trained
-from deeplab.data import augment, catalog, pipeline, records, sampling, source
+from deeplab.config.data import ResizeConfig
+from deeplab.data import augment, pipeline, records, sampling, source
 from deeplab.errors import UserError
 from deeplab.inference import Predictor
-from deeplab.metrics import ConfusionMatrix, Scores
-from deeplab.sliding import SlidingWindow
+from deeplab.resize import resize_bilinear, resize_nearest
 
 DCT_METHOD = "INTEGER_ACCURATE"  # JPEGs as every other program decodes them, so that exports score the same
 
@@ -21,30 +23,69 @@ DCT_METHOD = "INTEGER_ACCURATE"  # JPEGs as every other program decodes them, so
 class Evaluation:
     """A network and the split that it looks at."""
 
-    loaded: trained.Trained
+    loaded: trained.Trained | None
     split: source.Split
     predictor: Predictor
+    resize: ResizeConfig
     size: tuple  # (height, width) that images are padded to
+    source_size: tuple  # (height, width) that holds every image as it is in the data set
+    strategy: tf.distribute.Strategy | None = None  # None: one device, or whatever the caller has entered
 
-    def raw_ids(self, labels):
-        """Returns class ids as the data set's evaluation server expects them (Cityscapes: its raw ids)."""
-        if self.split.dataset.name != "cityscapes":
-            return labels
-        return np.asarray(catalog.CITYSCAPES_RAW_IDS)[labels]
+    @property
+    def resizes(self):
+        """Tells whether the network sees images of another size than that of the data set."""
+        return self.resize.min_resize_value is not None
 
-    def batches(self, resize, batch_size):
-        """Returns the dataset of `padded_batches` of the split, once, in file order."""
-        examples = pipeline.eval_examples(self.split, resize, dct_method=DCT_METHOD)
-        return padded_batches(examples, self.size, batch_size, self.split.dataset.ignore_label)
+    def examples(self):
+        """Returns the dataset of `pipeline.eval_examples` of the split, once, in file order."""
+        return pipeline.eval_examples(self.split, self.resize, dct_method=DCT_METHOD)
+
+    def batches(self, batch_size):
+        """Returns the dataset of `padded_batches` of the split; labels also as source_label, padded to source_size."""
+        ignore = self.split.dataset.ignore_label
+        pad = functools.partial(_pad_source, size=self.source_size, ignore_label=ignore)
+        return padded_batches(self.examples().map(pad, tf.data.AUTOTUNE), self.size, batch_size, ignore)
+
+    def at_source(self, batch, predictions):
+        """Brings predictions (B, P, Q) for a batch of `batches` to the size that their images have in the data set.
+
+        By nearest neighbour with corners aligned, as exports and the reference do; runs on the device.
+
+        Returns:
+          labels, predictions (B, R, S) int32, and (B, 2) int32, the height and width of each.
+        """
+        if not self.resizes:
+            return batch["label"], predictions, batch["sizes"]
+        sizes = tf.stack([batch["height"], batch["width"]], axis=1)
+
+        def one(pair):
+            prediction, size, source_size = pair
+            seen, wanted = tf.maximum(size, 1), tf.maximum(source_size, 1)  # a filler has no pixels
+            resized = resize_nearest(prediction[tf.newaxis, : seen[0], : seen[1], tf.newaxis], wanted)[0, :, :, 0]
+            return tf.pad(resized, [[0, self.source_size[0] - wanted[0]], [0, self.source_size[1] - wanted[1]]])
+
+        signature = tf.TensorSpec(self.source_size, tf.int32)
+        back = tf.map_fn(one, (predictions, batch["sizes"], sizes), fn_output_signature=signature)
+        return batch["source_label"], back, sizes
 
 
-def prepare(config, split_name, crop_size):
+def _pad_source(example, size, ignore_label):
+    example = {**example, "height": tf.cast(example["height"], tf.int32), "width": tf.cast(example["width"], tf.int32)}
+    if "source_label" in example:
+        margins = [[0, size[0] - example["height"]], [0, size[1] - example["width"]]]
+        label = tf.pad(example["source_label"], margins, constant_values=ignore_label)
+        example["source_label"] = tf.ensure_shape(label, size)
+    return example
+
+
+def prepare(config, split_name, crop_size, strategy=None):
     """Restores the network and opens the split that `config`, an EvalConfig or VisConfig, names.
 
     Args:
       config: the configuration.
       split_name: which split.
       crop_size: (height, width), or None for the smallest that suits the network and holds every image.
+      strategy: a tf.distribute strategy whose devices share the batches, or None.
 
     Returns:
       An `Evaluation`.
@@ -54,25 +95,26 @@ def prepare(config, split_name, crop_size):
     """
     split = source.open_split(config.dataset_dir, split_name, config.dataset_name, config.read)
     overrides = {**config.model, **({"crop_size": crop_size} if crop_size else {})}
-    loaded = trained.load(
-        config.checkpoint_dir,
-        config.checkpoint,
-        overrides,
-        config.model_defaults,
-        split.dataset,
-        config.use_moving_averages,
-    )
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        loaded = trained.load(
+            config.checkpoint_dir,
+            config.checkpoint,
+            overrides,
+            config.model_defaults,
+            split.dataset,
+            config.use_moving_averages,
+        )
+        passes = config.passes
+        predictor = Predictor(loaded.model, crop_size, passes.eval_scales, passes.add_flipped_images)
     if loaded.config.num_classes != split.dataset.num_classes:
         raise UserError(
             f"{config.checkpoint_dir} predicts {loaded.config.num_classes} classes, {split.dataset.name} in "
             f"{config.dataset_dir} has {split.dataset.num_classes}; name the data set that it was trained on"
         )
-    passes = config.passes
-    predictor = Predictor(loaded.model, crop_size, passes.eval_scales, passes.add_flipped_images)
-    return of(predictor, split, config.resize, crop_size, loaded)
+    return of(predictor, split, config.resize, crop_size, loaded, strategy)
 
 
-def of(predictor, split, resize, crop_size=None, loaded=None):
+def of(predictor, split, resize, crop_size=None, loaded=None, strategy=None):
     """Returns the `Evaluation` of a network on a split, with images padded to `crop_size` or what suits them best."""
     height, width = largest_size(split, resize)
     if crop_size is None:
@@ -82,84 +124,47 @@ def of(predictor, split, resize, crop_size=None, loaded=None):
             f"crop size {crop_size[0]},{crop_size[1]}: images of {split.name} have up to {height}x{width} pixels; "
             "give a larger one, or leave it out"
         )
-    return Evaluation(loaded, split, predictor, tuple(crop_size))
+    source_size = largest_size(split, ResizeConfig()) if resize.min_resize_value is not None else (height, width)
+    return Evaluation(loaded, split, predictor, resize, tuple(crop_size), source_size, strategy)
 
 
 class View(NamedTuple):
-    """One image of a split and what the network makes of it, NumPy arrays of one size."""
+    """One image of a split and what the network makes of it, NumPy arrays of the image's size in the data set."""
 
-    filename: str  # without suffix
+    filename: str  # as in the records
     image: np.ndarray  # (H, W, 3) uint8
     label: np.ndarray  # (H, W) int32
     prediction: np.ndarray  # (H, W) int32
 
 
-def views(subject, resize, batch_size, total):
+def views(subject, batch_size, total):
     """Yields the `View` of the first `total` images of an `Evaluation`, in file order; shows progress."""
-    predict = tf.function(lambda images, sizes: subject.predictor.on_padded(images, sizes)[0])
+
+    @tf.function
+    def predict(batch):
+        predictions, _probabilities = subject.predictor.on_padded(batch["image"], batch["sizes"])
+        return subject.at_source(batch, predictions)
+
     left = total
     with progress(total, "image") as bar, records.user_errors():
-        for batch in subject.batches(resize, batch_size):
-            predictions = predict(batch["image"], batch["sizes"]).numpy()
-            batch = {name: tensor.numpy() for name, tensor in batch.items()}
-            for i, (height, width) in enumerate(batch["sizes"][: min(left, batch_size)]):
-                image = batch["image"][i, :height, :width].round().clip(0, 255).astype(np.uint8)
-                name = batch["filename"][i].decode()
-                yield View(name, image, batch["label"][i, :height, :width], predictions[i, :height, :width])
+        for batch in subject.batches(batch_size):
+            names = batch.pop("filename").numpy()
+            labels, predictions, sizes = (tensor.numpy() for tensor in predict(batch))
+            for i, (height, width) in enumerate(sizes[: min(left, batch_size)]):
+                seen = batch["sizes"][i].numpy()
+                image = _image_of_size(batch["image"][i, : seen[0], : seen[1]], (height, width))
+                yield View(names[i].decode(), image, labels[i, :height, :width], predictions[i, :height, :width])
                 bar.update()
             left -= batch_size
             if left <= 0:
                 return
 
 
-def score(subject, resize, batch_size, collectors=()):
-    """Returns the `metrics.Scores` of an `Evaluation` over its whole split; shows progress.
-
-    Args:
-      subject: the `Evaluation`.
-      resize: `ResizeConfig` of the images; labels are resized alike, as the reference scores them.
-      batch_size: images in a step; the scores do not depend on it.
-      collectors: objects whose `add(label, prediction)` is called with every image, see `boundary`.
-    """
-    dataset = subject.split.dataset
-    matrix = ConfusionMatrix(dataset.num_classes, dataset.ignore_label)
-
-    @tf.function
-    def step(images, sizes, labels):
-        predictions, _probabilities = subject.predictor.on_padded(images, sizes)
-        matrix.update(labels, predictions)
-        return predictions
-
-    with progress(len(subject.split), "image") as bar, records.user_errors():
-        for batch in subject.batches(resize, batch_size):
-            predictions = step(batch["image"], batch["sizes"], batch["label"])
-            if collectors:
-                pairs = zip(batch["label"].numpy(), predictions.numpy(), batch["sizes"].numpy(), strict=True)
-                for label, prediction, (height, width) in pairs:
-                    for collector in collectors if height else ():  # a filler has no pixels
-                        collector.add(label[:height, :width], prediction[:height, :width])
-            bar.update(min(batch_size, bar.total - bar.n))
-    return Scores.of(matrix.result())
-
-
-def score_in_tiles(subject, resize, tiles, collectors=()):
-    """Returns the `metrics.Scores` of an `Evaluation`, each image looked at in overlapping tiles; shows progress.
-
-    Args:
-      subject, resize, collectors: as for `score`.
-      tiles: a `TilesConfig`.
-    """
-    dataset = subject.split.dataset
-    matrix = ConfusionMatrix(dataset.num_classes, dataset.ignore_label)
-    window = SlidingWindow(subject.predictor, tiles.tile_size, tiles.tile_overlap)
-    with progress(len(subject.split), "image") as bar, records.user_errors():
-        for example in pipeline.eval_examples(subject.split, resize, dct_method=DCT_METHOD):
-            label, prediction = example["label"].numpy(), window(example["image"].numpy())
-            matrix.update(label, prediction)
-            for collector in collectors:
-                collector.add(label, prediction)
-            bar.update()
-    return Scores.of(matrix.result())
+def _image_of_size(image, size):
+    """Returns an image (h, w, 3) as the network saw it as (H, W, 3) uint8 of `size`."""
+    if tuple(image.shape[:2]) != tuple(size):
+        image = resize_bilinear(image[tf.newaxis], size)[0]
+    return image.numpy().round().clip(0, 255).astype(np.uint8)
 
 
 def progress(total, unit):
@@ -204,7 +209,7 @@ def padded_batches(examples, size, batch_size, ignore_label):
 
     def fill(batch):
         missing = batch_size - tf.shape(batch["sizes"])[0]
-        values = {"label": ignore_label, "filename": ""}
+        values = {"label": ignore_label, "source_label": ignore_label, "filename": ""}
         return {name: _fill(tensor, missing, batch_size, values.get(name, 0)) for name, tensor in batch.items()}
 
     return examples.map(pad, tf.data.AUTOTUNE).batch(batch_size).map(fill).prefetch(2)

@@ -6,9 +6,14 @@ from PIL import Image, ImageDraw
 from deeplab.visualize import BACKGROUND, FAINT, INK, font
 
 LETTERS, MARGIN = 12, 12  # pixels
-CELL_WITH_NUMBER, SMALL_CELL, LARGEST_WITH_NUMBERS = 40, 12, 24  # sides of cells; classes up to which numbers fit
+CELL_WITH_NUMBER, SMALL_CELL, LARGEST_WITH_NUMBERS = 40, 14, 24  # sides of cells; classes up to which numbers fit
+SMALL_LETTERS = 10  # pixels, beside small cells
+LONGEST_NAME = 240  # pixels; longer names end in dots
 PLOT_SIZE = (640, 400)  # width, height of the area of a curve plot
+LEFT, LEGEND_LINE, SWATCH = 70, 20, 24  # pixels: room for the numbers at the left; height of a line, length of a sample
 SERIES = ((31, 90, 160), (214, 96, 20), (30, 140, 80), (150, 50, 140), (190, 40, 50), (90, 90, 90))
+GRID = (228, 228, 228)
+CAPTION = "rows: label, columns: prediction, in % of the label's pixels"
 
 
 def confusion(counts, names):
@@ -21,16 +26,17 @@ def confusion(counts, names):
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     numbers = len(names) <= LARGEST_WITH_NUMBERS
     cell = CELL_WITH_NUMBER if numbers else SMALL_CELL
-    letters = font(min(LETTERS, cell))
+    letters = font(LETTERS if numbers else SMALL_LETTERS)
+    names = [_shortened(name, letters) for name in names]
     left = round(max(letters.getlength(name) for name in names)) + 2 * MARGIN
     side = cell * len(names)
-    canvas = Image.new("RGB", (left + side + MARGIN, left + side + 3 * MARGIN), BACKGROUND)
+    width = left + max(side, round(font(LETTERS).getlength(CAPTION)) - left + MARGIN)
+    canvas = Image.new("RGB", (width + MARGIN, left + side + 3 * MARGIN), BACKGROUND)
     colors = (255 * (1 - share[..., None]) + np.array(SERIES[0]) * share[..., None]).astype(np.uint8)
     canvas.paste(Image.fromarray(colors).resize((side, side), Image.Resampling.NEAREST), (left, left))
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((left - 1, left - 1, left + side, left + side), outline=FAINT)
-    caption = "rows: label, columns: prediction, in % of the label's pixels"
-    draw.text((MARGIN, left + side + MARGIN), caption, FAINT, font(LETTERS))
+    draw.text((MARGIN, left + side + MARGIN), CAPTION, FAINT, font(LETTERS))
     for i, name in enumerate(names):
         middle = left + (i + 0.5) * cell
         draw.text((left - MARGIN / 2, middle), name, INK, letters, anchor="rm")
@@ -44,7 +50,7 @@ def confusion(counts, names):
 
 
 def lines(series, x_title, y_title):
-    """Draws curves.
+    """Draws curves, their names above them.
 
     Args:
       series: {name: {x: y}}; NaN is left out. A single series without a name needs no legend.
@@ -53,40 +59,77 @@ def lines(series, x_title, y_title):
     points = {name: [(x, y) for x, y in curve.items() if not np.isnan(y)] for name, curve in series.items()}
     every = [point for curve in points.values() for point in curve] or [(0, 0), (1, 1)]
     x_ticks, y_ticks = (_ticks([point[axis] for point in every]) for axis in (0, 1))
-    left, top, (width, height) = 70, 40, PLOT_SIZE
-    canvas = Image.new("RGB", (left + width + 2 * MARGIN, top + height + 60), BACKGROUND)
-    draw, letters = ImageDraw.Draw(canvas), font(LETTERS)
+    letters, (width, height) = font(LETTERS), PLOT_SIZE
+    entries = _legend_places([name for name in points if name], letters, width)
+    top = 40 + LEGEND_LINE * (1 + max((row for row, _left, _text in entries.values()), default=-1))
+    canvas = Image.new("RGB", (LEFT + width + 2 * MARGIN, top + height + 60), BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
 
     def place(x, y):
         across, up = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]), (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
-        return left + across * width, top + (1 - up) * height
+        return LEFT + across * width, top + (1 - up) * height
 
-    for x in x_ticks:
-        at, _ = place(x, y_ticks[0])
-        draw.line((at, top, at, top + height), (228, 228, 228))
-        draw.text((at, top + height + 8), f"{x:g}", INK, letters, anchor="mt")
-    for y in y_ticks:
-        _, at = place(x_ticks[0], y)
-        draw.line((left, at, left + width, at), (228, 228, 228))
-        draw.text((left - 8, at), f"{y:.3g}", INK, letters, anchor="rm")
-    draw.text((left + width / 2, top + height + 42), x_title, INK, letters, anchor="mm")
-    draw.text((MARGIN, MARGIN), y_title, INK, letters)
+    _draw_grid(draw, place, x_ticks, y_ticks, letters)
+    draw.text((LEFT + width / 2, top + height + 42), x_title, INK, letters, anchor="mm")
+    draw.text((MARGIN, top - MARGIN), y_title, INK, letters, anchor="lb")
     for number, (name, curve) in enumerate(points.items()):
         color = SERIES[number % len(SERIES)]
         placed = [place(*point) for point in curve]
         draw.line(placed, color, width=2)
+        if name:
+            row, left, text = entries[name]
+            middle = MARGIN + LEGEND_LINE * (row + 0.5)
+            draw.line((LEFT + left, middle, LEFT + left + SWATCH, middle), color, width=2)
+            draw.text((LEFT + left + SWATCH + 6, middle), text, INK, letters, anchor="lm")
+            placed = [*placed, (LEFT + left + SWATCH / 2, middle)]
         for x, y in placed:
             draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=color)
-        draw.text(
-            (left + width - MARGIN, top + height - 20 * (len(points) - number)), name, color, letters, anchor="rm"
-        )
     return np.asarray(canvas)
+
+
+def _draw_grid(draw, place, x_ticks, y_ticks, letters):
+    (left, bottom), (right, top) = place(x_ticks[0], y_ticks[0]), place(x_ticks[-1], y_ticks[-1])
+    for x in x_ticks:
+        at, _ = place(x, y_ticks[0])
+        draw.line((at, top, at, bottom), GRID)
+        draw.text((at, bottom + 8), f"{x:g}", INK, letters, anchor="mt")
+    for y in y_ticks:
+        _, at = place(x_ticks[0], y)
+        draw.line((left, at, right, at), GRID)
+        draw.text((left - 8, at), f"{y:.4g}", INK, letters, anchor="rm")
+
+
+def _legend_places(names, letters, width):
+    """Returns {name: (row, pixels from the left, text)} such that no row is wider than `width` pixels."""
+    places, row, left = {}, 0, 0
+    for name in names:
+        text = _shortened(name, letters)
+        needs = SWATCH + 6 + letters.getlength(text)
+        if left and left + needs > width:
+            row, left = row + 1, 0
+        places[name] = row, left, text
+        left += needs + 2 * MARGIN
+    return places
+
+
+def _shortened(name, letters):
+    """Returns the name, its end replaced by dots where it is longer than LONGEST_NAME pixels."""
+    if letters.getlength(name) <= LONGEST_NAME:
+        return name
+    return next(
+        short
+        for end in range(len(name), -1, -1)
+        if letters.getlength(short := f"{name[:end].rstrip()}...") <= LONGEST_NAME
+    )
 
 
 def _ticks(values):
     """Returns about five round numbers that hold all values."""
     low, high = min(values), max(values)
-    step = 10.0 ** np.floor(np.log10(max(high - low, 1e-6) / 2))
+    if high - low < 1e-6:
+        margin = abs(low) / 2 or 1
+        low, high = low - margin, high + margin
+    step = 10.0 ** np.floor(np.log10((high - low) / 2))
     step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= 5)
     first, last = np.floor(low / step), np.ceil(high / step)
     return [step * i for i in np.arange(first, max(last, first + 1) + 1)]

@@ -34,6 +34,17 @@ def strategy(config):
     return tf.distribute.OneDeviceStrategy(devices[0])
 
 
+def for_evaluation(kind):
+    """Returns the strategy of eval, over the devices of this machine alone, or None where one device does it.
+
+    "auto" takes all GPUs if there are several; "mirrored" takes all logical CPUs where there is no GPU.
+    """
+    several = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
+    kind = several if kind == "auto" else kind
+    devices = tuple(_devices())
+    return _mirrored(devices) if kind == "mirrored" and len(devices) > 1 else None
+
+
 @functools.cache  # a second one on the same devices would confuse its collectives with the first one's (2.21)
 def _mirrored(devices):
     return tf.distribute.MirroredStrategy(devices)

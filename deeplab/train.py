@@ -138,7 +138,7 @@ def sampler(network, stream):
 
 def evaluator(config, network, session):
     """Returns the `Best` that scores the network on eval_split and keeps the best checkpoint."""
-    from deeplab import evaluation, model, trained
+    from deeplab import evaluation, model, scoring, trained
     from deeplab.config.data import ResizeConfig
     from deeplab.data import source
     from deeplab.inference import Predictor
@@ -153,7 +153,7 @@ def evaluator(config, network, session):
 
     def score():
         with session.step.optimizer.averaged():
-            scores = evaluation.score(scored, resize, 1)
+            scores = scoring.score(scored, 1).seen
         session.progress.say(f"{run.eval_split}: mIoU {scores.mean_iou:.4f}")
         return {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}
 

@@ -1,9 +1,10 @@
-"""Draws what a checkpoint predicts on a split: image | truth | prediction | overlay, with a legend.
+"""Draws what a checkpoint predicts on a split: image | truth | prediction | overlay | errors, with a legend.
 
     python -m deeplab.vis --checkpoint_dir=TRAIN_LOGDIR --dataset_dir=SHARDS
 
 writes one PNG an image into segmentation_results/ of --vis_logdir, and with --also_save_raw_predictions the class ids
-into raw_segmentation_results/.
+into raw_segmentation_results/, as evaluation servers take them: names of the files and sizes of the images as in the
+data set, Cityscapes with its raw ids, PASCAL VOC as palette PNGs in its colours.
 """
 
 from deeplab import cli
@@ -22,18 +23,38 @@ def visualize(config):
     folder = config.vis_logdir or tf.io.gfile.join(subject.loaded.folder, f"vis_{config.vis_split}")
     pictures = tf.io.gfile.join(folder, "segmentation_results")  # the reference's names
     raw = tf.io.gfile.join(folder, "raw_segmentation_results")
-    tf.io.gfile.makedirs(pictures)
-    if config.also_save_raw_predictions:
-        tf.io.gfile.makedirs(raw)
 
     # Go: one picture an image.
     total = min(len(subject.split), config.max_images or len(subject.split))
     draw = _painter(subject, config.colormap_type)
-    for view in evaluation.views(subject, config.resize, config.vis_batch_size, total):
-        save_png(tf.io.gfile.join(pictures, f"{view.filename}.png"), draw(view))
+    for view in evaluation.views(subject, config.vis_batch_size, total):
+        save_png(_place(pictures, view.filename), draw(view))
         if config.also_save_raw_predictions:
-            save_png(tf.io.gfile.join(raw, f"{view.filename}.png"), subject.raw_ids(view.prediction))
+            save_png(_place(raw, view.filename), *server_ids(view.prediction, subject.split.dataset))
     print(f"Wrote {total} pictures to {pictures}" + (f", class ids to {raw}" * config.also_save_raw_predictions))
+
+
+def server_ids(labels, dataset):
+    """Returns class ids (H, W) as the data set's evaluation server expects them, and their palette or None."""
+    import numpy as np
+
+    from deeplab.data import catalog
+
+    if dataset.name == "cityscapes":
+        return np.asarray(catalog.CITYSCAPES_RAW_IDS)[labels], None
+    return labels, catalog.label_colormap(dataset) if dataset.name == "pascal_voc_seg" else None
+
+
+def _place(folder, filename):
+    """Returns folder/NAME.png for the file name in a record, which may lie in folders; they are made."""
+    import tensorflow as tf
+
+    from deeplab.data.listing import without_extension
+
+    parts = [part for part in without_extension(filename).split("/") if part not in ("", ".", "..")]
+    path = tf.io.gfile.join(folder, *parts) + ".png"
+    tf.io.gfile.makedirs(path.rpartition("/")[0])
+    return path
 
 
 def _painter(subject, colormap_type):
@@ -52,10 +73,17 @@ def _painter(subject, colormap_type):
             ("truth", draw.colorize(view.label, colors)),
             ("prediction", draw.colorize(view.prediction, colors)),
             ("overlay", draw.overlay(view.image, view.prediction, colors)),
+            (_errors_title(view, dataset), draw.error_map(view.label, view.prediction, dataset.ignore_label)),
         ]
         return draw.panel(tiles, draw.legend([view.label, view.prediction], names, colors, dataset.ignore_label))
 
     return paint
+
+
+def _errors_title(view, dataset):
+    valid = view.label != dataset.ignore_label
+    wrong = (view.label != view.prediction)[valid]
+    return f"errors (red): {100 * wrong.mean():.1f} %" if wrong.size else "errors: nothing is labelled"
 
 
 _COLORMAPS = {"pascal": "pascal_voc_seg", "cityscapes": "cityscapes", "ade20k": "ade20k"}  # --colormap_type: catalogue

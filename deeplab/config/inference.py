@@ -85,9 +85,12 @@ class _SplitConfig(NetworkConfig):
     RETIRED = RETIRED_FLAGS
 
     def check(self):
-        check_given(self, "checkpoint_dir")
+        self.check_network()
         if not (self.dataset or "").startswith(TFDS_PREFIX):
             check_given(self, "dataset_dir")
+
+    def check_network(self):
+        check_given(self, "checkpoint_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +99,16 @@ class EvalConfig(_SplitConfig):
 
     eval_split: str = option("val", "Which split to score.")
     eval_crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("every image of the split"))
-    eval_batch_size: int = option(1, "Images per step; the scores do not depend on it.")
+    eval_batch_size: int = option(1, "Images per step and device; the scores do not depend on it.")
     eval_logdir: str | None = option(
-        None, "Where results.json and TensorBoard scalars go; not given: eval_SPLIT in checkpoint_dir."
+        None, "Where results.json and TensorBoard scalars go; not given: eval_SPLIT in checkpoint_dir or saved_model."
+    )
+    saved_model: str | None = option(None, "An export to score instead of checkpoint_dir, at source size.")
+    compare: tuple[str, ...] = option(
+        (), "Score several, NAME=PATH,NAME=PATH,...: checkpoint folders or exports; comparison.json in eval_logdir."
+    )
+    distribution_strategy: str = option(
+        "auto", "auto: all GPUs of this machine, else its CPU.", choices=("auto", "one_device", "mirrored")
     )
     continuous: bool = option(False, "Watch checkpoint_dir and score every new checkpoint.")
     eval_interval_secs: int = option(300, "continuous: seconds between looks for a new checkpoint.")
@@ -121,6 +131,29 @@ class EvalConfig(_SplitConfig):
             widths,
             "ascending numbers of pixels, from 1",
         )
+
+    def check_network(self):
+        given = [name for name in ("checkpoint_dir", "saved_model", "compare") if getattr(self, name)]
+        name = given[-1] if given else "checkpoint_dir"
+        expected = "one of --checkpoint_dir=..., --saved_model=... and --compare=..."
+        require(len(given) == 1, name, getattr(self, name), expected)
+        require(not self.continuous or self.checkpoint_dir, "continuous", True, "False without --checkpoint_dir")
+        if self.saved_model:
+            self.check_export()
+        if self.compare:
+            names = [name for name, _path in self.contestants]
+            distinct = len(set(names)) == len(names) > 1 and all(name and path for name, path in self.contestants)
+            require(distinct, "compare", self.compare, "two or more NAME=PATH, each name once")
+            check_given(self, "eval_logdir")
+
+    @property
+    def contestants(self):
+        """((name, path), ...) of --compare."""
+        return tuple((name.strip(), path) for name, _equals, path in (item.partition("=") for item in self.compare))
+
+    def check_export(self):
+        """Refuses flags that say how a network is run, beside an export."""
+        check_export_brings(self, eval_crop_size=self.eval_crop_size, min_resize_value=self.resize.min_resize_value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,25 +203,23 @@ class PredictConfig(NetworkConfig):
         sources = (self.checkpoint_dir, self.saved_model)
         require(sources.count(None) == 1, "checkpoint_dir", sources[0], "it or --saved_model, one of the two")
         if self.saved_model:
-            self._check_export()
+            check_export_brings(self, crop_size=self.crop_size, preset=self.preset)
 
-    def _check_export(self):
-        default = PassesConfig()
-        fixed = {
-            "eval_scales": self.passes.eval_scales != default.eval_scales and self.passes.eval_scales,
-            "add_flipped_images": self.passes.add_flipped_images,
-            "tile_size": self.tiles.tile_size,
-            "crop_size": self.crop_size,
-            "preset": self.preset,
-            **self.model,
-        }
-        for name, value in fixed.items():
-            require(
-                not value,
-                name,
-                value,
-                "no such flag beside --saved_model: an export brings its own; or --checkpoint_dir",
-            )
+
+def check_export_brings(config, **more):
+    """Refuses flags that say how a network is run: an export brings all that. `more`: {name: value} of the config."""
+    scales = config.passes.eval_scales
+    fixed = {
+        "eval_scales": scales != PassesConfig().eval_scales and scales,
+        "add_flipped_images": config.passes.add_flipped_images,
+        "tile_size": config.tiles.tile_size,
+        **more,
+        **config.model,
+    }
+    for name, value in fixed.items():
+        require(
+            not value, name, value, "no such flag beside --saved_model: an export brings its own; or --checkpoint_dir"
+        )
 
 
 def check_given(config, *names):

@@ -146,8 +146,9 @@ def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked
     """Returns a dataset of the images of a split, one element each, in file order, not padded.
 
     Elements are dicts: image (H, W, 3) at the size that `resize` (a `ResizeConfig`) asks for, source size by default:
-    uint8, or float32 if resized; label (H, W) int32 at the same size, left out with `with_labels=False`; filename;
-    height and width of the source. Host `host` of `hosts` gets every hosts-th image.
+    uint8, or float32 if resized; label (H, W) int32 at the same size and, if resized, source_label at source size, both
+    left out with `with_labels=False`; filename; height and width of the source. Host `host` of `hosts` gets every
+    hosts-th image.
     Label values outside the classes are an error, unless `checked` is False. `dct_method="INTEGER_ACCURATE"` decodes
     JPEGs as other programs do; TensorFlow's default, and so the reference, is up to 15 grey levels off.
     """
@@ -161,6 +162,8 @@ def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked
         image, label = decoded["image"], decoded.get("label")
         result = {name: decoded[name] for name in ("filename", "height", "width")}
         if resize.min_resize_value is not None:
+            if label is not None:
+                result["source_label"] = tf.cast(label, tf.int32)
             image, label = steps.resize_to_range(image, None if label is None else label[..., tf.newaxis], resize)
             label = None if label is None else label[..., 0]
         result["image"] = tf.ensure_shape(image, (None, None, 3))

@@ -13,7 +13,7 @@ def bit_colors(count):
 
 
 def _names(text):
-    return tuple(name.strip() for name in text.split(","))
+    return tuple(" ".join(name.split()) for name in text.split(","))
 
 
 def _colors(text):
