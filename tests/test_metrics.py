@@ -34,8 +34,15 @@ def test_a_class_that_was_only_predicted_counts_zero_and_an_absent_one_does_not_
     assert scores.frequency_weighted_iou == pytest.approx((4 * 3 / 4 + 4 * 1) / 8)
 
 
+def test_one_pixel_makes_a_class():
+    scores = Scores.of(np.array([[0, 1], [0, 1]]))
+    np.testing.assert_array_equal(scores.class_iou, [0, 0.5])
+    assert (scores.mean_iou, scores.mean_accuracy, scores.frequency_weighted_iou) == (0.25, 0.5, 0.25)
+
+
 def test_without_a_pixel_there_is_no_score():
-    scores = Scores.of(np.zeros((2, 2), np.int64))
+    with np.errstate(all="raise"):  # and no warning
+        scores = Scores.of(np.zeros((2, 2), np.int64))
     assert np.isnan([scores.mean_iou, scores.pixel_accuracy, scores.frequency_weighted_iou]).all()
 
 
