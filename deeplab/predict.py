@@ -115,12 +115,14 @@ def _trained(config):
 
 def _settings(config, loaded):
     from deeplab import predictions
+    from deeplab.config.model import ModelConfig
+    from deeplab.config.options import differences
 
     tiles = dataclasses.asdict(config.tiles) if config.tiles.tile_size else {}
     return {
         "checkpoint": predictions.absolute(loaded.checkpoint),
         "step": loaded.step,
-        **{f"network.{name}": value for name, value in dataclasses.asdict(loaded.config).items()},
+        **{f"network.{name}": value for name, (value, _default) in differences(loaded.config, ModelConfig()).items()},
         "dataset": loaded.dataset and loaded.dataset.name,
         "use_moving_averages": config.use_moving_averages,
         "crop_size": config.crop_size,

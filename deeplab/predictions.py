@@ -90,13 +90,13 @@ def _read(folder):
 def _refuse_mixing(folder, before, now, overwrite):
     if overwrite:
         return
-    was, is_now = (
-        next((f"{key}={value}" for key, value in one.items() if key not in other or other[key] != value), "less")
-        for one, other in ((before, now), (now, before))
-    )
+    changed = {key: value for key, value in before.items() if key not in now or now[key] != value}
+    added = {key: value for key, value in now.items() if key not in before or before[key] != value}
+    was = next(iter(changed), None) or next(iter(added))  # what is left out has its default value
+    is_now = was if was in added or not added else next(iter(added))
     raise UserError(
-        f"--output={folder}: what is in it was made with {was}, now it is {is_now}; name another --output, or do "
-        "these inputs again with --overwrite"
+        f"--output={folder}: what is in it was made with {was}={changed.get(was, 'default')}, now it is "
+        f"{is_now}={added.get(is_now, 'default')}; name another --output, or do these inputs again with --overwrite"
     )
 
 

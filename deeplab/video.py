@@ -16,6 +16,7 @@ from deeplab.errors import UserError
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts")
 _CODEC, _QUALITY = "libx264", {"crf": "18"}  # visually near the frames themselves
 _DEFAULT_RATE = 25  # frames per second, where a file tells neither times nor rate
+_FINEST = 90_000  # parts of a second that times are given in, at least; MPEG's
 _BT709, _LIMITED_RANGE = 1, 1  # ITU-T H.273: what players assume of colours in HD
 
 
@@ -46,8 +47,8 @@ class Source:
 
     Attributes:
       rate: frames per second on average, a Fraction.
+      time_base: seconds, a Fraction: times are multiples of it, and 1 / `rate` is, too.
       count: number of frames as the file tells it; None where it does not.
-      time_base: seconds, a Fraction: times are multiples of it.
       aspect: width / height of a pixel, a Fraction.
     """
 
@@ -56,24 +57,34 @@ class Source:
             raise UserError(f"{path}: no pictures in it, only sound or text")
         self._path, self._container, self._stream = path, container, container.streams.video[0]
         self._stream.thread_type = "AUTO"
-        self.rate = self._stream.average_rate or self._stream.guessed_rate or fractions.Fraction(_DEFAULT_RATE)
+        rate = self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_RATE
+        self.rate = fractions.Fraction(rate).limit_denominator(1001)  # NTSC's; others are measured averages
+        self.time_base = fractions.Fraction(1, self.rate.numerator * -(-_FINEST // self.rate.numerator))
         self.count = self._stream.frames or None
-        self.time_base = self._stream.time_base or 1 / self.rate
         self.aspect = self._stream.sample_aspect_ratio or fractions.Fraction(1)
 
     def __iter__(self):
         """Yields (image (H, W, 3) uint8, turned as the file asks for; time in units of `time_base`, rising)."""
-        step = max(1, round(1 / (self.rate * self.time_base)))
-        time, size = -step, None
-        for frame in self._container.decode(self._stream):
+        time, size = -1, None
+        for number, frame in enumerate(self._container.decode(self._stream)):
             if frame.is_corrupt:
                 raise UserError(f"{self._path}: damaged at {float(frame.time or 0):.2f} s")
             size = size or (frame.width, frame.height)  # one that changes on the way is brought back to the first
             image = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
-            time = time + step if frame.pts is None else max(frame.pts, time + 1)
+            time = max(time + 1, self._time(frame, number))
             yield np.rot90(image, _quarter_turns(frame)), time
         if size is None:
             raise UserError(f"{self._path}: not a readable video (no frame could be decoded)")
+
+    def _time(self, frame, number):
+        """Returns the time of a frame; one that differs from an even rate by rounding only is put there."""
+        if frame.pts is None:
+            seconds = number / self.rate
+        else:
+            seconds = frame.pts * frame.time_base
+            even = round(seconds * self.rate) / self.rate
+            seconds = even if abs(seconds - even) <= frame.time_base else seconds
+        return round(seconds / self.time_base)
 
 
 @contextlib.contextmanager

@@ -106,7 +106,7 @@ def save_png(path, picture, palette=None):
     image = Image.fromarray(picture)
     if palette is not None:
         image.putpalette(np.asarray(palette, np.uint8).tobytes())
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=1 if picture.ndim == 3 else 6)  # photographs hardly shrink, but take long
     files.write(path, buffer.getvalue())
 
 

@@ -137,6 +137,9 @@ def test_results_of_another_network_are_not_mixed(tmp_path, colours):
     colours["step"] = 6
     with pytest.raises(deeplab.UserError, match=r"made with step=5, now it is step=6; name another --output"):
         predict(config(tmp_path))
+    colours["network.output_stride"], colours["step"] = 16, 5
+    with pytest.raises(deeplab.UserError, match=r"made with network.output_stride=default, now it is .*=16; name"):
+        predict(config(tmp_path))
     predict(config(tmp_path, input=str(tmp_path / "in" / "a.png"), overwrite=True))
     predict(config(tmp_path))  # b was not done again, so its old results stay as they are, under a name of their own
     assert names(tmp_path) == ["a.png", "a_overlay.png", "b.png", "b_overlay.png", "b_png.png", "b_png_overlay.png"]
