@@ -90,6 +90,51 @@ def test_focal_without_gamma_is_cross_entropy():
     np.testing.assert_allclose(plain, focal, rtol=1e-6)
 
 
+SOFT = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.7, 0.2], [0.8, 0.1, 0.1], [0.3, 0.3, 0.4]])
+TRUTH = np.array([0, 1, 0, 1, 255])
+
+
+def shown(**options):
+    """The loss of SOFT and TRUTH, as an image of 5 pixels."""
+    logits = tf.constant(np.log(SOFT)[None, None], tf.float32)
+    return objective(**options)({"": logits}, tf.constant(TRUTH[None, None]), 0)[""].numpy()
+
+
+def of_truth(values):
+    return values[np.arange(4), TRUTH[:4]]
+
+
+def test_losses_of_pixels_are_those_of_their_formulas():
+    plain, sure = -np.log(of_truth(SOFT)), of_truth(SOFT)
+    assert shown() == pytest.approx(plain.mean(), rel=1e-5)
+    assert shown(loss="focal", focal_gamma=3.0) == pytest.approx((plain * (1 - sure) ** 3).mean(), rel=1e-5)
+    smooth = 0.7 * plain + 0.3 * -np.log(SOFT[:4]).mean(-1)
+    assert shown(label_smoothing=0.3) == pytest.approx(smooth.mean(), rel=1e-5)
+    assert shown(top_k_percent_pixels=0.4) == pytest.approx(np.sort(plain)[-2:].mean(), rel=1e-5)
+
+
+def dice_of(truth, guess):
+    return 1 - 2 * (truth * guess).sum() / (truth.sum() + guess.sum())
+
+
+def lovasz_of(truth, guess):
+    """The Lovasz extension of the Jaccard loss, by its definition: errors in falling order, each times what it adds."""
+    errors = abs(truth - guess)
+    order = np.argsort(-errors)
+    jaccard = [0.0]
+    for i in range(1, len(order) + 1):
+        wrong = np.zeros(len(order), bool)
+        wrong[order[:i]] = True
+        jaccard.append(wrong.sum() / (wrong | (truth > 0)).sum())
+    return (errors[order] * np.diff(jaccard)).sum()
+
+
+@pytest.mark.parametrize(("name", "of"), [("dice", dice_of), ("lovasz", lovasz_of)])
+def test_losses_of_regions_are_those_of_their_formulas(name, of):
+    expected = np.mean([of((TRUTH[:4] == k) * 1.0, SOFT[:4, k]) for k in (0, 1)])  # class 2 does not occur
+    assert shown(region_loss=name, region_loss_weight=0.5) == pytest.approx(shown() + 0.5 * expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["dice", "lovasz"])
 def test_region_loss_is_0_for_truth_and_1_for_its_opposite(name):
     labels = tf.constant([0, 0, 1, 1, 255])
