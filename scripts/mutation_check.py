@@ -13,6 +13,7 @@ import importlib.util
 import os
 import pathlib
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SUBJECTS = {  # module: the tests that ought to notice
@@ -65,22 +66,17 @@ def mutant(tree, number, what):
     return ast.fix_missing_locations(tree), f"line {node.lineno}: {before} -> {ast.unparse(node).splitlines()[0]}"
 
 
-class Substitute(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives one module another content."""
+class Substitute(importlib.abc.MetaPathFinder):
+    """Loads one module from another file. A file it must be: AutoGraph reads the source of what it converts."""
 
-    def __init__(self, name, path, tree):
-        self.name, self.path, self.tree = name, path, tree
+    def __init__(self, name, path):
+        self.name, self.path = name, path
 
     def find_spec(self, fullname, path=None, target=None):
-        return (
-            importlib.util.spec_from_file_location(fullname, self.path, loader=self) if fullname == self.name else None
-        )
-
-    def exec_module(self, module):
-        exec(compile(self.tree, str(self.path), "exec"), module.__dict__)
+        return importlib.util.spec_from_file_location(fullname, self.path) if fullname == self.name else None
 
 
-def noticed(subject, path, tree, tests):
+def noticed(subject, tree, tests):
     """Tells whether the tests fail with this content of the module; without `tree` whether they fail at all."""
     child = os.fork()
     if not child:
@@ -89,7 +85,9 @@ def noticed(subject, path, tree, tests):
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1), os.dup2(quiet, 2)
         if tree is not None:
-            sys.meta_path.insert(0, Substitute(f"deeplab.{subject}", path, tree))
+            file = pathlib.Path(tempfile.mkdtemp()) / "mutant.py"
+            file.write_text(ast.unparse(tree), "utf-8")
+            sys.meta_path.insert(0, Substitute(f"deeplab.{subject}", file))
         files = [str(ROOT / "tests" / name) for name in tests]
         os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files])))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
@@ -99,14 +97,14 @@ def check(subject, most):
     """Prints the survivors of one module; returns their number."""
     path = ROOT / "deeplab" / f"{subject.replace('.', '/')}.py"
     tree, tests = ast.parse(path.read_text("utf-8")), SUBJECTS[subject]
-    if noticed(subject, path, None, tests):
+    if noticed(subject, None, tests):
         raise SystemExit(f"{tests} fail without any change")
     planned = list(changes(tree))
     chosen = planned[:: max(1, -(-len(planned) // most))] if most else planned
     survivors = 0
     for number, what in chosen:
         changed, told = mutant(tree, number, what)
-        if not noticed(subject, path, changed, tests):
+        if not noticed(subject, changed, tests):
             survivors += 1
             print(f"{subject} {told}", flush=True)
     print(f"{subject}: {len(chosen) - survivors} of {len(chosen)} mutants noticed", flush=True)
