@@ -26,11 +26,14 @@ def colorize(labels, colors):
 
 def overlay(image, labels, colors, opacity=OVERLAY_OPACITY):
     """Returns the image with the labels' colours laid over it and lines in white where segments meet."""
-    laid = colorize(labels, colors)
-    strength = np.where(laid.any(axis=-1, keepdims=True), opacity, BLACK_OPACITY * opacity)
-    mixed = (1 - strength) * image.astype(np.float32) + strength * laid
+    colors = np.asarray(colors, np.float32)
+    strength = np.where(colors.any(axis=-1), opacity, BLACK_OPACITY * opacity)
+    kept = (256 * (1 - strength)).round()[:, None]  # of 256: 16 bit integers are several times quicker than floats
+    laid = (256 - kept) * colors + 128
+    ids = np.asarray(labels).astype(np.uint8)
+    mixed = ((image * kept.astype(np.uint16)[ids] + laid.astype(np.uint16)[ids]) >> 8).astype(np.uint8)
     mixed[boundaries(labels)] = 255
-    return mixed.round().astype(np.uint8)
+    return mixed
 
 
 def with_void(colors, ignore_label, num_classes):
