@@ -135,6 +135,7 @@ PUBLIC = (
     "predict_labels",
     "load",
 )
+PUBLIC_MODULES = ("model", "cost", "inference", "trained", "presets", "errors", "config/model", "checkpoints/restoring")
 SHAPES = {  # what the docstring of a function says of the arrays that pass
     "build_model": ("(H, W, 3)", "(B, H, W, 3) RGB in [0, 255]", "(B, h, w, num_classes) float32"),
     "predict_labels": ("(B, H, W, 3) RGB in [0, 255]", "(B, H, W) int32", "(B, H, W, K) float32"),
@@ -174,12 +175,13 @@ def test_public_names_are_documented(name):
 
 
 def test_type_hints_hold(tmp_path):
-    """Those of the whole package, and of a program that uses it: right ones pass, wrong ones are told."""
+    """Those of the public modules, and of a program that uses them: right ones pass, wrong ones are told."""
     from mypy import api
 
     (tmp_path / "program.py").write_text(PROGRAM)
     settings = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={tmp_path}", "--no-error-summary"]
-    told, problems, _ = api.run([*settings, str(tmp_path / "program.py"), str(ROOT / "deeplab")])
+    modules = [str(ROOT / "deeplab" / f"{name}.py") for name in PUBLIC_MODULES]  # scripts/check.sh looks at all
+    told, problems, _ = api.run([*settings, "--follow-imports=silent", str(tmp_path / "program.py"), *modules])
     assert not problems
     lines = [
         re.sub(r".*?program\.py:", "", line) for line in told.splitlines() if "note: Rev" in line or "error" in line

@@ -1,12 +1,13 @@
 """Options of benchmark.py, and the networks that it measures."""
 
 import dataclasses
+from typing import Any
 
 from deeplab.config.inference import check_crop
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import Checked, option, require
 
-_HEAD = {"num_classes": 21, "output_stride": 16}
+_HEAD: dict[str, Any] = {"num_classes": 21, "output_stride": 16}
 _DECODER = {**_HEAD, "atrous_rates": (6, 12, 18), "decoder_output_stride": (4,)}
 NETWORKS = {
     "mobilenet_v2": ModelConfig(model_variant="mobilenet_v2", **_HEAD),
