@@ -21,7 +21,7 @@ SUBJECTS = {  # module: the tests that ought to notice
     "schedules": ("test_schedules.py",),
     "metrics": ("test_metrics.py",),
     "losses": ("test_losses.py",),
-    "data.augment": ("test_data_augment.py",),
+    "data.augment": ("test_data_augment.py", "test_data_sampling.py"),
 }
 SWAPS = {
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult},

@@ -55,6 +55,15 @@ def test_random_scales_are_the_references():
     assert augment.scale_choices(AugmentConfig(scale_factor_step_size=0)) is None
 
 
+def test_every_scale_is_drawn_and_no_other():
+    stepped = AugmentConfig(min_scale_factor=0.5, max_scale_factor=1.0, scale_factor_step_size=0.25)
+    assert {float(augment.random_scale(stepped, (3, i))) for i in range(40)} == {0.5, 0.75, 1.0}
+    free = AugmentConfig(min_scale_factor=0.5, max_scale_factor=1.0, scale_factor_step_size=0)
+    drawn = [float(augment.random_scale(free, (3, i))) for i in range(40)]
+    assert len(set(drawn)) == 40
+    assert 0.5 <= min(drawn) < 0.55 < 0.95 < max(drawn) < 1.0
+
+
 @pytest.mark.parametrize("scale", load("augmentation")[0]["scaled"])
 def test_scaling_by_a_fixed_factor(scale):
     arrays = load("augmentation")[1]

@@ -113,6 +113,12 @@ def test_losses_of_pixels_are_those_of_their_formulas():
     assert shown(top_k_percent_pixels=0.4) == pytest.approx(np.sort(plain)[-2:].mean(), rel=1e-5)
 
 
+def test_the_share_of_hard_pixels_falls_and_stays():
+    shares = [float(losses.mined_share(0.2, 100, step)) for step in (0, 50, 100, 300)]
+    assert shares == pytest.approx([1.0, 0.6, 0.2, 0.2])
+    assert losses.mined_share(0.2, 0, 7) == 0.2
+
+
 def dice_of(truth, guess):
     return 1 - 2 * (truth * guess).sum() / (truth.sum() + guess.sum())
 
