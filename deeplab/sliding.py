@@ -9,7 +9,9 @@ from deeplab.errors import UserError
 class SlidingWindow:
     """Segments one image of any size in tiles; memory beyond the image's probabilities is that of one tile.
 
-    Where tiles overlap, each counts the more the farther a pixel lies from the tile's edge.
+    Where tiles overlap, each counts the more the farther a pixel lies from the tile's edge. Tiles begin at multiples of
+    the output stride, so that the cells of the network lie where they lie in the whole image. What is beyond a tile's
+    edge the network does not see: a network with wide context (ASPP, image pooling) gives other labels here and there.
 
     Args:
       predictor: an `inference.Predictor`.
@@ -22,6 +24,7 @@ class SlidingWindow:
             raise UserError(f"tile_overlap={overlap}: expected 0 to {min(tile_size) - 1}, less than a tile's side")
         self.tile_size = tuple(predictor.padded_side(side, axis) for axis, side in enumerate(tile_size))
         self.overlap, self.num_classes = overlap, predictor.num_classes
+        self._stride = predictor.config.output_stride
         self._probabilities = tf.function(lambda images, sizes: predictor.on_padded(images, sizes)[1])
         rows, columns = (1 + np.minimum(np.arange(side), np.arange(side)[::-1]) for side in self.tile_size)
         self._weights = (rows[:, None] * columns / (rows.max() * columns.max())).astype(np.float32)[..., None]
@@ -39,8 +42,8 @@ class SlidingWindow:
     def _blend(self, image):
         """Returns the weighted sums (H, W, K) of the tiles' probabilities."""
         total = np.zeros((*image.shape[:2], self.num_classes), np.float32)
-        for top in starts(image.shape[0], self.tile_size[0], self.overlap):
-            for left in starts(image.shape[1], self.tile_size[1], self.overlap):
+        for top in starts(image.shape[0], self.tile_size[0], self.overlap, self._stride):
+            for left in starts(image.shape[1], self.tile_size[1], self.overlap, self._stride):
                 place = slice(top, top + self.tile_size[0]), slice(left, left + self.tile_size[1])
                 tile = image[place]
                 total[place] += self._tile(tile) * self._weights[: tile.shape[0], : tile.shape[1]]
@@ -53,9 +56,14 @@ class SlidingWindow:
         return self._probabilities(padded, tf.constant([[height, width]]))[0, :height, :width].numpy()
 
 
-def starts(side, tile, overlap):
-    """Returns where tiles begin along a side of `side` pixels, evenly spread, at least `overlap` shared."""
+def starts(side, tile, overlap, stride=1):
+    """Returns where tiles begin along a side of `side` pixels: multiples of `stride`, at least `overlap` shared.
+
+    They are evenly spread. The last one may reach beyond the side, by less than a stride. Where tile - overlap is less
+    than a stride, tiles begin at every stride, and share less.
+    """
     if side <= tile:
         return [0]
-    count = -(-(side - tile) // (tile - overlap)) + 1
-    return [round(i * (side - tile) / (count - 1)) for i in range(count)]
+    last = -(-(side - tile) // stride)
+    count = -(-last // max(1, (tile - overlap) // stride)) + 1
+    return [stride * (i * last // (count - 1)) for i in range(count)]

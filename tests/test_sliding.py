@@ -19,6 +19,7 @@ class PixelByPixel:
     """A predictor whose network has no context: each pixel's colours are its scores."""
 
     num_classes = 3
+    config = deeplab.ModelConfig(output_stride=8)
 
     def padded_side(self, side, axis):
         return side
@@ -35,9 +36,12 @@ def test_without_context_tiles_equal_the_whole_image(overlap):
     np.testing.assert_array_equal(labels, tf.argmax(image, -1))
 
 
-@pytest.mark.parametrize(("side", "tile", "overlap"), [(50, 16, 0), (50, 16, 15), (17, 16, 8), (16, 16, 3), (3, 16, 3)])
-def test_tiles_cover_the_side_and_overlap(side, tile, overlap):
-    begins = starts(side, tile, overlap)
+@pytest.mark.parametrize("stride", [1, 8])
+@pytest.mark.parametrize(("side", "tile", "overlap"), [(50, 17, 0), (50, 17, 9), (18, 17, 8), (17, 17, 3), (3, 17, 3)])
+def test_tiles_cover_the_side_and_overlap(side, tile, overlap, stride):
+    begins = starts(side, tile, overlap, stride)
+    assert all(begin % stride == 0 for begin in begins)
+    assert begins[-1] < max(1, side - tile + stride)
     assert begins[0] == 0
     assert begins[-1] + tile >= side
     assert all(second <= first + tile - overlap for first, second in itertools.pairwise(begins))
