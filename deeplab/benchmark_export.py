@@ -40,7 +40,11 @@ def print_networks(export, networks, size, runs, profile=None):
 
 def write_untrained(folder, config):
     """Makes a train_logdir of a network with random weights and the classes of VOC."""
+    rng = np.random.default_rng(0)
     weights = {reference_name(variable): np.asarray(variable) for variable in build_model(config).variables}
+    for name, values in weights.items():
+        if name.endswith(("beta", "moving_mean")):  # zeros would leave no bias to fuse with convolution and activation
+            weights[name] = rng.normal(0, 0.1, values.shape).astype(np.float32)
     bundle.write(bundle.prefix_for(folder, 0), weights)
     trained.remember(folder, config, {}, catalog.CATALOG["pascal_voc_seg"])
 

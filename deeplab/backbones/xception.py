@@ -2,10 +2,9 @@
 
 from typing import NamedTuple
 
-from tensorflow import keras
-
 from deeplab.atrous import plan
 from deeplab.blocks import Style, truncated_normal
+from deeplab.layers import Sum
 
 STYLE = Style(
     epsilon=1e-3,
@@ -86,7 +85,7 @@ def _unit(blocks, x, row, stride, rates, bounded):
             entry = blocks.conv(entry, "shortcut", row.depths[-1], stride=stride, activation=None)
         if bounded:
             x, entry = blocks.activate(x, "clip6"), blocks.activate(entry, "clip6")
-        x = keras.layers.Add()([x, entry])
+        x = Sum()([x, entry])
         x = blocks.activate(x, "relu6" if bounded else None)
     return x, outputs[1]
 
