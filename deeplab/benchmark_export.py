@@ -1,5 +1,7 @@
 """How fast exports run: formats and engines on the same network and the same image, interleaved in one process."""
 
+import contextlib
+import io
 import tempfile
 
 import numpy as np
@@ -98,7 +100,8 @@ def _write_all(export, checkpoint_dir, size, folder):
         path = f"{folder}/{len(written)}"
         common = {"checkpoint_dir": checkpoint_dir, "crop_size": size, "verify": False}
         try:
-            export(ExportConfig(export_path=path, format=kind, **common, **options))
+            with contextlib.redirect_stdout(io.StringIO()):  # where it went and how to try it
+                export(ExportConfig(export_path=path, format=kind, **common, **options))
             written[name] = (kind, f"{path}/1", how)
         except UserError as error:
             print(f"{name}: left out ({error})")
