@@ -114,7 +114,7 @@ class Predictor:
         return [(*pair, flip) for pair in zip(self.models, self.eval_scales, strict=True) for flip in self.flips]
 
     def _single(self, images):
-        logits = tf.cast(self.model(images, training=False), tf.float32)
+        logits = tf.cast(self.models[0](images, training=False), tf.float32)
         size = _size(images)
         if self.config.prediction_with_upsampled_logits:
             logits = resize_bilinear(logits, size)

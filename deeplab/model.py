@@ -30,6 +30,7 @@ class _Origin:
     config: object
     layers: dict  # {name: layer}, shared by all models of these weights
     calls: list  # (convolution layer, shape of its output) of this model
+    cuts: list  # for each scale of the pyramid [(input pixels per cell, what the head reads of the backbone)]
     at_scale: dict = dataclasses.field(default_factory=dict)
 
 
@@ -94,12 +95,27 @@ def scaled_config(config, scale):
     )
 
 
+def split(model):
+    """Splits a model between backbone and head.
+
+    Returns:
+      (backbone, head, strides): two keras.Models of the same weights, backbone: images -> a list of features,
+      head: [images (only their size matters), *features] -> logits, and the input pixels per cell of each of the
+      features. None where that can't be done: an image pyramid, or a model for images of one size.
+    """
+    cuts = model.origin.cuts
+    if len(cuts) > 1 or model.input_shape[1:3] != (None, None):
+        return None
+    strides, features = zip(*cuts[0], strict=True)
+    return keras.Model(model.input, list(features)), keras.Model([model.input, *features], model.output), strides
+
+
 def build_with(layers, config, input_shape):
     """Builds the network from the {name: layer} that there are; those that are missing are made and added."""
-    calls = []
+    calls, cuts = [], []
     images = keras.Input(input_shape, name="images")
     scales = config.image_pyramid or (1.0,)
-    logits = [_scale_logits(config, images, scale, stage, layers, calls) for stage, scale in enumerate(scales)]
+    logits = [_scale_logits(config, images, scale, stage, layers, calls, cuts) for stage, scale in enumerate(scales)]
     largest = max(1.0, *scales) / config.logits_stride  # the scales' logits are compared at one size
     names = ["merged_logits"] if len(scales) == 1 else map(_scale_name, scales)
     sized = [
@@ -112,11 +128,11 @@ def build_with(layers, config, input_shape):
     else:
         merged = sized[0]
     model = keras.Model(images, merged, name=config.model_variant)
-    model.origin = _Origin(config, layers, calls)
+    model.origin = _Origin(config, layers, calls, cuts)
     return model
 
 
-def _scale_logits(config, images, scale, stage, layers, calls):
+def _scale_logits(config, images, scale, stage, layers, calls, cuts):
     """Returns the logits of one scale of the pyramid, at the resolution at which they arise."""
     if scale != 1.0:
         images = ResizeToScale(scale, config.crop_size)([images, images])
@@ -125,6 +141,7 @@ def _scale_logits(config, images, scale, stage, layers, calls):
     scaling = backbone.scaling
     pixels = layers.setdefault("pixels", Normalize(scaling.scale, scaling.offset, name="pixels"))(images)
     features, taps = backbone.build(Blocks(config, backbone.style, layers, backbone.scope, calls), pixels, config)
+    cuts.append([(config.output_stride, features), *((s, taps[s]) for s in config.decoder_output_stride or ())])
     relu = "relu6" if config.use_bounded_activation else "relu"
     blocks = Blocks(config, dataclasses.replace(HEAD_STYLE, activation=relu), layers, calls=calls)
     if config.aspp_with_batch_norm:

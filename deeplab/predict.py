@@ -88,10 +88,9 @@ def _trained(config):
     """Returns the `_Network` of a checkpoint."""
     import tensorflow as tf
 
-    from deeplab import trained
+    from deeplab import sliding, trained
     from deeplab.data import catalog
     from deeplab.inference import Predictor
-    from deeplab.sliding import SlidingWindow
 
     named = catalog.load(None, config.dataset_name)
     loaded = trained.load(
@@ -100,7 +99,7 @@ def _trained(config):
     passes, settings = config.passes, _settings(config, loaded)
     predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
     if config.tiles.tile_size:
-        window = SlidingWindow(predictor, config.tiles.tile_size, config.tiles.tile_overlap)
+        window = sliding.window(predictor, config.tiles)
         return _Network(window, window.with_probabilities, loaded.dataset, settings)
     one = [tf.TensorSpec((1, None, None, 3), tf.uint8)]
     labels = tf.function(lambda images: predictor(images)[0], input_signature=one)

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab import evaluation
+from deeplab import evaluation, sliding
 from deeplab.data import records
 from deeplab.metrics import ConfusionMatrix, Scores
 from deeplab.resize import resize_nearest
-from deeplab.sliding import SlidingWindow
 
 
 class Result(NamedTuple):
@@ -121,5 +120,5 @@ def score_each(subject, segment, collectors=()):
 
 
 def score_in_tiles(subject, tiles, collectors=()):
-    """As `score_each`, with the sliding window that a `TilesConfig` describes."""
-    return score_each(subject, SlidingWindow(subject.predictor, tiles.tile_size, tiles.tile_overlap), collectors)
+    """As `score_each`, with the tiles that a `TilesConfig` describes."""
+    return score_each(subject, sliding.window(subject.predictor, tiles), collectors)

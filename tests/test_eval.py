@@ -106,7 +106,7 @@ def test_scores_do_not_depend_on_the_order_of_the_shards(tmp_path, plain):
 
 def test_tiles_that_hold_the_images_score_the_same(tmp_path):
     whole = np.array(results(tmp_path, eval_crop_size=(65, 65))["confusion_matrix"])
-    tiled = np.array(results(tmp_path, tiles=TilesConfig((65, 65), 8))["confusion_matrix"])
+    tiled = np.array(results(tmp_path, tiles=TilesConfig((65, 65), 8, False))["confusion_matrix"])
     assert np.abs(whole - tiled).sum() <= 4  # pixels where two classes are equal but for rounding
 
 
@@ -133,7 +133,7 @@ def test_resized_images_are_also_scored_at_their_own_size(tmp_path, resized):
     assert found["miou_source_size"] == found["source_size"]["miou"] != found["miou"]
     title = "mIoU at source size (labels brought back by nearest neighbour)"
     assert f"{title} {found['miou_source_size']:.4f}" in printed
-    tiled = results(tmp_path, resize=RESIZE, tiles=TilesConfig((33, 49), 8))
+    tiled = results(tmp_path, resize=RESIZE, tiles=TilesConfig((33, 49), 8, False))
     assert np.abs(np.array(tiled["source_size"]["confusion_matrix"]) - confusion).sum() <= 8
 
 

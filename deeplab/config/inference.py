@@ -40,7 +40,12 @@ class TilesConfig(Checked):
     """Sliding window, for images larger than memory allows"""
 
     tile_size: tuple[int, ...] | None = option(None, "Height and width of a tile, e.g. 513,513; not given: no tiles.")
-    tile_overlap: int = option(64, "Pixels that neighbouring tiles share at least.")
+    tile_overlap: int = option(128, "Pixels that neighbouring tiles share at least.")
+    tile_shared_context: bool = option(
+        True,
+        "Only the backbone runs in tiles; ASPP and decoder see the features of the whole image, and labels are those "
+        "of the whole image but for a few pixels. False: for huge images; tiles know nothing of each other.",
+    )
 
     def check(self):
         check_crop("tile_size", self.tile_size)
