@@ -21,22 +21,24 @@ REQUIREMENTS = [
 ]
 SERVE = ["starlette>=0.40", "uvicorn>=0.30", "prometheus-client>=0.20"]
 VIDEO = ["av>=14.2"]  # video in and out with its codecs inside the wheel
+EXPORT = [
+    "ai-edge-litert>=2.1",  # runs .tflite files (tf.lite.Interpreter is being removed)
+    "tf2onnx>=1.17",  # SavedModel -> ONNX
+    "onnxruntime>=1.20",  # runs it
+    "openvino>=2025.0",  # converts and runs SavedModels
+]
 EXTRAS = {
     "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # the CUDA libraries as wheels
     # 2.20 is the newest TensorFlow with a TPU build. It replaces the files of `tensorflow`, so install it last:
     # pip install ".[tpu]" && pip install --force-reinstall --no-deps tensorflow-tpu==2.20.0
     "tpu": ["tensorflow==2.20.0", "tensorflow-tpu==2.20.0", "tf_keras==2.20.1"],
     "serve": SERVE,  # python -m deeplab.serve
-    "export": [
-        "ai-edge-litert>=2.1",  # runs .tflite files (tf.lite.Interpreter is being removed)
-        "tf2onnx>=1.17",  # SavedModel -> ONNX
-        "onnxruntime>=1.20",  # runs it
-        "openvino>=2025.0",  # converts and runs SavedModels
-    ],
+    "export": EXPORT,
     "video": VIDEO,
     "test": [
         *SERVE,
         *VIDEO,
+        *EXPORT,
         "pytest==9.2.0",
         "pytest-xdist==3.8.0",  # two workers
         "ruff==0.17.5",  # pinned: another version formats otherwise

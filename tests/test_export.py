@@ -19,9 +19,14 @@ FRESH_PROCESS = """
 import sys
 import numpy as np
 import tensorflow as tf
-signature = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+signatures = tf.saved_model.load(sys.argv[1]).signatures
 for path in sys.argv[2:]:
-    result = signature(images=tf.constant(np.load(path)))
+    images = np.load(path)
+    result = dict(signatures["serving_default"](images=tf.constant(images)))
+    files = tf.constant([tf.io.encode_png(image).numpy() for image in images])
+    labels = [tf.io.decode_png(file)[..., 0] for file in signatures["bytes"](image_bytes=files)["label_bytes"]]
+    result["from_files"] = tf.stack(labels)
+    result |= signatures["reference"](ImageTensor=tf.constant(images[:1]))
     np.savez(path + ".npz", **{name: tensor.numpy() for name, tensor in result.items()})
 assert not [name for name in sys.modules if name.startswith("deeplab")]
 """
@@ -45,6 +50,9 @@ def test_a_fresh_process_gives_the_labels_of_predict_labels(tmp_path):
         result = np.load(path + ".npz")
         labels, probabilities = deeplab.predict_labels(model, np.load(path), *passes)
         np.testing.assert_array_equal(result["labels"], labels)
+        np.testing.assert_array_equal(result["from_files"], labels)
+        np.testing.assert_array_equal(result["SemanticPredictions"], labels[:1])
+        np.testing.assert_array_equal(result["SemanticProbabilities"], result["probabilities"][:1])
         # Logits span 300 here: folding rounds them by 1e-6 of that.
         np.testing.assert_allclose(result["probabilities"], probabilities, atol=1e-3)
 
