@@ -62,7 +62,7 @@ class Predictor:
         self.num_classes = self.config.num_classes
         self.fixed_size = self.config.crop_size
         self.crop_size = self.fixed_size or crop_size or (1, 1)
-        self.pad_rgb = tf.constant(np.asarray(BACKBONES[self.config.model_variant].pad_rgb, np.float32))
+        self.pad_rgb = np.asarray(BACKBONES[self.config.model_variant].pad_rgb, np.float32)
         self.flips = (False, True) if add_flipped_images else (False,)
         self.eval_scales = tuple(eval_scales)
         single = self.eval_scales == (1.0,)
@@ -75,9 +75,12 @@ class Predictor:
         if static == list(images.shape[1:3]):
             return self._exactly(tf.cast(images, tf.float32))
         padded = static if len(static) == 2 else [self.padded_side(height, 0), self.padded_side(width, 1)]
+        if len(static) == 2:
+            height, width = images.shape[1:3]
         margins = [[0, 0], [0, padded[0] - height], [0, padded[1] - width], [0, 0]]
         sizes = tf.tile([[height, width]], [tf.shape(images)[0], 1])
-        labels, probabilities = self.on_padded(tf.pad(images, margins), sizes)
+        whole = tf.pad(tf.cast(images, tf.float32), margins)  # float: TFLite pads no uint8
+        labels, probabilities = self.on_padded(whole, sizes)
         return labels[:, :height, :width], probabilities[:, :height, :width]
 
     def padded_side(self, side, axis):
