@@ -59,7 +59,7 @@ class Serving(tf.Module):
         """image_bytes (B,) JPEG or PNG files -> label_bytes (B,), PNG files of class ids; on request color_bytes.
 
         Each image has a size of its own, and so has its result. The names end in _bytes because TensorFlow Serving's
-        REST interface writes such outputs in base64.
+        REST interface writes such outputs in base64. Pixels are taken as they are stored: TensorFlow ignores EXIF.
         """
         names = ("label_bytes", "color_bytes") if self._colors is not None else ("label_bytes",)
         files = tf.map_fn(

@@ -72,7 +72,7 @@ def test_logits_and_probabilities_belong_together(signatures, network):
     labels, probabilities = deeplab.predict_labels(deeplab.load(network).model, picture[None])
     np.testing.assert_array_equal(result["labels"], labels)
     # Logits span 300 here: folding rounds them by 1e-6 of that.
-    np.testing.assert_allclose(result["probabilities"], probabilities, atol=1e-3)
+    np.testing.assert_allclose(result["probabilities"], probabilities, atol=5e-4)
 
 
 def test_the_card_tells_what_it_is(folder):
