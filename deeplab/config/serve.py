@@ -21,8 +21,8 @@ class ServeConfig(Checked):
     max_request_bytes: int = option(32 << 20, "Largest body of a request; above it the answer is 413.")
     max_pixels: int = option(
         9_000_000,
-        "Most pixels of a request's images, read from their headers; above it 413. A million take about 0.3 GB, and 0.8 s "
-        "on 2 cores (mobilenet_v2 with decoder).",
+        "Most pixels of a request's images, read from their headers; above it 413. A million take about 0.3 GB, and "
+        "0.8 s on 2 cores (mobilenet_v2 with decoder).",
     )
     page_pixels: int = option(1_500_000, "Pixels of a picture above which the page scales it down before it sends it.")
     poll_secs: float = option(5.0, "Seconds between looks for a new version; 0: never.")
