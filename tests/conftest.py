@@ -25,16 +25,24 @@ def pytest_sessionstart(session):
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
-@pytest.fixture(scope="module")
-def short_mobilenet():
-    """Builds mobilenet_v2 with every block once, in this process: quick where the network is no matter."""
+def shorten_mobilenet():
+    """Makes of mobilenet_v2, in this process, a network with every block once; returns the whole one."""
     from deeplab import backbones
 
     network = backbones.mobilenet.V2
     short = network._replace(blocks=tuple(block._replace(repeat=1) for block in network.blocks))
     whole = backbones.BACKBONES["mobilenet_v2"]
     backbones.BACKBONES["mobilenet_v2"] = backbones._mobilenet(whole.scope, short)
+    return whole
+
+
+@pytest.fixture(scope="module")
+def short_mobilenet():
+    """Builds mobilenet_v2 with every block once: quick where the network is no matter."""
+    whole = shorten_mobilenet()
     yield
+    from deeplab import backbones
+
     backbones.BACKBONES["mobilenet_v2"] = whole
 
 

@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PARAMETERS = {  # trainable, with the published number of classes as the reference counts
     "mobilenetv2_dm05_coco_voc_trainaug": 697_013,
     "mobilenetv2_coco_voc_trainaug": 2_113_557,
+    "mobilenetv2_coco_cityscapes_trainfine": 2_113_043,
     "mobilenetv2_ade20k_train": 2_304_519,
     "xception65_coco_voc_trainaug": 41_055_413,
     "xception65_cityscapes_trainfine": 41_054_899,

@@ -1,84 +1,94 @@
-"""README's commands: every one parses, and those of a newcomer run in order, on a small data set with few steps."""
+"""README: every line of its command blocks is claimed by exactly one way of being run, and run; it cannot drift.
 
-import importlib
+Commands run as they stand, in a folder where the files that they name exist (`readme_commands.Workspace`). Not run
+here: `pip install`, whose extra must be one of setup.py's, and what `ELSEWHERE` says.
+"""
+
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
-from absl import flags
+import readme_commands
 from test_cli import CONFIG_OF
-
-from deeplab import cli
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 OURS = re.sub(r"## Coming from the original\n.*?\n## ", "", README, flags=re.DOTALL)  # that names its files, too
-QUICK = {  # what README says: what is run instead, only to take less time
-    "--train_crop_size=321,321": "--train_crop_size=65,65 --train_batch_size=2",
-    "--training_number_of_steps=1000": "--training_number_of_steps=2",
+BLOCKS = readme_commands.blocks(README)
+COMMANDS = [line for block in BLOCKS if block.kind == "shell" for line in block.lines]
+FIRST = "I have images and masks"  # trains and exports what the others use
+OTHERS = [section for section in dict.fromkeys(block.section for block in BLOCKS) if section != FIRST]
+ELSEWHERE = {  # what no test can run inside of itself: the file that runs it, and the text there
+    "bash scripts/quickstart.sh": ("tests/test_scripts.py", '"scripts/quickstart.sh"'),
+    "bash scripts/test.sh": (".ci/run", "bash scripts/test.sh"),
+    "source .venv/bin/activate": ("scripts/environment.sh", "-m venv --clear .venv"),
 }
-SERVER = {"serve": ("deeplab.config.serve", "ServeConfig")}
+INSTALL = r'pip install "\.\[(\w+)\]"'
+CLAIMS = {  # way of being run: does it claim this line?
+    "elsewhere": lambda line: line.partition("  #")[0].rstrip() in ELSEWHERE,
+    "the extra exists": lambda line: bool(re.fullmatch(INSTALL, line)),
+    "in this process": readme_commands.is_python,
+    "a server": lambda line: line.startswith(readme_commands.SERVE),
+    "in bash, to that server": readme_commands.is_request,
+}
+pytestmark = pytest.mark.usefixtures("short_mobilenet", "quick_tracing")
 
 
-def commands(text):
-    """Returns the commands of all indented blocks, continued lines joined, without comments."""
-    lines = [line[4:] for line in text.replace("\\\n", "").splitlines() if re.match(r"    \S", line)]
-    return [" ".join(shlex.split(line, comments=True)) for line in lines if re.match(r"(python|bash) ", line)]
+@pytest.mark.parametrize("line", COMMANDS)
+def test_each_line_is_claimed_once(line):
+    assert len([way for way, claims in CLAIMS.items() if claims(line)]) == 1
 
 
-def programs(text):
-    """Returns [(program, flags)] of the commands `python -m deeplab.PROGRAM`."""
-    found = [re.match(r"python -m deeplab\.(\w+) ?(.*)", command) for command in commands(text)]
-    return [match.groups() for match in found if match]
+def test_all_blocks_are_found():
+    """None hides from `blocks`: every line that names a program, whatever stands before it, is in one."""
+    assert {block.kind for block in BLOCKS} == {"shell", "python", "text"}
+    begun = re.findall(r"^(?:\s+|```.*\n|\$ )(?:python|bash|pip|curl|export|[A-Z_]+=).*$", README, re.MULTILINE)
+    assert len(begun) <= len(COMMANDS)
+    programs = {shlex.split(line)[2] for line in COMMANDS if line.startswith("python -m")}
+    assert programs == {f"deeplab.{program}" for program in (*CONFIG_OF, "serve")}
 
 
-@pytest.mark.parametrize(("program", "arguments"), programs(README))
-def test_flags_parse(program, arguments):
-    module, name = (CONFIG_OF | SERVER)[program]
-    arguments = arguments.removesuffix(" ...").split()
-    arguments += ["--train_logdir=d", "--dataset_dir=d"] if program == "train" else []
-    assert cli.read(getattr(importlib.import_module(module), name), [program, *arguments], flags.FlagValues())
+@pytest.mark.parametrize("command", ELSEWHERE)
+def test_what_runs_elsewhere_is_there(command):
+    path, text = ELSEWHERE[command]
+    assert command in [line.partition("  #")[0].rstrip() for line in COMMANDS]
+    assert text in (ROOT / path).read_text("utf-8")
 
 
-def test_all_kinds_of_commands_are_found():
-    assert {program for program, _flags in programs(README)} == set(CONFIG_OF | SERVER)
-    assert len(commands(README)) > 20
+def test_extras_exist():
+    extras = (ROOT / "setup.py").read_text("utf-8").partition("EXTRAS = {")[2].partition("\n}")[0]
+    named = [match[1] for match in (re.fullmatch(INSTALL, line) for line in COMMANDS) if match]
+    assert named
+    assert set(named) <= set(re.findall(r'^    "(\w+)":', extras, re.MULTILINE))
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:scripts|datasets|tests)/\w+\.(?:py|sh|ipynb)", OURS))))
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:scripts|datasets|tests)/[\w/]+\.\w+", OURS))))
 def test_named_files_exist(path):
     assert (ROOT / path).is_file()
 
 
+@pytest.mark.parametrize("said", readme_commands.INSTEAD)
+def test_what_stands_instead_is_said(said):
+    assert said in README
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, short_mobilenet, quick_tracing):
+    """The folder, with the results of the first section."""
+    made = readme_commands.Workspace(tmp_path_factory.mktemp("readme"))
+    made.run_blocks([block for block in BLOCKS if block.section == FIRST])
+    return made
+
+
 @pytest.mark.slow
-def test_from_images_and_masks_to_predictions(tmp_path):
-    run("python datasets/draw_shapes.py --train_images=3 --val_images=1 --size=48,64 --output_dir=IMAGES/..", tmp_path)
-    section = README.partition("## I have images and masks\n")[2].partition("\n#")[0]
-    for command in commands(section):
-        run(command, tmp_path)
-    names = {path.stem for path in (tmp_path / "drawn/images").iterdir()}
-    assert {path.name for path in (tmp_path / "PREDICTIONS").glob("*_overlay.png")} == {
-        f"{n}_overlay.png" for n in names
-    }
+def test_from_images_and_masks_to_predictions(workspace):
+    names = {path.stem for path in (workspace.folder / "IMAGES").iterdir()}
+    found = {path.name for path in (workspace.folder / "PREDICTIONS").glob("*_overlay.png")}
+    assert found == {f"{name}_overlay.png" for name in names}
 
 
-def run(command, folder):
-    """Runs one of README's commands with its names in capitals and its lists below `folder`."""
-    for said, instead in QUICK.items():
-        command = command.replace(said, instead)
-    places = {
-        "IMAGES": "drawn/images",
-        "LABELS": "drawn/labels",
-        "train.txt": "drawn/train.txt",
-        "val.txt": "drawn/val.txt",
-    }
-    places |= {name: name for name in ("SHARDS", "LOGDIR", "EXPORT", "PREDICTIONS")}
-    for name, place in places.items():
-        command = re.sub(rf"(?<=[=,]){re.escape(name)}\b", str(folder / place), command)
-    (folder / "drawn/images").mkdir(parents=True, exist_ok=True)
-    arguments = [sys.executable, *shlex.split(command)[1:]]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
+@pytest.mark.slow
+@pytest.mark.parametrize("section", OTHERS)
+def test_section_runs_and_prints_what_it_says(workspace, section):
+    workspace.run_blocks([block for block in BLOCKS if block.section == section])
