@@ -5,7 +5,8 @@
 
 Images and labels belong together by name (the folders below included). Splits: one list file for each (`train.txt`
 is the split train), or all pairs (--split), or a random part for validation (--val_fraction). Run it once with all
-lists or once per split: dataset.json in the output folder is extended.
+lists or once per split: dataset.json in the output folder is extended. Without --class_names it writes nothing and
+tells what the labels hold and which flags fit.
 """
 
 import dataclasses
@@ -14,26 +15,31 @@ import os
 from deeplab import cli
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option, require
+from deeplab.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderConfig(BuildConfig):
     """What is in the folders"""
 
-    image_dir: str = option("", "Folder of the images (jpg, jpeg, png), with folders below.")
-    label_dir: str = option("", "Folder of the labels (png), named like the images.")
+    image_dir: str = option("", "Folder of the images, with folders below.")
+    label_dir: str = option("", "Folder of the labels (PNG), named like the images; may be the same folder.")
+    image_suffix: str = option("", "What image names have more than label names, e.g. _rgb.")
     label_suffix: str = option("", "What label names have more than image names, e.g. _mask.")
     list: tuple[str, ...] = option((), "List files, one name a line; each is a split named like the file.")
     split: str | None = option(None, "Name of the split, with one list or none (then: train).")
     val_fraction: float = option(0.0, "Without lists: share of the pairs, drawn at random, that becomes the split val.")
     seed: int = option(0, "Seed of the random split.")
-    class_names: str = option("", "Classes in order: a JSON or CSV file (names, colours), or names with commas.")
+    class_names: str = option(
+        "", "Classes in order: a JSON or CSV file (names, colours), or a,b,c or a=#000000,b=#ff8000."
+    )
     num_classes: int | None = option(None, "Number of classes, where they have no names.")
     name: str = option("folder", "Name of the data set.")
     label_format: str = option(
-        "index",
-        "index: pixel value = class; palette: index of a palette PNG = class; rgb: colours of --class_names.",
-        choices=("index", "palette", "rgb"),
+        "auto",
+        "index: pixel value = class; palette: index of a palette PNG = class; rgb: colours of --class_names; binary: "
+        "black = class 0, white = class 1; auto: what most labels are.",
+        choices=("auto", "index", "palette", "rgb", "binary"),
     )
     ignore_label: int = option(255, "Label in the shards of pixels that do not count.")
     ignore_values: tuple[int, ...] = option((), "Values in the label files that become the ignore label, e.g. 11.")
@@ -44,9 +50,6 @@ class FolderConfig(BuildConfig):
         super().check()
         for name in ("image_dir", "label_dir"):
             require(bool(getattr(self, name)), name, getattr(self, name), f"a folder, --{name}=DIR")
-        require(
-            bool(self.class_names) or self.num_classes is not None, "class_names", "", "class names or --num_classes"
-        )
         require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "0 or more, less than 1")
         require(not (self.list and self.val_fraction), "val_fraction", self.val_fraction, "0 with --list")
         require(len(self.list) <= 1 or not self.split, "split", self.split, "no value with several lists")
@@ -57,10 +60,20 @@ class FolderConfig(BuildConfig):
 
 def build_folder_data(config):
     """Builds the shards that `config` (a `FolderConfig`) describes."""
-    from deeplab.data import builder, listing
+    from deeplab.data import builder, listing, survey
 
-    images = listing.files_by_name(config.image_dir, "image_dir")
-    labels = listing.files_by_name(config.label_dir, "label_dir", config.label_suffix)
+    images, labels = listing.images_and_labels(
+        config.image_dir, config.label_dir, config.image_suffix, config.label_suffix
+    )
+    seen = survey.look(sorted(labels.values()))
+    print(survey.told(seen), flush=True)
+    if not config.class_names and config.num_classes is None:
+        raise UserError(f"give the classes by --class_names or --num_classes. Try {survey.suggestion(seen)}")
+    dataset = describe(config)
+    if config.label_format == "auto":
+        config = dataclasses.replace(config, label_format=survey.label_format(seen, dataset.num_classes))
+        print(f"taken as --label_format={config.label_format}", flush=True)
+    rules = label_rules(config, dataset, seen)
     if config.list:
         names = [config.split or os.path.splitext(os.path.basename(path))[0] for path in config.list]
         lists = zip(names, config.list, strict=True)
@@ -69,8 +82,7 @@ def build_folder_data(config):
         splits = listing.random_split(listing.all_pairs(images, labels), config.val_fraction, config.seed)
     else:
         splits = {config.split or "train": listing.all_pairs(images, labels)}
-    dataset = describe(config)
-    builder.build(splits, dataset, label_rules(config, dataset), config)
+    builder.build(splits, dataset, rules, config)
 
 
 def describe(config):
@@ -83,12 +95,17 @@ def describe(config):
     return catalog.Dataset(config.name, count, config.ignore_label, class_names=names, colors=colors)
 
 
-def label_rules(config, dataset):
-    """Returns the `checks.LabelRules` of the flags."""
-    from deeplab.data import checks
+def label_rules(config, dataset, seen):
+    """Returns the `checks.LabelRules` of the flags; `seen` is the `survey.Survey` that errors may tell of."""
+    from deeplab.data import checks, survey
 
-    if config.label_format == "rgb":
-        require(bool(dataset.colors), "class_names", config.class_names, "a file with a colour for each class")
+    if config.label_format == "rgb" and not dataset.colors:
+        raise UserError(
+            f"--class_names={config.class_names}: the labels are read by colour, so each class needs one. "
+            f"Try {survey.suggestion(seen)}"
+        )
+    if config.label_format == "binary":
+        require(dataset.num_classes == 2, "class_names", config.class_names, "two classes with --label_format=binary")
     values = config.ignore_colors
     ignored = tuple(values[i : i + 3] for i in range(0, len(values), 3))
     lookup = checks.make_lookup(config.ignore_label, config.ignore_values, config.reduce_zero_label)

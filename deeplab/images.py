@@ -11,7 +11,7 @@ from deeplab.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
 MAX_PIXELS = 178_956_970  # Pillow takes more for a decompression bomb, and so do we
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")  # not EPS: it would start Ghostscript
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")  # not EPS: it would start Ghostscript
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _SIXTEEN_BIT_IN_32 = ("PNG", "PPM")  # Pillow widens their 16 bits to mode I, without changing values
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -64,11 +64,11 @@ def decode(content, name):
       UserError: whatever is wrong with them; nothing else comes out of damaged or hostile bytes.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(f"{name}: {image.width}x{image.height} pixels; more than {MAX_PIXELS} are refused")
             image.load()
-            return np.asarray(_rgb(ImageOps.exif_transpose(image), image.format))
+            return np.asarray(to_rgb(ImageOps.exif_transpose(image), image.format))
     except UserError:
         raise
     except Image.DecompressionBombError as error:  # raised before the size can be asked for
@@ -83,7 +83,7 @@ def decode(content, name):
         raise UserError(f"{name}: not a readable image ({reason})") from None
 
 
-def _rgb(image, file_format):
+def to_rgb(image, file_format):
     """Returns any image as mode RGB. What 16 bit values mean depends on mode and format only, not on the values."""
     if image.mode in _SIXTEEN_BIT or (image.mode == "I" and file_format in _SIXTEEN_BIT_IN_32):
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")

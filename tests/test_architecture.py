@@ -11,7 +11,7 @@ PACKAGE = ROOT / "deeplab"
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     (  # what entry points share
-        *("server", "report", "serving", "images", "cost_table"),
+        *("server", "report", "serving", "cost_table"),
         *("benchmark_export", "benchmark_input", "benchmark_scaling", "benchmark_startup", "benchmark_training"),
         *("benchmark_timing", "warmup", "model_card", "formats", "video", "predictions"),
         *("scoring", "contestants", "comparison"),
@@ -23,7 +23,7 @@ LAYERS = (
     ("backbones", "heads", "blocks", "data", "visualize", "plots"),
     (
         *("layers", "training_layers", "losses", "metrics", "schedules", "runtime"),
-        *("boundary", "data.augment", "data.tfrecord"),
+        *("boundary", "data.augment", "data.tfrecord", "images"),
     ),
     ("resize",),
     ("data.catalog", "checkpoints.names", "checkpoints.variables", "atrous"),

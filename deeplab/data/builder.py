@@ -6,6 +6,7 @@ Nothing is replaced until everything is written: shards get temporary names, and
 
 import dataclasses
 import os
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from deeplab.data.prepare import prepare_all
 from deeplab.errors import UserError
 
 _TEMPORARY = ".tmp"
+_ALIKE = 10  # problems of one kind that are listed
 
 
 class SplitReport(NamedTuple):
@@ -39,7 +41,7 @@ def build(splits, dataset, rules, config):
       config: `BuildConfig`.
 
     Raises:
-      UserError: an empty split, bad pairs (all of them listed, one a line) without skip_bad, no space, no permission.
+      UserError: an empty split, bad pairs (listed, one a line) without skip_bad, no space, no permission.
     """
     empty = [split for split, pairs in splits.items() if not pairs]
     if empty:
@@ -55,6 +57,13 @@ def build(splits, dataset, rules, config):
         ) from None
     for split, report in reports.items():
         print(f"{split}: {report.written} images in {config.output_dir}")
+        absent = [dataset.class_name(label) for label in _absent(report, dataset)]
+        if absent:
+            print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
+
+
+def _absent(report, dataset):
+    return [c for c in range(dataset.num_classes) if c != dataset.ignore_label and not report.histogram[c]]
 
 
 def _write(splits, dataset, rules, config):
@@ -63,6 +72,7 @@ def _write(splits, dataset, rules, config):
     try:
         reports = {split: _write_split(split, pairs, rules, config, written) for split, pairs in splits.items()}
         _refuse_or_report(reports, config)
+        _refuse_one_class(reports, dataset)
         _publish(written, splits, config.output_dir)
         catalog.save(_merged(existing, reports), config.output_dir)
         tfds_metadata.write(config.output_dir)
@@ -132,7 +142,7 @@ def _refuse_or_report(reports, config):
     problems = [(split, problem) for split, report in reports.items() for problem in report.problems]
     if not problems:
         return
-    lines = [f"  {split}: {problem}" for split, problem in problems]
+    lines = _grouped(problems)
     if not config.skip_bad:
         summary = f"{len(problems)} problems, nothing was written; mend them or leave the images out with --skip_bad"
         raise UserError("\n".join([summary, *lines]))
@@ -140,6 +150,32 @@ def _refuse_or_report(reports, config):
     for split, report in reports.items():
         if not report.written:
             raise UserError(f"split {split!r}: all of its images are bad, nothing was written")
+
+
+def _grouped(problems):
+    """Returns a line for each (split, problem), but only the first few of those that differ in their numbers only."""
+    groups = {}
+    for split, problem in problems:
+        kind = re.sub(r"\d+", "", problem.partition(": ")[2])
+        groups.setdefault(kind, []).append(f"  {split}: {problem}")
+    lines = []
+    for alike in groups.values():
+        more = len(alike) - _ALIKE
+        lines += alike if more <= 1 else [*alike[:_ALIKE], f"  and {more} more like these"]
+    return lines
+
+
+def _refuse_one_class(reports, dataset):
+    """Raises a UserError where all that counts is of one class: 0 and 255 of black and white labels, read as ids."""
+    counts = sum(report.histogram for report in reports.values())
+    ignored = counts[dataset.ignore_label]
+    classes = [label for label in np.flatnonzero(counts) if label != dataset.ignore_label]
+    if dataset.num_classes > 1 and ignored and len(classes) == 1:
+        raise UserError(
+            f"all labels hold only the values {classes[0]} and {dataset.ignore_label}, which is the ignore label, so "
+            "there is nothing to learn. Black and white labels: build_folder_data.py --label_format=binary with two "
+            "classes; otherwise name another --ignore_label"
+        )
 
 
 def _publish(written, splits, output_dir):

@@ -11,12 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from deeplab import images
 from deeplab.errors import UserError
 
-FORMATS = ("index", "palette", "rgb")
+FORMATS = ("index", "palette", "rgb", "binary")
+DEFAULT_IGNORE = 255
 _EXIF_ORIENTATION = 0x0112
 _GRAY_MODES = ("L", "1", "I", "I;16", "I;16B")
 _SHOWN = 6  # values listed in a message
+_SMOOTH_SHARE = 0.1  # of a JPEG's pixels may lie between black and white, which its edges blur
+_NEAR = 32  # grey levels from black or white that still count as such in a JPEG
 
 
 class LabelRules(NamedTuple):
@@ -27,7 +31,7 @@ class LabelRules(NamedTuple):
     """
 
     num_classes: int
-    ignore_label: int = 255
+    ignore_label: int = DEFAULT_IGNORE
     format: str = "index"
     lookup: tuple | None = None
     colors: tuple = ()
@@ -56,7 +60,7 @@ def open_image(data):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=images.FORMATS)
             image.load()
             return image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -82,7 +86,10 @@ def image_record(data):
     size = (image.height, image.width)
     if image.format in ("JPEG", "PNG") and image.mode in ("RGB", "L"):
         return data, image.format.lower(), size
-    return png_bytes(np.asarray(image.convert("RGB"))), "png", size
+    try:
+        return png_bytes(np.asarray(images.to_rgb(image, image.format))), "png", size
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def png_bytes(array):
@@ -99,22 +106,66 @@ def read_label(data, rules):
       UserError: unreadable, another kind of label than promised, or values outside the classes, with pixel counts.
     """
     image = open_image(data)
+    if rules.format == "binary":
+        return classes_of(_from_binary(image), rules)
+    if image.format == "JPEG":
+        raise UserError(
+            "JPEG, which changes values at every edge: save labels as PNG; black and white ones: --label_format=binary"
+        )
     if rules.format == "rgb":
         return _from_colors(image, rules)
     if image.mode == "P" and rules.format == "index":
         raise UserError("palette image where index values were promised; use --label_format=palette")
-    if image.mode in ("RGB", "RGBA"):
-        raise UserError(
-            "colour image where one channel was promised; use --label_format=rgb with the colours of classes"
-        )
+    return classes_of(one_channel(image), rules)
+
+
+def one_channel(image):
+    """Returns (H, W) uint8: the values of a PIL image that has one channel, or several that are equal (alpha aside).
+
+    Raises:
+      UserError: colours, transparency, or values above 255.
+    """
+    if image.mode in ("LA", "RGB", "RGBA"):
+        channels = np.asarray(image)
+        if image.mode in ("LA", "RGBA"):
+            if (channels[..., -1] != 255).any():
+                raise UserError(f"mode {image.mode}, and not opaque: expected a PNG with one channel")
+            channels = channels[..., :-1]
+        if (channels != channels[..., :1]).any():
+            raise UserError(
+                "colour image where one channel was promised; save it as the other labels are, or, where all are in "
+                "colour, use --label_format=rgb with the colours of classes"
+            )
+        return channels[..., 0]
     if image.mode not in ("P", *_GRAY_MODES):
         raise UserError(f"mode {image.mode}: expected a PNG with one channel")
     values = np.asarray(image)
-    if values.dtype != np.uint8:
-        if values.max(initial=0) > 255:
-            raise UserError(f"label value {values.max()}: expected 0 to 255")
-        values = values.astype(np.uint8)
-    return classes_of(values, rules)
+    if values.dtype == np.uint8:
+        return values
+    if values.max(initial=0) > 255 or values.min(initial=0) < 0:
+        raise UserError(f"label values {values.min()} to {values.max()}: expected ids of 0 to 255, saved with 8 bits")
+    return values.astype(np.uint8)
+
+
+def _from_binary(image):
+    """Returns (H, W) uint8: 0 where the image is black, 1 where it is white; only JPEGs may have greys, at edges."""
+    values = one_channel(image.convert("L") if image.format == "JPEG" or image.mode == "P" else image)
+    if image.format == "JPEG":
+        between = np.mean((values > _NEAR) & (values < 255 - _NEAR))
+        if between > _SMOOTH_SHARE:
+            raise UserError(
+                f"{between:.0%} of its pixels are grey where --label_format=binary promises black and white"
+            )
+        return (values >= 128).astype(np.uint8)
+    found = np.unique(values)
+    white = 1 if image.mode == "1" else 255
+    if not set(found.tolist()) <= {0, white}:
+        counts = np.bincount(values.ravel())
+        raise UserError(
+            f"values {_listed(found, counts[found])} where black (0) and white ({white}) were promised; "
+            "use --label_format=index where they are class ids"
+        )
+    return (values > 0).astype(np.uint8)
 
 
 def classes_of(values, rules):
@@ -140,19 +191,25 @@ def _listed(values, counts):
 
 
 def _from_colors(image, rules):
-    pixels = np.asarray(image.convert("RGB")).astype(np.uint32)
-    codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
+    codes = color_codes(image)
     labels = _color_table(rules.colors, rules.ignore_colors, rules.ignore_label)[codes]
     unknown = codes[labels < 0]
     if unknown.size:
         found, counts = np.unique(unknown, return_counts=True)
         order = np.argsort(-counts)
         colors = [f"{code >> 16},{code >> 8 & 255},{code & 255}" for code in found[order]]
+        hint = " (one channel: rather --label_format=index?)" if image.mode in _GRAY_MODES else ""
         raise UserError(
-            f"colours that belong to no class: {_listed(colors, counts[order])}; add them to the classes file or to "
-            "--ignore_colors"
+            f"colours that belong to no class: {_listed(colors, counts[order])}; add them to --class_names or to "
+            f"--ignore_colors{hint}"
         )
     return labels.astype(np.uint8)
+
+
+def color_codes(image):
+    """Returns (H, W) uint32: red << 16 | green << 8 | blue of a PIL image of any mode."""
+    pixels = np.asarray(image.convert("RGB")).astype(np.uint32)
+    return (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
 
 
 @functools.lru_cache(maxsize=1)

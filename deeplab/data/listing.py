@@ -1,5 +1,6 @@
 """Finds the files of a data set: pairs by name, lists of names, a random split, classes from a file. No TensorFlow."""
 
+import collections
 import csv
 import json
 import os
@@ -9,30 +10,100 @@ import re
 from deeplab.data.prepare import Pair
 from deeplab.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what names may have more than the name of the pair: "_mask", "-rgb"
 
 
-def files_by_name(folder, flag, suffix=""):
-    """Returns {path below `folder` without extension: path} of all images in it, sorted.
+def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
+    """Returns {path below `folder` without extension: path} of all images in it, sorted; hidden files are left out.
 
     Args:
       folder: searched with all folders below.
       flag: the flag it came from, for messages.
       suffix: what the names of these files end in, before the extension; removed from the keys, e.g. "_mask".
+      extensions: which files are images.
+
+    Raises:
+      UserError: no such folder, no such file in it, or two files of one name.
     """
     if not os.path.isdir(folder):
         raise UserError(f"--{flag}={folder}: no such folder")
+    found = _files(folder, flag, suffix, extensions=extensions)
+    if not found:
+        raise UserError(f"--{flag}={folder}: holds no {', '.join(extensions)} files whose names end in {suffix!r}")
+    return found
+
+
+def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
+    """`files_by_name`, but for the paths in `without`; maybe none."""
     found = {}
     for directory, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             stem, extension = os.path.splitext(name)
-            if extension.lower() in SUFFIXES and stem.endswith(suffix):
-                key = os.path.relpath(os.path.join(directory, stem[: len(stem) - len(suffix)]), folder)
-                found[key.replace(os.sep, "/")] = os.path.join(directory, name)
-    if not found:
-        raise UserError(f"--{flag}={folder}: holds no {', '.join(SUFFIXES)} files whose names end in {suffix!r}")
+            path = os.path.join(directory, name)
+            if name.startswith(".") or extension.lower() not in extensions or not stem.endswith(suffix):
+                continue
+            if path in without:
+                continue
+            key = os.path.relpath(os.path.join(directory, stem[: len(stem) - len(suffix)]), folder)
+            key = key.replace(os.sep, "/")
+            if key in found:
+                raise UserError(f"--{flag}={folder}: {found[key]} and {path} have one name: remove one of them")
+            found[key] = path
     return found
+
+
+def images_and_labels(image_dir, label_dir, image_suffix="", label_suffix=""):
+    """Returns ({name: image path}, {name: label path}) of two folders, or of one that holds both.
+
+    In one folder labels are what ends in `label_suffix`, without it the PNGs; images are the rest.
+
+    Raises:
+      UserError: as `files_by_name`; or no image has a label of its name, with the suffix flags that would help.
+    """
+    one = os.path.realpath(image_dir) == os.path.realpath(label_dir)
+    labels = files_by_name(label_dir, "label_dir", label_suffix, (".png",) if one and not label_suffix else SUFFIXES)
+    if one:
+        images = _files(image_dir, "image_dir", image_suffix, set(labels.values()))
+    else:
+        images = files_by_name(image_dir, "image_dir", image_suffix)
+    if not any(pair.image and pair.label for pair in all_pairs(images, labels)):
+        if one:
+            images = labels = {**images, **labels}
+        raise UserError(
+            f"--label_dir={label_dir}: no label has the name of an image. Images are named {_some(images)}, labels "
+            f"{_some(labels)}. {_suffix_hint(images, labels)}"
+        )
+    return images, labels
+
+
+def _some(names):
+    return ", ".join(repr(name) for name in sorted(names)[-2:])
+
+
+def _suffix_hint(images, labels):
+    """Returns advice: the suffixes that would make most pairs."""
+    endings = collections.Counter()
+    bases = {}
+    for name in images:
+        for base, ending in {(name, ""), _split(name)}:
+            bases.setdefault(base, []).append(ending)
+    for name in labels:
+        for base, ending in {(name, ""), _split(name)}:
+            endings.update((other, ending) for other in bases.get(base, ()) if other != ending)
+    first, second = max(endings, key=lambda pair: (endings[pair], not pair[0]), default=("", ""))
+    if 3 * endings[first, second] < min(len(images), len(labels)):
+        return "Give both the same names, or say what they end in: --image_suffix, --label_suffix"
+    given = [f"--{kind}_suffix={ending}" for kind, ending in (("image", first), ("label", second)) if ending]
+    return f"Try {' '.join(given)}"
+
+
+def _split(name):
+    """Returns (base, ending): "a/1_mask" -> ("a/1", "_mask")."""
+    ending = _ENDING.search(name)
+    at = ending.start() if ending else len(name)
+    return name[:at], name[at:]
 
 
 def read_list(path):
@@ -49,7 +120,7 @@ def read_list(path):
 
 
 def without_extension(name):
-    """Returns the name without .jpg, .jpeg or .png."""
+    """Returns the name without .jpg, .png and the like."""
     stem, extension = os.path.splitext(name)
     return stem if extension.lower() in SUFFIXES else name
 
@@ -101,13 +172,11 @@ def read_classes(text):
 
     Args:
       text: a JSON file (a list of names, of {"name", "color"} objects, {name: [r, g, b]}, or a dataset.json), a CSV
-        file (name or name,r,g,b in each row), or the names themselves, separated by commas.
+        file (name or name,r,g,b in each row), or the names themselves, separated by commas, each with its colour
+        where there are colours: "road=#804080,sky=#4682b4".
     """
-    if not re.search(r"\.(json|csv|txt)$", text, re.IGNORECASE):
-        return tuple(name.strip() for name in text.split(",")), ()
     try:
-        with open(text, encoding="utf-8-sig", newline="") as file:
-            rows = _json_rows(json.load(file)) if text.lower().endswith(".json") else _csv_rows(file)
+        rows = _class_rows(text)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, csv.Error) as error:
         raise UserError(f"--class_names={text}: cannot be read as names and colours of classes: {error!r}") from None
     if not rows:
@@ -117,6 +186,20 @@ def read_classes(text):
     if colors and len(colors) != len(names):
         raise UserError(f"--class_names={text}: {len(colors)} of {len(names)} classes have a colour: give all or none")
     return names, colors
+
+
+def _class_rows(text):
+    """Returns [(name, colour or None)]; see `read_classes`."""
+    if not re.search(r"\.(json|csv|txt)$", text, re.IGNORECASE):
+        return [_with_color(name.strip()) for name in text.split(",")]
+    with open(text, encoding="utf-8-sig", newline="") as file:
+        return _json_rows(json.load(file)) if text.lower().endswith(".json") else _csv_rows(file)
+
+
+def _with_color(text):
+    """Returns (name, colour or None) of "road" or "road=#804080"."""
+    name, sign, color = text.rpartition("=#")
+    return (name, _color(bytes.fromhex(color))) if sign else (text, None)
 
 
 def _json_rows(values):
