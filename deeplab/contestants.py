@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab import evaluation, model_card, report, runtime, scoring
+from deeplab import evaluation, exports, model_card, report, runtime, scoring
 from deeplab.data import pipeline, source
 from deeplab.errors import UserError
 
@@ -37,7 +37,7 @@ def prepare(config):
 
 def of_path(config, path):
     """Returns the `Contestant` at `path`, a checkpoint folder or an export, scored as the `EvalConfig` says."""
-    kind = "saved_model" if newest_version(path) else "checkpoint_dir"
+    kind = "saved_model" if exports.newest(path) else "checkpoint_dir"
     return prepare(dataclasses.replace(config, **{"compare": (), kind: path}))
 
 
@@ -73,9 +73,10 @@ def _trained(config):
 
 def _exported(config):
     config.check_export()
-    folder = newest_version(config.saved_model)
-    if folder is None:
+    found = exports.newest(config.saved_model)
+    if found is None:
         raise UserError(f"saved_model={config.saved_model}: no SavedModel there; name an --export_path or DIR/VERSION")
+    folder = found.path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
     card = _card(folder)
     if len(card["classes"]) != split.dataset.num_classes:
@@ -110,16 +111,6 @@ class AtSourceSize:
 
     def examples(self):
         return pipeline.eval_examples(self.split, dct_method=evaluation.DCT_METHOD)
-
-
-def newest_version(path):
-    """Returns the newest VERSION/ of an --export_path, or the SavedModel that the path itself is, or None."""
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(path)] if tf.io.gfile.isdir(path) else []
-    versions = sorted((int(name) for name in names if name.isdigit()), reverse=True)
-    for folder in (path.rstrip("/"), *(tf.io.gfile.join(path, str(version)) for version in versions)):
-        if tf.io.gfile.exists(tf.io.gfile.join(folder, "saved_model.pb")):
-            return folder
-    return None
 
 
 def _card(folder):

@@ -55,10 +55,10 @@ def _write(config, exported, trained_one):
     """Writes the next version, verified; returns its folder. Nothing is left behind where that fails."""
     import tensorflow as tf
 
-    from deeplab import formats, model_card
+    from deeplab import exports, formats, model_card
     from deeplab.data import catalog
 
-    folder = next_version(config.export_path)
+    folder = exports.next_path(config.export_path)
     unfinished = f"{config.export_path.rstrip('/')}/unfinished-{folder.rpartition('/')[2]}"
     _remove(unfinished)
     try:
@@ -141,16 +141,6 @@ _VERIFY_SIZES = ((97, 129), (130, 90))  # height, width
 _VERIFY_LEAST = {"float32": 0.999, "bfloat16": 0.95, "float16": 0.99, "none": 0.999, "dynamic": 0.9, "int8": 0.8}
 _EVERY_RATE = 10**6
 _NATIVE_RATE = dict.fromkeys(("tflite", "onnx", "openvino"), _EVERY_RATE)  # see folding: their engines know dilation
-
-
-def next_version(export_path):
-    """Returns the path of the first version number above those that exist in `export_path`, from 1."""
-    import tensorflow as tf
-
-    tf.io.gfile.makedirs(export_path)
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(export_path)]
-    newest = max([int(name) for name in names if name.isdigit()], default=0)
-    return f"{export_path.rstrip('/')}/{newest + 1}"
 
 
 def _remove(folder):

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "deeplab"
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     (  # what entry points share
-        *("server", "report", "serving", "cost_table"),
+        *("server", "report", "serving", "exports", "cost_table"),
         *("benchmark_export", "benchmark_input", "benchmark_scaling", "benchmark_startup", "benchmark_training"),
         *("benchmark_timing", "warmup", "model_card", "formats", "video", "predictions"),
         *("scoring", "contestants", "comparison"),

@@ -4,6 +4,7 @@ TensorFlow Serving itself was not run: what is asserted is the documented contra
 """
 
 import base64
+import functools
 import http.client
 import io
 import json
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab import exports
 from deeplab.config.serve import ServeConfig
 from deeplab.data import catalog
 
@@ -50,18 +52,25 @@ class Fake:
 
 
 class Running:
-    """A server in a thread; `versions` is what its folder holds."""
+    """A server in a thread; `versions` are those that lie in its folder."""
 
-    def __init__(self):
-        self.versions = [1]
+    def __init__(self, folder):
+        self.folder, self.versions = folder, []
+        self.add_version()
         options = {"port": 0, "read_timeout_secs": 0.5, "max_request_bytes": 200_000, "max_pixels": 10_000}
         config = ServeConfig("unused", max_queue_size=2, max_batch_size=1, poll_secs=0.05, **options)
-        self.server = http_server(Server(config, lambda: ("", self.versions[-1]), Fake))
+        self.server = http_server(Server(config, functools.partial(exports.newest, str(folder)), Fake))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
         while not self.server.started:
             time.sleep(0.01)
         self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def add_version(self):
+        number = len(self.versions) + 9  # 9, 10: by number, not by name
+        (self.folder / f"{number}").mkdir()
+        (self.folder / f"{number}" / "saved_model.pb").touch()
+        self.versions.append(number)
 
     def ask(self, path, body=None):
         """Returns (status, headers, JSON or text)."""
@@ -80,9 +89,9 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running():
+def running(tmp_path_factory):
     Fake.gate.set()
-    result = Running()
+    result = Running(tmp_path_factory.mktemp("versions"))
     yield result
     result.server.should_exit = True
     result.thread.join(30)
@@ -215,7 +224,7 @@ def test_a_full_queue_gives_503_and_the_others_are_answered(running):
 
 
 def test_a_new_version_replaces_the_old_one(running):
-    running.versions.append(running.versions[-1] + 1)
+    running.add_version()
     deadline = time.monotonic() + 20
     while running.ask(f"/v1/models/deeplab/versions/{running.versions[-1]}")[0] != 200:
         assert time.monotonic() < deadline

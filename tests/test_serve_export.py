@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,6 +49,7 @@ def server(tmp_path_factory):
     tf.saved_model.save(module, version, signatures=module.signatures())
     catalog.save(catalog.Dataset("colors", 3, class_names=("red", "green", "blue"), colors=COLORS), version)
     command = [sys.executable, "-m", "deeplab.serve", f"--saved_model={folder}", "--port=0", "--max_batch_size=1"]
+    command.append("--poll_secs=0.1")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         lines = []
         for line in process.stdout:
@@ -55,7 +57,7 @@ def server(tmp_path_factory):
             if found := re.search(r"on (http://\S+:\d+)/", line):
                 break
         assert found, lines
-        process.url = found[1]
+        process.url, process.folder = found[1], folder
         yield process
         process.kill()
 
@@ -118,6 +120,23 @@ def test_the_page_gets_names_and_colors(server):
 def test_nonsense_is_refused(server, body):
     status, answer = ask(server, body)
     assert (status, list(answer)) == (400, ["error"])
+
+
+def test_a_version_is_served_once_its_copy_is_complete(server):
+    old, new = server.folder / "3", server.folder / "10"
+    (new / "variables").mkdir(parents=True)
+    shutil.copy(old / "saved_model.pb", new)
+    shutil.copy(old / "dataset.json", new)
+    for line in server.stdout:
+        if "new version not loaded, the old one stays" in line:
+            break
+    assert ask(server, None, "/v1/models/deeplab/versions/3")[0] == 200
+    for file in (old / "variables").iterdir():
+        shutil.copy(file, new / "variables")
+    wait_until(lambda: ask(server, None, "/v1/models/deeplab/versions/10")[0] == 200)
+    assert ask(server, None, "/v1/models/deeplab/versions/3")[0] == 404
+    status, answer = ask(server, {"instances": [PICTURE.tolist()]})
+    assert (status, answer["predictions"]) == (200, [PICTURE.argmax(-1).tolist()])
 
 
 def test_sigterm_finishes_what_was_accepted(server):

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import typing
 
 import numpy as np
@@ -92,19 +91,6 @@ def _specs(infos):
         dtype = np.dtype(object) if kind == tf.string else np.dtype(kind.as_numpy_dtype)
         specs[name] = Spec(dtype, f"DT_{kind.name.upper()}", shape, info.name)
     return specs
-
-
-def newest(folder):
-    """Returns (path, version) of the newest VERSION/ in `folder`, or of `folder` itself; None: there is none."""
-    if tf.io.gfile.exists(tf.io.gfile.join(folder, "saved_model.pb")):
-        name = os.path.basename(folder.rstrip("/"))
-        return folder, int(name) if name.isdigit() else 1
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)] if tf.io.gfile.isdir(folder) else []
-    for version in sorted((int(name) for name in names if name.isdigit()), reverse=True):
-        path = tf.io.gfile.join(folder, str(version))
-        if tf.io.gfile.exists(tf.io.gfile.join(path, "saved_model.pb")):
-            return path, version
-    return None
 
 
 def check_pixels(inputs, max_pixels):

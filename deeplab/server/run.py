@@ -9,9 +9,10 @@ import uvicorn
 from PIL import Image
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from deeplab import exports
 from deeplab.errors import UserError
 from deeplab.server.app import Server
-from deeplab.server.model import Model, newest
+from deeplab.server.model import Model
 
 _MAX_CONNECTIONS = 512
 _GRACE_SECS = 5  # beyond the time limit of a request
@@ -20,7 +21,7 @@ _GRACE_SECS = 5  # beyond the time limit of a request
 def run(config):
     """Serves until SIGTERM or SIGINT."""
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked before anything is decoded
-    find = functools.partial(newest, config.saved_model)
+    find = functools.partial(exports.newest, config.saved_model)
     if find() is None:
         raise UserError(f"--saved_model={config.saved_model}: no SavedModel there; name DIR or DIR/VERSION")
     listener = _bind(config)
