@@ -17,6 +17,7 @@ import itertools
 
 from deeplab import cli
 from deeplab.config.inference import EvalConfig
+from deeplab.errors import UserError
 
 
 def evaluate(config):
@@ -28,9 +29,24 @@ def evaluate(config):
     if not config.continuous:
         return evaluate_checkpoint(config)
     new = trained.new_checkpoints(config.checkpoint_dir, config.eval_interval_secs, config.eval_timeout_secs)
-    for checkpoint in itertools.islice(new, config.max_number_of_evaluations or None):
-        evaluate_checkpoint(dataclasses.replace(config, checkpoint=checkpoint))
+    scored = (one for one in new if _evaluate_unless_gone(dataclasses.replace(config, checkpoint=one)))
+    for _ in itertools.islice(scored, config.max_number_of_evaluations or None):
+        pass
     return None
+
+
+def _evaluate_unless_gone(config):
+    """Scores a checkpoint; returns False where the training, which keeps but the newest, removed it meanwhile."""
+    from deeplab import trained
+
+    try:
+        evaluate_checkpoint(config)
+    except UserError:
+        if trained.holds(config.checkpoint_dir, config.checkpoint):
+            raise
+        print(f"{config.checkpoint} was removed before it could be read; going on with the next")
+        return False
+    return True
 
 
 def evaluate_checkpoint(config):

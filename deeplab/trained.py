@@ -120,6 +120,11 @@ def find(directory, checkpoint="newest"):
     raise UserError(f"checkpoint={checkpoint}: no such checkpoint in {directory}; it holds: {known}")
 
 
+def holds(directory, checkpoint):
+    """Tells whether a folder holds the checkpoint of that name."""
+    return tf.io.gfile.exists(tf.io.gfile.join(directory, checkpoint + ".index"))
+
+
 def new_checkpoints(directory, interval, timeout):
     """Yields the name of the newest checkpoint of a folder, then of each newer one that is found.
 

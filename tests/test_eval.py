@@ -14,7 +14,8 @@ import small_training
 from PIL import Image
 
 import deeplab
-from deeplab import evaluation
+from deeplab import evaluation, trained
+from deeplab.checkpoints import bundle
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig, TilesConfig
 from deeplab.data import pipeline, source
@@ -245,3 +246,24 @@ def test_boundaries_tables_and_plots_on_request(plain):
 def test_watching_a_folder_ends_after_so_many_checkpoints(tmp_path):
     evaluate(config(tmp_path, continuous=True, max_number_of_evaluations=1))
     assert (tmp_path / "eval" / "results.json").exists()
+
+
+def test_watching_goes_on_where_the_training_removes_a_checkpoint(tmp_path, monkeypatch, capsys):
+    folder, find = shutil.copytree(small_training.logdir(), tmp_path / "log"), trained.find
+
+    def find_and_lose(directory, checkpoint="newest"):
+        found = find(directory, checkpoint)
+        if checkpoint == "model.ckpt-7":  # the training saves another one, and keeps only that
+            for file in folder.glob("model.ckpt-7.*"):
+                shutil.copy(file, folder / file.name.replace("-7", "-9"))
+            bundle.prune(directory, 1)
+        return found
+
+    monkeypatch.setattr(trained, "find", find_and_lose)
+    watching = config(tmp_path, checkpoint_dir=str(folder), continuous=True, max_number_of_evaluations=1)
+    evaluate(watching)
+    assert "model.ckpt-7 was removed before it could be read; going on with the next" in capsys.readouterr().out
+    assert json.loads((tmp_path / "eval" / "results.json").read_text())["checkpoint"].endswith("model.ckpt-9")
+    (folder / "model.ckpt-9.data-00000-of-00001").write_bytes(b"damaged")
+    with pytest.raises(deeplab.UserError, match=r"model\.ckpt-9: damaged checkpoint"):
+        evaluate(watching)
