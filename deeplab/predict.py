@@ -23,20 +23,30 @@ from deeplab.config.inference import PredictConfig
 from deeplab.errors import UserError
 
 EXIT_SOME_FAILED = 1
+_NO_SPACE = "No space left"  # of the system's message about a full disk, where TensorFlow has one error for both
 _LABELS, _PROBABILITIES = "SemanticPredictions", "SemanticProbabilities"  # of the signature `reference`
 
 
 def predict(config):
     """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
-    from deeplab import evaluation, images, predictions, video
+    import tensorflow as tf
+
+    from deeplab import images, locks, predictions, video
 
     # From what, with what, where to.
     paths = images.find(config.input, images.SUFFIXES + video.SUFFIXES)
     predictions.refuse_inputs(config.output, paths)
     network = _exported(config) if config.saved_model else _trained(config)
-    jobs = predictions.plan(config.output, paths, network.settings, config)
+    tf.io.gfile.makedirs(config.output)
+    with locks.hold(config.output, "output"):
+        jobs = predictions.plan(config.output, paths, network.settings, config)
+        return _segment(jobs, network, config)
 
-    # Go: a bad file must not stop the others.
+
+def _segment(jobs, network, config):
+    """Does what is not finished; a bad file does not stop the others. Returns the exit code."""
+    from deeplab import evaluation
+
     waiting = [job for job in jobs if not job.is_finished]
     failed, pictures, began = 0, 0, time.monotonic()
     with evaluation.progress(len(waiting), "image") as bar:
@@ -63,7 +73,9 @@ def _attempt(job, network, config):
         return write(job, network, config), None
     except UserError as error:
         return 0, str(error)
-    except (tf.errors.ResourceExhaustedError, MemoryError):
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        if _NO_SPACE in str(error):  # the disk: nothing more can be written
+            raise
         return 0, f"{job.path}: needs more memory than there is; --checkpoint_dir with --tile_size=513,513 needs less"
 
 
@@ -134,10 +146,13 @@ def _exported(config):
     """Returns the `_Network` of a SavedModel that export wrote."""
     import tensorflow as tf
 
-    from deeplab import predictions
+    from deeplab import exports, predictions
     from deeplab.data import catalog
 
-    folder = newest_version(config.saved_model)
+    found = exports.newest(config.saved_model)
+    if found is None:
+        raise UserError(f"--saved_model={config.saved_model}: no SavedModel there; name DIR or DIR/VERSION")
+    folder = found.path
     try:
         module = tf.saved_model.load(folder)
         segment = module.signatures["serving_default"]
@@ -162,15 +177,6 @@ def _exported(config):
         catalog.load(folder, config.dataset),
         settings,
     )
-
-
-def newest_version(folder):
-    """Returns the newest VERSION/ in an --export_path, or the folder itself where there is none."""
-    import tensorflow as tf
-
-    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
-    versions = [int(name.rstrip("/")) for name in names if name.rstrip("/").isdigit()]
-    return tf.io.gfile.join(folder, str(max(versions))) if versions else folder
 
 
 def _write_image(job, network, config):

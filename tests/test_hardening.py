@@ -3,18 +3,22 @@
 import ast
 import os
 import pathlib
+import re
+import shutil
 
 import fake_data
 import numpy as np
 import pytest
+import small_export
 import tensorflow as tf
 from absl import flags
 from test_cli import Outer
 
-from deeplab import cli, export, locks, trained
+from deeplab import cli, exports, files, images, locks, model_card, predict, trained
 from deeplab.checkpoints import bundle
+from deeplab.config.inference import PredictConfig
 from deeplab.config.training import TrainConfig
-from deeplab.data import builder, catalog, checks
+from deeplab.data import builder, catalog, checks, pipeline, records, source
 from deeplab.errors import UserError
 from deeplab.training import logdir, progress
 
@@ -120,6 +124,78 @@ def test_a_full_disk_while_shards_are_written(tmp_path):
     assert FULL.exists()
 
 
+def test_a_full_disk_while_an_export_is_written(tmp_path, short_mobilenet, monkeypatch):
+    first = small_export.run(tmp_path)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    monkeypatch.setattr(
+        model_card, "write", raising(tf.errors.ResourceExhaustedError(None, None, "No space left on device"))
+    )
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        small_export.run(tmp_path)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    assert exports.newest(str(tmp_path)) == (str(first), 1)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The configuration of predict for three pictures, whose network is a stand-in."""
+    network = predict._Network(lambda image: image[..., 0] // 100, None, catalog.Dataset("fake", 3), {"step": 5})
+    monkeypatch.setattr(predict, "_trained", lambda config: network)
+    for name in "abc":
+        fake_data.save(fake_data.image(), tmp_path / "in" / f"{name}.png")
+    return PredictConfig(checkpoint_dir="unused", input=str(tmp_path / "in"), output=str(tmp_path / "out"))
+
+
+def test_a_full_disk_ends_predict_and_keeps_what_is_finished(photos, tmp_path, monkeypatch, capsys):
+    write = files.write
+
+    def full(path, content):
+        if "b.png" in path:
+            raise tf.errors.ResourceExhaustedError(None, None, f"{path}; No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(files, "write", full)
+    code, told = run(capsys, lambda: predict.predict(photos))
+    assert (code, "b.png; No space left on device" in told) == (cli.EXIT_BAD_INPUT, True)
+    assert "memory" not in told
+    before = (tmp_path / "out" / "a.png").stat().st_mtime_ns
+    monkeypatch.setattr(files, "write", write)
+    assert predict.predict(photos) == 0
+    assert "1 were finished before" in capsys.readouterr().out
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before
+
+
+def test_one_predict_at_a_time_writes_to_a_folder(photos, tmp_path):
+    (tmp_path / "out").mkdir()
+    with locks.hold(photos.output, "output"), pytest.raises(UserError, match=r"--output=.*another process writes"):
+        predict.predict(photos)
+    assert predict.predict(photos) == 0
+
+
+def test_shards_that_vanish_are_named(tmp_path, capsys):
+    folder = fake_data.shards(tmp_path, {"train": 2})
+    split = source.open_split(folder, "train")
+    shutil.rmtree(folder)
+
+    def read():
+        with records.user_errors():
+            return list(pipeline.eval_examples(split))
+
+    code, told = run(capsys, read)
+    assert code == cli.EXIT_BAD_INPUT
+    assert re.search(r"^error: \S+/train-0000\S+: cannot be read any more: No such file or directory\n$", told, re.M)
+
+
+def test_what_may_not_be_read_is_named(tmp_path, monkeypatch, capsys):
+    """Permission to read, which the tests, run as root, always have."""
+    denied = tf.errors.PermissionDeniedError(None, None, "x; Permission denied")
+    monkeypatch.setattr(tf.io.gfile, "GFile", raising(denied))
+    monkeypatch.setattr(tf.io.gfile, "exists", lambda path: True)
+    for read in (lambda: images.read("photo.jpg"), lambda: catalog.load("shards"), lambda: trained._read_config("log")):
+        code, told = run(capsys, read)
+        assert (code, "Permission denied" in told) == (cli.EXIT_BAD_INPUT, True)
+
+
 def test_half_a_line_in_the_metrics_is_forgotten(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2, "lo{"step": 3}\n[4]\n{"step": 5}\n{"step": 9}\n{"st')
@@ -190,7 +266,7 @@ def test_one_process_at_a_time_writes_to_a_folder(tmp_path):
         assert sorted(os.listdir(folder)) == before
     builder.build(*arguments)
     with locks.hold(folder, "export_path"), locks.hold(str(tmp_path), "export_path"), locks.hold("gs://far", "x"):
-        assert export.next_version(folder) == f"{folder}/1"
+        assert exports.next_path(folder) == f"{folder}/1"
 
 
 def test_a_system_without_locks_is_served(tmp_path, monkeypatch):

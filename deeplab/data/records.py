@@ -17,6 +17,7 @@ _LINTER = "python datasets/check.py --dataset_dir=DIR lists every bad record"
 _UNREADABLE = re.compile(
     r"JPEG|PNG|[Uu]nknown image|decode|Could not parse example|[Ii]mage contents|corrupted record|truncated record"
 )
+_LOST = re.compile(r"(?P<path>[^\s;]+); (?P<why>No such file or directory|Permission denied|Input/output error)")
 
 
 def _require(condition, *message):
@@ -36,6 +37,9 @@ def user_errors():
         text = str(error)
         if _BEGIN in text:
             raise UserError(text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)]) from None
+        lost = _LOST.search(text)
+        if lost:
+            raise UserError(f"{lost['path']}: cannot be read any more: {lost['why']}") from None
         if _UNREADABLE.search(text):
             cause = " ".join(text.splitlines()[0].split())[:200]
             raise UserError(f"a record is damaged or its image cannot be decoded ({cause}); {_LINTER}") from None
