@@ -100,7 +100,7 @@ def class_weights(source, dataset, label_weights=None):
     return weights
 
 
-def same_size(logits, labels, upsample_logits=True):
+def same_size(logits, labels, upsample_logits):
     """Brings logits (B, h, w, K) and labels (B, H, W) to one size: that of the labels, or that of the logits."""
     if upsample_logits:
         return resize_bilinear(logits, tf.shape(labels)[1:3]), labels

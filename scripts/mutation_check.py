@@ -1,5 +1,7 @@
 """Changes one thing at a time in a module and looks whether its tests notice. What survives is printed.
 
+It counts unless `EXPLAINED` says why nobody could notice it.
+
     python scripts/mutation_check.py                 all of SUBJECTS; a quarter of an hour on 2 idle cores
     python scripts/mutation_check.py losses 40       one of them, at most 40 mutants, evenly chosen
 
@@ -22,6 +24,36 @@ SUBJECTS = {  # module: the tests that ought to notice
     "metrics": ("test_metrics.py",),
     "losses": ("test_losses.py",),
     "data.augment": ("test_data_augment.py", "test_data_sampling.py"),
+}
+EXPLAINED = {  # survivors that compute the same: (module, line of code, change) -> why
+    ("metrics", "@dataclasses.dataclass(frozen=True)", "True -> False"): "nobody writes to it",
+    ("losses", "@dataclasses.dataclass(frozen=True)", "True -> False"): "nobody writes to it",
+    (
+        "losses",
+        "losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(legal, labels, 0), logits)",
+        "0 -> 1",
+    ): "a stand-in for labels whose loss is set to 0 in the next line",
+    (
+        "losses",
+        'order = tf.argsort(errors, direction="DESCENDING", stable=True)',
+        "True -> False",
+    ): "TensorFlow sorts stably either way",
+    (
+        "losses",
+        "return resize_bilinear(logits, tf.shape(labels)[1:3]), labels",
+        "3 -> 4",
+    ): "labels have three axes",
+    ("data.augment", "new_sides = tf.fill([2], tf.reduce_max(new_sides))", "2 -> 3"): "only the first two are used",
+    (
+        "data.augment",
+        "scales = np.float32(low) + np.arange(count, dtype=np.float32) * np.float32((high - low) / max(count - 1, 1))",
+        "1 -> 2",
+    ): "counts only where there are at most two scales, which are the ends",
+    (
+        "data.augment",
+        "seeds = tf.random.split(seed, 2)",
+        "2 -> 3",
+    ): "the first two of three seeds are those of two",
 }
 SWAPS = {
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult},
@@ -101,13 +133,17 @@ def check(subject, most):
         raise SystemExit(f"{tests} fail without any change")
     planned = list(changes(tree))
     chosen = planned[:: max(1, -(-len(planned) // most))] if most else planned
-    survivors = 0
+    survivors, equal = 0, 0
+    lines = path.read_text("utf-8").splitlines()
     for number, what in chosen:
         changed, told = mutant(tree, number, what)
         if not noticed(subject, changed, tests):
-            survivors += 1
-            print(f"{subject} {told}", flush=True)
-    print(f"{subject}: {len(chosen) - survivors} of {len(chosen)} mutants noticed", flush=True)
+            place, _, change = told.partition(": ")
+            why = EXPLAINED.get((subject, lines[int(place.removeprefix("line ")) - 1].strip(), change))
+            survivors, equal = survivors + (not why), equal + bool(why)
+            print(f"{subject} {told}{f'  (explained: {why})' if why else ''}", flush=True)
+    noticed_ones = len(chosen) - survivors - equal
+    print(f"{subject}: {noticed_ones} of {len(chosen)} mutants noticed, {equal} explained", flush=True)
     return survivors
 
 

@@ -55,6 +55,22 @@ def test_random_scales_are_the_references():
     assert augment.scale_choices(AugmentConfig(scale_factor_step_size=0)) is None
 
 
+def test_few_scales():
+    for high, expected in ((0.75, [0.5, 0.75]), (0.6, [0.5])):
+        config = AugmentConfig(min_scale_factor=0.5, max_scale_factor=high, scale_factor_step_size=0.25)
+        found = augment.scale_choices(config)
+        np.testing.assert_array_equal(found, np.array(expected, np.float32))
+
+
+def test_the_longest_side_allowed_is_allowed():
+    assert [int(side) for side in augment.range_size(100, 151, ResizeConfig(50, 75))] == [50, 75]
+    assert [int(side) for side in augment.range_size(100, 151, ResizeConfig(50, 74))] == [49, 74]
+
+
+def test_a_pixel_remains_of_every_image():
+    assert [int(side) for side in augment.scaled_size(3, 5, 0.1)] == [1, 1]
+
+
 def test_every_scale_is_drawn_and_no_other():
     stepped = AugmentConfig(min_scale_factor=0.5, max_scale_factor=1.0, scale_factor_step_size=0.25)
     assert {float(augment.random_scale(stepped, (3, i))) for i in range(40)} == {0.5, 0.75, 1.0}
@@ -86,3 +102,5 @@ def test_random_offsets_stay_inside():
     lefts = {int(augment.random_offsets(7, 5, (5, 9), (3, i))[1]) for i in range(40)}
     assert tops == {0, 1, 2}
     assert lefts == {0}
+    corners = [tuple(map(int, augment.random_offsets(9, 9, (5, 5), (3, i)))) for i in range(40)]
+    assert len({top - left for top, left in corners}) > 3  # drawn apart

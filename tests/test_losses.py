@@ -113,6 +113,16 @@ def test_losses_of_pixels_are_those_of_their_formulas():
     assert shown(top_k_percent_pixels=0.4) == pytest.approx(np.sort(plain)[-2:].mean(), rel=1e-5)
 
 
+def test_labels_outside_the_classes_cost_nothing_and_the_last_class_is_one():
+    logits = tf.constant(np.log(SOFT), tf.float32)
+    labels = tf.constant([0, 3, -1, 254, 2])
+    found = losses.cross_entropy(logits, labels, LossConfig())
+    np.testing.assert_allclose(found, [-np.log(0.6), 0, 0, 0, -np.log(0.4)], rtol=1e-5)
+    found = losses.focal(logits, tf.constant([0, 1, 2, 2, 2]), LossConfig(focal_gamma=1.0))
+    sure = SOFT[np.arange(5), [0, 1, 2, 2, 2]]
+    np.testing.assert_allclose(found, -np.log(sure) * (1 - sure), rtol=1e-5)
+
+
 def test_the_share_of_hard_pixels_falls_and_stays():
     shares = [float(losses.mined_share(0.2, 100, step)) for step in (0, 50, 100, 300)]
     assert shares == pytest.approx([1.0, 0.6, 0.2, 0.2])
@@ -141,6 +151,16 @@ def test_losses_of_regions_are_those_of_their_formulas(name, of):
     assert shown(region_loss=name, region_loss_weight=0.5) == pytest.approx(shown() + 0.5 * expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(("name", "of"), [("dice", dice_of), ("lovasz", lovasz_of)])
+def test_one_pixel_makes_a_region(name, of):
+    truth = np.eye(3)[[0, 0, 1, 0]]
+    found = losses.REGION_LOSSES[name](
+        tf.constant(SOFT[:4], tf.float32), tf.constant([0, 0, 1, 0]), tf.ones(4, tf.float32)
+    )
+    expected = np.mean([of(truth[:, k], SOFT[:4, k]) for k in (0, 1)])
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["dice", "lovasz"])
 def test_region_loss_is_0_for_truth_and_1_for_its_opposite(name):
     labels = tf.constant([0, 0, 1, 1, 255])
@@ -155,6 +175,8 @@ def test_class_weights_balance_by_the_histogram():
     dataset = Dataset(name="five", num_classes=5, ignore_label=255, splits={}, class_histogram=(800, 400, 100, 1, 0))
     assert losses.class_weights("auto", dataset) == pytest.approx((250 / 800, 250 / 400, 2.5, 10, 0))
     assert losses.class_weights("sqrt", dataset) == pytest.approx(np.sqrt((250 / 800, 250 / 400, 2.5, 10, 0)))
+    few = dataclasses.replace(dataset, class_histogram=(1, 1, 3, 1, 0))
+    assert losses.class_weights("auto", few) == pytest.approx((1, 1, 1 / 3, 1, 0))
 
 
 def test_class_weights_come_from_a_file(tmp_path):

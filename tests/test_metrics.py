@@ -34,6 +34,14 @@ def test_a_class_that_was_only_predicted_counts_zero_and_an_absent_one_does_not_
     assert scores.frequency_weighted_iou == pytest.approx((4 * 3 / 4 + 4 * 1) / 8)
 
 
+def test_ignored_pixels_enter_no_cell_even_of_one_class():
+    np.testing.assert_array_equal(confusion_matrix([0, 255, 0], [0, 0, 0], num_classes=1, ignore_label=255), [[2]])
+
+
+def test_counts_are_not_trained():
+    assert not ConfusionMatrix(3, 255).trainable_variables
+
+
 def test_one_pixel_makes_a_class():
     scores = Scores.of(np.array([[0, 1], [0, 1]]))
     np.testing.assert_array_equal(scores.class_iou, [0, 0.5])

@@ -33,7 +33,7 @@ def range_size(height, width, resize, keep_aspect_ratio=True):
         small = tf.cast(tf.floor(sides * (float(longest) / tf.reduce_max(sides))), tf.int32)
         new_sides = tf.where(tf.reduce_max(new_sides) > longest, small, new_sides)
     if factor is not None:
-        new_sides += (factor - (new_sides - 1) % factor) % factor
+        new_sides += (1 - new_sides) % factor
     if not keep_aspect_ratio:
         new_sides = tf.fill([2], tf.reduce_max(new_sides))
     return new_sides[0], new_sides[1]
