@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab.layers import Conv, DepthwiseConv, SeparableConv
+from deeplab.layers import Conv, DepthwiseConv, SeparableConv, in_blocks
 from deeplab.model import build_with, config_of
 from deeplab.training_layers import BatchNorm
 
@@ -130,18 +130,18 @@ class Folded(keras.layers.Layer):
         kernel = tf.convert_to_tensor(self.plain)
         if self.spatial is not None:
             x = tf.nn.conv2d(self._depthwise(x, lambda y: y), kernel, strides=1, padding="SAME")
+        elif max(self.rate) > 1 and self.native_rate == 1:
+            x = in_blocks(x, self.rate, lambda blocks: tf.nn.conv2d(blocks, kernel, 1, "SAME"))
         else:
             x, padding = self.padded(x)
-            x = tf.nn.convolution(x, kernel, strides=self.stride, padding=padding, dilations=self.rate)
+            x = tf.nn.conv2d(x, kernel, strides=self.stride, padding=padding, dilations=self.rate)
         return tf.nn.bias_add(x, bias)
 
     def _depthwise(self, x, then):
         """Returns then(depthwise convolution of x); `then` works on each pixel, and runs before BatchToSpace."""
         kernel = tf.convert_to_tensor(self.spatial)
         if max(self.rate) > max(1, self.native_rate):
-            size = list(kernel.shape[:2])
-            one = lambda y, _blocks, padding: then(_native(y, kernel, 1, padding, (1, 1)))  # noqa: E731
-            return tf.nn.with_space_to_batch(x, self.rate, "SAME", one, filter_shape=size)
+            return in_blocks(x, self.rate, lambda blocks: then(_native(blocks, kernel, 1, "SAME", (1, 1))))
         x, padding = self.padded(x)
         return then(_native(x, kernel, self.stride, padding, self.rate))
 

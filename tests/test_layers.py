@@ -25,13 +25,18 @@ def correlate(x, kernel, rate):
     )
 
 
-@pytest.mark.parametrize("rate", [1, 2, 5, (3, 7)])
-def test_atrous_depthwise_and_its_gradient(rate):
-    layer = DepthwiseConv(3, rate=rate)
+@pytest.mark.parametrize("rate", [1, 2, 5, (3, 7), (12, 18)])
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_atrous_depthwise_and_its_gradient(rate, kernel_size):
+    layer = DepthwiseConv(kernel_size, rate=rate)
     x = tf.constant(RNG.normal(size=(1, 11, 13, 4)).astype(np.float32))
     layer.build(x.shape)
     kernel, rates = layer.kernel.numpy()[..., 0], layer.rate
-    np.testing.assert_allclose(layer(x)[0], correlate(x[0].numpy(), kernel, rates), atol=1e-5)
+    expected = correlate(x[0].numpy(), kernel, rates)
+    np.testing.assert_allclose(layer(x)[0], expected, atol=1e-5)
+    any_size = tf.function(layer.call, input_signature=[tf.TensorSpec((None, None, None, 4))])
+    assert any_size.get_concrete_function().output_shapes.rank == 4
+    np.testing.assert_allclose(any_size(x)[0], expected, atol=1e-5)
     with tf.GradientTape() as tape:
         tape.watch(x)
         loss = tf.reduce_sum(layer(x) * 2.0)
