@@ -40,14 +40,15 @@ def build_camvid_data(config):
 
 def find_pairs(root, split):
     """Returns the pairs of one split, [] where it is not there."""
+    from deeplab import files
     from deeplab.data import listing
 
     for arrangement in ARRANGEMENTS:
         folders = [os.path.join(root, folder.format(split)) for folder in arrangement]
-        if all(map(os.path.isdir, folders)):
+        if all(map(files.is_folder, folders)):
             images, labels = (listing.files_by_name(folder, "camvid_root") for folder in folders)
             names = os.path.join(root, f"{split}.txt")
-            if os.path.exists(names):
+            if files.exists(names):
                 return listing.pairs_of([name.rsplit("/", 1)[-1] for name in listing.read_list(names)], images, labels)
             return listing.all_pairs(images, labels)
     return []

@@ -10,7 +10,6 @@ of its labels that are not in val.
 """
 
 import dataclasses
-import glob
 import os
 
 from deeplab import cli
@@ -43,12 +42,14 @@ class VocConfig(BuildConfig):
 
 def build_voc2012_data(config):
     """Builds all splits that `config` (a `VocConfig`) names."""
+    from deeplab import files
     from deeplab.data import builder, catalog, checks, listing
 
     images = listing.files_by_name(config.image_folder, "image_folder")
     labels = listing.files_by_name(config.semantic_segmentation_folder, "semantic_segmentation_folder")
     augmented = config.augmented_folder and listing.files_by_name(config.augmented_folder, "augmented_folder")
-    lists = sorted(glob.glob(os.path.join(config.list_folder, "*.txt")))
+    _, _, found = next(iter(files.walk(config.list_folder)), ("", [], []))
+    lists = sorted(os.path.join(config.list_folder, name) for name in found if name.endswith(".txt"))
     if not lists:
         raise UserError(f"--list_folder={config.list_folder}: holds no *.txt lists")
     names = {os.path.splitext(os.path.basename(path))[0]: listing.read_list(path) for path in lists}

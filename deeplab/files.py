@@ -1,4 +1,6 @@
-"""Files that are there whole or not at all. Paths may be gs://."""
+"""Files that are there whole or not at all. Paths may be gs://; reading others needs no TensorFlow."""
+
+import os
 
 UNFINISHED = "unfinished-"  # begins the names of files that are being written
 
@@ -16,3 +18,52 @@ def write(path, content):
     with tf.io.gfile.GFile(aside(path), "w" if isinstance(content, str) else "wb") as file:
         file.write(content)
     tf.io.gfile.rename(aside(path), path, overwrite=True)
+
+
+def is_remote(path):
+    """Tells whether only TensorFlow can open this path."""
+    return "://" in path
+
+
+def read(path):
+    """Returns the content of a file, bytes.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    if not is_remote(path):
+        with open(path, "rb") as file:
+            return file.read()
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.OpError as error:
+        raise OSError(f"{path}: {error.message}") from None
+
+
+def read_text(path):
+    """Returns the content of a UTF-8 file; raises OSError or UnicodeDecodeError."""
+    return read(path).decode("utf-8-sig")
+
+
+def exists(path):
+    """Tells whether there is a file or folder."""
+    return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
+
+
+def is_folder(path):
+    """Tells whether there is a folder."""
+    return _gfile().isdir(path) if is_remote(path) else os.path.isdir(path)
+
+
+def walk(folder):
+    """Yields as `os.walk` does: (folder, names of folders, names of files), top down."""
+    return _gfile().walk(folder) if is_remote(folder) else os.walk(folder)
+
+
+def _gfile():
+    import tensorflow as tf
+
+    return tf.io.gfile

@@ -159,7 +159,7 @@ class Workspace:
         with self._inside():
             if first == "-m":
                 return run_program(words[0].removeprefix("deeplab."), *words[1:])
-            return _run(functools.partial(runpy.run_path, first, run_name="__main__"), [first, *words])
+            return run_script(first, *words)
 
     @contextlib.contextmanager
     def _inside(self):
@@ -197,6 +197,11 @@ class Workspace:
 def run_program(name, *words):
     """Runs `python -m deeplab.NAME WORDS` in this process; returns its stdout."""
     return _run(importlib.import_module(f"deeplab.{name}").main, [name, *words])
+
+
+def run_script(path, *words):
+    """Runs `python PATH WORDS` in this process; returns its stdout."""
+    return _run(functools.partial(runpy.run_path, path, run_name="__main__"), [path, *words])
 
 
 def _run(main, arguments):

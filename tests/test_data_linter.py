@@ -43,7 +43,7 @@ def test_a_good_folder_has_no_problems(folder):
     assert "sizes (height x width): 48 to 48 x 64 to 64" in text
     assert "--eval_crop_size=49,65" in text
     assert "kind 2" in text
-    linter.contact_sheet(found, catalog.load(str(folder)), folder / "sheet.png")
+    linter.contact_sheet(found, catalog.load(str(folder)), str(folder / "sheet.png"))
     assert Image.open(folder / "sheet.png").size == (480, 374)
 
 

@@ -57,7 +57,7 @@ def read(prefix):
     if not tf.io.gfile.exists(prefix + _INDEX):
         raise UserError(f"{prefix}: no such checkpoint ({prefix}{_INDEX} does not exist)")
     try:
-        reader = tf.train.load_checkpoint(prefix)
+        reader = tf.compat.v1.train.NewCheckpointReader(prefix)  # load_checkpoint would ask whether it is a folder
         return {name: np.asarray(reader.get_tensor(name)) for name in sorted(reader.get_variable_to_shape_map())}
     except Exception as error:  # the reader raises a different class for every kind of damage
         reason = " ".join(str(error).split())[:200]

@@ -64,7 +64,7 @@ def read(path):
 
 def find_checkpoint(path):
     """Returns the prefix of the checkpoint that `path` means: a prefix, one of a checkpoint's files, or a folder."""
-    if tf.io.gfile.isdir(path):
+    if tf.io.gfile.isdir(path) and not tf.io.gfile.exists(path + ".index"):  # some buckets call any prefix a folder
         named = tf.train.latest_checkpoint(path)  # None where the state file is missing or names what is not there
         prefix = named or bundle.latest(path)
         if prefix is None:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from deeplab.data import catalog, checks, tfrecord
 from deeplab.errors import UserError
+from deeplab.visualize import save_png
 
 _STRIDE = 16  # crop sizes are suggested as a multiple of the usual output stride, plus one
 _THUMBNAIL = (240, 180)  # width, height of a picture on the contact sheet
@@ -166,4 +167,4 @@ def contact_sheet(found, dataset, path):
         ImageDraw.Draw(sheet).text((x + 2, y + 1), name[:38], fill="black")
         sheet.paste(Image.fromarray(image).resize(_THUMBNAIL), (x, y + 14))
         sheet.paste(Image.fromarray(colormap[label]).resize(_THUMBNAIL, Image.Resampling.NEAREST), (x, y + 14 + height))
-    sheet.save(path)
+    save_png(path, sheet)

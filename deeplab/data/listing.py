@@ -2,11 +2,13 @@
 
 import collections
 import csv
+import io
 import json
 import os
 import random
 import re
 
+from deeplab import files
 from deeplab.data.prepare import Pair
 from deeplab.errors import UserError
 
@@ -26,7 +28,7 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
     Raises:
       UserError: no such folder, no such file in it, or two files of one name.
     """
-    if not os.path.isdir(folder):
+    if not files.is_folder(folder):
         raise UserError(f"--{flag}={folder}: no such folder")
     found = _files(folder, flag, suffix, extensions=extensions)
     if not found:
@@ -37,7 +39,7 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
 def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
     """`files_by_name`, but for the paths in `without`; maybe none."""
     found = {}
-    for directory, folders, names in os.walk(folder):
+    for directory, folders, names in files.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             stem, extension = os.path.splitext(name)
@@ -109,8 +111,7 @@ def _split(name):
 def read_list(path):
     """Returns the names in a list file: one a line, without spaces at the ends, CRLF or extension."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = [line.strip() for line in file]
+        lines = [line.strip() for line in io.StringIO(files.read_text(path), newline=None)]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"list {path}: cannot be read: {error}") from None
     names = [without_extension(line) for line in lines if line]
@@ -192,8 +193,10 @@ def _class_rows(text):
     """Returns [(name, colour or None)]; see `read_classes`."""
     if not re.search(r"\.(json|csv|txt)$", text, re.IGNORECASE):
         return [_with_color(name.strip()) for name in text.split(",")]
-    with open(text, encoding="utf-8-sig", newline="") as file:
-        return _json_rows(json.load(file)) if text.lower().endswith(".json") else _csv_rows(file)
+    content = files.read_text(text)
+    if text.lower().endswith(".json"):
+        return _json_rows(json.loads(content))
+    return _csv_rows(io.StringIO(content, newline=""))
 
 
 def _with_color(text):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab import files
 from deeplab.data import checks
 from deeplab.errors import UserError
 
@@ -44,19 +45,14 @@ def prepare(pair, rules):
         return Prepared(pair.name, f"{present}: its {missing[0]} is missing")
     path = pair.image
     try:
-        image, image_format, size = checks.image_record(_read(pair.image))
+        image, image_format, size = checks.image_record(files.read(pair.image))
         path = pair.label
-        label = checks.read_label(_read(pair.label), rules)
+        label = checks.read_label(files.read(pair.label), rules)
         checks.check_same_size(size, label.shape)
     except (UserError, OSError) as error:
         return Prepared(pair.name, f"{path}: {error}")
     histogram = np.bincount(label.ravel(), minlength=256)
     return Prepared(pair.name, "", image, image_format, checks.png_bytes(label), size, histogram)
-
-
-def _read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def prepare_all(pairs, rules, workers):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab import files
 from deeplab.data import checks
 from deeplab.errors import UserError
 
@@ -51,8 +52,7 @@ def look(paths):
 def _look_at(path, as_color=False):
     """Returns (kind, {value: pixels}, {value: colour} of a palette) of one file."""
     try:
-        with open(path, "rb") as file:
-            image = checks.open_image(file.read())
+        image = checks.open_image(files.read(path))
         kind = _kind(image)
     except (UserError, OSError):
         return "unreadable", {}, {}

@@ -1,29 +1,46 @@
 """Metadata of TensorFlow Datasets beside the shards, so that `tfds.builder_from_directory(dataset_dir)` opens them."""
 
+import os
+import tempfile
+
 import tensorflow as tf
 
+from deeplab import files
 from deeplab.data import catalog, tfrecord
 
 VERSION = "1.0.0"
 
 
 def write(dataset_dir):
-    """Writes TFDS's dataset_info.json and features.json for all shards of the folder; replaces older ones."""
+    """Writes TFDS's dataset_info.json and features.json for all shards of the folder; replaces older ones.
+
+    TFDS knows few kinds of folders, so it writes to one on disk, from where the files are copied.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        _write(dataset_dir, scratch)
+        for name in os.listdir(scratch):
+            if name.endswith(".json"):
+                files.write(tf.io.gfile.join(dataset_dir, name), files.read(os.path.join(scratch, name)))
+
+
+def _write(dataset_dir, scratch):
     import tensorflow_datasets as tfds  # takes seconds to import
 
     dataset = catalog.load(dataset_dir)
     template = tfds.core.ShardedFileTemplate(
-        data_dir=dataset_dir, template="{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}", filetype_suffix="tfrecord"
+        data_dir=scratch, template="{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}", filetype_suffix="tfrecord"
     )
     infos = []
     for split, paths in tfrecord.splits(dataset_dir).items():
+        for path in paths:  # TFDS looks at the names of the shards
+            open(os.path.join(scratch, os.path.basename(path)), "wb").close()
         sizes = [len(tfrecord.index([path])) for path in paths]
         num_bytes = sum(tf.io.gfile.stat(path).length for path in paths)
         infos.append(
             tfds.core.SplitInfo(name=split, shard_lengths=sizes, num_bytes=num_bytes, filename_template=template)
         )
     tfds.folder_dataset.write_metadata(
-        data_dir=dataset_dir,
+        data_dir=scratch,
         features=_features(tfds),
         split_infos=infos,
         filename_template=template,
