@@ -20,7 +20,9 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is refus
 
 
 def find(pattern, suffixes=SUFFIXES):
-    """Returns the files that `pattern` means: a file, a folder (its files with one of `suffixes`), or a glob; sorted.
+    """Returns the files that `pattern` means: a file, a folder, or a glob; sorted.
+
+    Of a folder those with one of `suffixes`, but not hidden ones such as the ._NAME.jpg of macOS.
 
     Raises:
       UserError: there is none.
@@ -29,6 +31,7 @@ def find(pattern, suffixes=SUFFIXES):
 
     if tf.io.gfile.isdir(pattern):
         names = [name for name in tf.io.gfile.listdir(pattern) if name.lower().endswith(tuple(suffixes))]
+        names = [name for name in names if not name.startswith(".")]
         files = [tf.io.gfile.join(pattern, name) for name in names]
         if not files:
             raise UserError(f"--input={pattern}: no image in the folder ({', '.join(suffixes)})")

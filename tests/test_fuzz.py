@@ -18,7 +18,7 @@ from deeplab.checkpoints import bundle, sources
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
-from deeplab.data import catalog, checks, listing, pipeline, records, source, tfrecord
+from deeplab.data import catalog, checks, listing, pipeline, records, source, survey, tfrecord
 from deeplab.errors import UserError
 from deeplab.heads import dense_prediction_cell
 from deeplab.server import contract, model
@@ -121,6 +121,8 @@ def test_files_that_name_classes_images_or_a_cell(place, content):
         (place / f"file.{suffix}").write_bytes(content)
         with refusals():
             listing.read_classes(str(place / f"file.{suffix}"))
+    with refusals(), contextlib.suppress(UnicodeDecodeError):
+        listing.read_classes(content.decode())
     with refusals():
         listing.read_list(str(place / "file.txt"))
     with refusals():
@@ -184,17 +186,26 @@ FILES = {
 RULES = (
     checks.LabelRules(3),
     checks.LabelRules(3, format="palette", lookup=checks.make_lookup(255, (7,))),
+    checks.LabelRules(2, format="binary"),
     checks.LabelRules(2, format="rgb", colors=((0, 0, 0), (1, 2, 3)), ignore_colors=((9, 9, 9),)),
 )
 
 
+def put(path, content):
+    path.write_bytes(content)
+    return str(path)
+
+
 @fuzzed(max_examples=120)
 @given(st.sampled_from(sorted(FILES)).flatmap(lambda kind: damaged(FILES[kind])), st.sampled_from(RULES))
-def test_images_and_labels_of_builders_and_server(content, rules):
+def test_images_and_labels_of_builders_and_server(place, content, rules):
     with refusals():
         labels = checks.read_label(content, rules)
         assert labels.dtype == np.uint8
         assert np.all((labels < rules.num_classes) | (labels == rules.ignore_label))
+    seen = survey.look([put(place / "label.png", content)])
+    assert survey.label_format(seen, 2) in checks.FORMATS
+    assert len(survey.told(seen) + survey.suggestion(seen)) < 5000
     with refusals():
         stored, kind, _size = checks.image_record(content)
         assert stored

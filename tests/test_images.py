@@ -131,7 +131,7 @@ def test_huge_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_its_images_and_a_pattern_its_files(tmp_path):
-    for name in ("b.JPG", "a.png", "notes.txt"):
+    for name in ("b.JPG", "a.png", "notes.txt", "._b.JPG"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder").mkdir()
     found = [path.rpartition("/")[2] for path in images.find(str(tmp_path))]

@@ -162,7 +162,9 @@ def test_public_names_are_documented(name):
     import deeplab
 
     public = getattr(deeplab, name)
-    text = " ".join(inspect.getdoc(public).split())
+    documented = public if callable(public) else type(next(iter(public.values())))  # data: what it consists of
+    assert documented.__module__.startswith("deeplab."), "the docstring would be that of dict"
+    text = " ".join(inspect.getdoc(documented).split())
     assert len(text) > 20
     for shape in SHAPES.get(name, ()):
         assert shape in text, shape
