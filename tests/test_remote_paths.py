@@ -1,11 +1,14 @@
-"""What builders read, on disk and where only tf.io.gfile reads: TensorFlow's ram:// stands for gs://."""
+"""Every program on paths that only tf.io.gfile knows: TensorFlow's ram:// stands for gs://."""
 
 import fake_data
 import pytest
 import tensorflow as tf
+from readme_commands import ROOT, run_program, run_script
 
 from deeplab import files
 from deeplab.data import listing
+
+pytestmark = pytest.mark.usefixtures("short_mobilenet", "quick_tracing")
 
 
 def upload(folder, target):
@@ -14,6 +17,38 @@ def upload(folder, target):
         place = f"{target}/{path.relative_to(folder)}"
         tf.io.gfile.makedirs(place.rpartition("/")[0])
         tf.io.gfile.copy(str(path), place, overwrite=True)
+
+
+@pytest.mark.slow
+def test_from_pictures_to_predictions(tmp_path):
+    fake_data.folders(tmp_path, 3)
+    for split, names in (("train", "img_0\nimg_1"), ("val", "img_2")):
+        (tmp_path / f"{split}.txt").write_text(names)
+    upload(tmp_path, "ram://in")
+    lists = "--list=ram://in/train.txt,ram://in/val.txt"
+    folders = ("--image_dir=ram://in/images", "--label_dir=ram://in/labels", "--output_dir=ram://shards")
+    run_script(str(ROOT / "datasets/build_folder_data.py"), *folders, lists, "--class_names=a,b,c")
+    run_script(str(ROOT / "datasets/check.py"), "--dataset_dir=ram://shards")
+    flags = [
+        "--train_crop_size=33,33",
+        "--train_batch_size=2",
+        "--eval_interval_steps=2",
+        "--training_number_of_steps=",
+    ]
+    for steps, said in (("2", "best so far: ram://run/best/model.ckpt-2"), ("3", "Resuming ram://run at step 2")):
+        told = run_program(
+            "train", "--dataset_dir=ram://shards", "--train_logdir=ram://run", *flags[:3], flags[3] + steps
+        )
+        assert said in told
+    for program in ("eval", "vis"):
+        run_program(program, "--checkpoint_dir=ram://run", "--dataset_dir=ram://shards")
+    export = f"{tmp_path}/export"  # ram:// renames a folder without what is in it
+    run_program("export", "--checkpoint_dir=ram://run", f"--export_path={export}")
+    for source, output in (("checkpoint_dir=ram://run", "ram://first"), (f"saved_model={export}", "ram://second")):
+        run_program("predict", f"--{source}", "--input=ram://in/images", f"--output={output}")
+        assert {"img_2.png", "img_2_overlay.png"} <= set(tf.io.gfile.listdir(output))
+    for path in ("eval_val/results.json", "vis_val/segmentation_results/img_2.png", "model.ckpt-3.index"):
+        assert tf.io.gfile.exists(f"ram://run/{path}"), path
 
 
 def test_files_of_both_kinds(tmp_path):
