@@ -96,7 +96,9 @@ def _batch(setting):
     images = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     labels = rng.integers(0, NETWORKS[setting.network].num_classes, shape).astype(np.uint8)
     labels[:, : setting.crop // 8] = _IGNORE
-    return tf.data.Dataset.from_tensors((images, labels)).repeat()
+    options = tf.data.Options()
+    options.autotune.enabled = False  # `fit` ends with its iterator, which may wait seconds for the autotuner
+    return tf.data.Dataset.from_tensors((images, labels)).repeat().with_options(options)
 
 
 def _network(setting):

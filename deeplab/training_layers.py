@@ -67,15 +67,27 @@ class BatchNorm(keras.layers.Layer):
 
     def _across_replicas(self, x, gamma, beta, replicas):
         """As `_fused` in training, with the statistics of all replicas (which hold equally many values)."""
-        mean, variance = tf.nn.moments(tf.cast(x, tf.float32), axes=[0, 1, 2])
+        zeros, ones = tf.zeros_like(beta), tf.ones_like(gamma)
         count = replicas.num_replicas_in_sync
-        sums = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.stack([mean, variance, tf.square(mean)]))
-        mean, within, square = tf.unstack(sums / count)
-        variance = within + tf.maximum(square - tf.square(mean), 0)
-        scale = gamma * tf.math.rsqrt(variance + self.epsilon)
-        y = tf.cast(x, tf.float32) * scale + (beta - mean * scale)
         values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]) * count, tf.float32)
-        return tf.cast(y, x.dtype), mean, variance * values / tf.maximum(values - 1, 1)
+
+        @tf.custom_gradient
+        def normalise(x, gamma, beta):
+            mean, within = _moments(x, ones, zeros, self.epsilon)
+            mean, within, square = tf.unstack(_sum(replicas, mean, within, tf.square(mean)) / count)
+            variance = within + tf.maximum(square - tf.square(mean), 0)
+            inverse = tf.math.rsqrt(variance + self.epsilon)
+
+            def gradient(dy, *_of_statistics):
+                dx, dgamma, dbeta = _gradient_by_constants(dy, x, gamma, mean, variance, self.epsilon)
+                every_gamma, every_beta = tf.unstack(_sum(replicas, dgamma, dbeta) * gamma * inverse / values)
+                slope = every_gamma * inverse  # through mean and variance: slope * (x - mean) + every_beta
+                return dx - self._fused(x, slope, every_beta, mean, ones - self.epsilon)[0], dgamma, dbeta
+
+            return (self._fused(x, gamma, beta, mean, variance)[0], mean, variance), gradient
+
+        y, mean, variance = normalise(x, gamma, beta)
+        return y, mean, variance * values / tf.maximum(values - 1, 1)
 
     def _update(self, mean, variance):
         updates = tf.convert_to_tensor(self.update_count)
@@ -87,6 +99,26 @@ class BatchNorm(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+def _sum(replicas, *tensors):
+    """Returns the tensors, stacked, summed over the replicas."""
+    return replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.stack(tensors))
+
+
+def _moments(x, ones, zeros, epsilon):
+    """Returns (mean, variance) of each channel of x (B, h, w, C), float32; the kernel is faster than tf.nn.moments."""
+    mean, unbiased = tf.compat.v1.nn.fused_batch_norm(x, ones, zeros, epsilon=epsilon)[1:]
+    values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
+    return mean, unbiased * tf.maximum(values - 1, 1) / values
+
+
+def _gradient_by_constants(dy, x, gamma, mean, variance, epsilon):
+    """Returns the gradients of a batch norm by (x, gamma, beta), as if mean and variance did not depend on x."""
+    statistics = {"reserve_space_1": mean, "reserve_space_2": variance, "reserve_space_3": tf.zeros([0])}
+    return tf.raw_ops.FusedBatchNormGradV3(
+        y_backprop=dy, x=x, scale=gamma, **statistics, epsilon=epsilon, is_training=False
+    )[:3]
 
 
 class _Drawing(keras.layers.Layer):

@@ -111,10 +111,26 @@ def test_batch_norm_over_replicas_is_that_of_the_whole_batch():
     parts = strategy.experimental_distribute_values_from_function(
         lambda context: tf.constant(x[2 * context.replica_id_in_sync_group :][:2])
     )
-    outputs = tf.function(lambda: strategy.run(lambda part: shared(part, training=True), (parts,)))()
     single = BatchNorm(epsilon=1e-3, decay=0.5, warmup=False)
-    expected = single(x, training=True)
-    np.testing.assert_allclose(np.concatenate(strategy.experimental_local_results(outputs)), expected, atol=1e-5)
+    single.build((None, 3, 3, 2))
+    for layer in (shared, single):
+        layer.gamma.assign([0.5, 2.0])
+        layer.beta.assign([1.0, -1.0])
+
+    def outputs_and_gradients(layer, part):
+        with tf.GradientTape() as tape:
+            tape.watch((part, layer.gamma.value, layer.beta.value))
+            y = layer(part, training=True)
+            loss = tf.reduce_sum(tf.sin(y))  # whose gradient differs from pixel to pixel
+        return y, *tape.gradient(loss, (part, layer.gamma.value, layer.beta.value))
+
+    results = tf.function(lambda: strategy.run(outputs_and_gradients, (shared, parts)))()
+    y, dx, dgamma, dbeta = (np.stack(strategy.experimental_local_results(result)) for result in results)
+    expected = [tensor.numpy() for tensor in outputs_and_gradients(single, tf.constant(x))]
+    np.testing.assert_allclose(np.concatenate(y), expected[0], atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(dx), expected[1], atol=1e-5)
+    np.testing.assert_allclose(dgamma.sum(0), expected[2], atol=1e-4)
+    np.testing.assert_allclose(dbeta.sum(0), expected[3], atol=1e-4)
     np.testing.assert_allclose(shared.moving_variance.numpy(), single.moving_variance.numpy(), rtol=1e-5)
     assert shared.update_count.numpy() == 1
 
