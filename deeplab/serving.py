@@ -21,7 +21,8 @@ class Serving(tf.Module):
       with_probabilities, with_logits: `serving_default` returns `probabilities`, `logits` too.
       colors: (256, 3) uint8, the colour of each label; `bytes` returns coloured PNGs, too, where it is given.
       constant: the weights are constants of the graph. oneDNN then arranges those of each convolution once and not in
-        every call, and its convolutions run faster: 0.8x the time of xception_65.
+        every call, and its convolutions run faster: 0.8x the time of xception_65. But Python loads such a graph with
+        about 20 times the memory of the weights, TensorFlow 2.21 copying it for each function.
     """
 
     def __init__(

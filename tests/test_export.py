@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import small_export
 import small_training
+import tensorflow as tf
 
 import deeplab
 from deeplab import export as export_module
@@ -65,6 +66,12 @@ def test_versions_count_up_and_know_their_classes(tmp_path, capsys):
     assert catalog.load(str(folder)) == small_training.dataset()
     card = json.loads((folder / "model.json").read_text())
     assert (card["step"], card["classes"], card["config"]["num_classes"]) == (7, ["kind 0", "kind 1", "kind 2"], 3)
+
+
+@pytest.mark.parametrize("options", [{}, {"constant_weights": False}, {"fold_batch_norm": False}], ids=str)
+def test_weights_are_constants_unless_they_shall_be_variables(tmp_path, options):
+    loaded = tf.saved_model.load(str(small_export.run(tmp_path, **options)))
+    assert bool(loaded.signatures["serving_default"].variables) == bool(options)
 
 
 def test_an_export_that_disagrees_is_not_kept(tmp_path, monkeypatch):

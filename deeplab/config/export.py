@@ -30,6 +30,10 @@ class ExportConfig(NetworkConfig):
     export_path: str | None = option(None, "Folder that gets the export as VERSION/, counting up.")
     format: str = option("saved_model", "Which kind of files; all but the first two take one size.", choices=FORMATS)
     fold_batch_norm: bool = option(True, "Fold batch norms into the convolutions: the same labels, sooner.")
+    constant_weights: bool = option(
+        True,
+        "saved_model: weights are constants, which CPUs run sooner; else variables, which take less memory.",
+    )
     precision: str = option("float32", "Type of weights and activations; logits are float32.", choices=PRECISIONS)
     quantize: str = option("none", "tflite: how weights are stored; int8 computes in it, too.", choices=QUANTIZE)
     dataset_dir: str | None = option(

@@ -8,11 +8,12 @@ from deeplab.serving import Serving
 
 
 def write(folder, exported):
-    """Writes saved_model.pb, which holds the weights unless batch norms were kept, and warm-up requests."""
+    """Writes saved_model.pb, with the weights or with variables beside it, and warm-up requests."""
     config, dataset = exported.config, exported.loaded.dataset
     colors = catalog.label_colormap(dataset) if config.with_colors else None
     wanted = (config.with_probabilities, config.with_logits)
-    module = Serving(exported.predictor, config.resize, *wanted, colors, constant=config.fold_batch_norm)
+    constant = config.fold_batch_norm and config.constant_weights
+    module = Serving(exported.predictor, config.resize, *wanted, colors, constant)
     tf.saved_model.save(module, folder, signatures=module.signatures())
     warmup.write(folder, exported.size)
 
