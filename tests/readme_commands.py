@@ -236,12 +236,13 @@ def _leave_out_measurements(patch):
 @contextlib.contextmanager
 def _serving(command):
     """Serves in a thread; gives the port."""
+    from deeplab import exports
     from deeplab.config.serve import ServeConfig
     from deeplab.server import app, model, run
 
     words = [*shlex.split(command, comments=True)[2:], "--port=0"]
     config = cli.read(ServeConfig, words, flags.FlagValues())
-    server = run.http(app.Server(config, functools.partial(model.newest, config.saved_model), model.Model))
+    server = run.http(app.Server(config, functools.partial(exports.newest, config.saved_model), model.Model))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
