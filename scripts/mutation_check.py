@@ -3,7 +3,8 @@
 It counts unless `EXPLAINED` says why nobody could notice it.
 
     python scripts/mutation_check.py                 all of SUBJECTS; a quarter of an hour on 2 idle cores
-    python scripts/mutation_check.py losses 40       one of them, at most 40 mutants, evenly chosen
+    python scripts/mutation_check.py losses metrics  some of them
+    python scripts/mutation_check.py losses 40       at most 40 mutants of each, evenly chosen
 
 Each mutant runs in a fork of this process, which has imported TensorFlow but nothing of the project.
 """
@@ -148,13 +149,17 @@ def check(subject, most):
 
 
 def main(arguments):
+    most = next((int(word) for word in arguments if word.isdigit()), 0)
+    chosen = [word for word in arguments if not word.isdigit()] or list(SUBJECTS)
+    unknown = [word for word in chosen if word not in SUBJECTS]
+    if unknown:
+        raise SystemExit(f"{unknown[0]}: no subject; there are {', '.join(SUBJECTS)}")
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     os.chdir(ROOT)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow  # noqa: F401  once, before the forks
 
-    most = int(arguments[1]) if len(arguments) > 1 else 0
-    return sum(check(subject, most) for subject in (arguments[:1] or SUBJECTS)) and 1
+    return sum(check(subject, most) for subject in chosen) and 1
 
 
 if __name__ == "__main__":
