@@ -12,6 +12,7 @@ from deeplab.errors import UserError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
 MAX_PIXELS = 178_956_970  # Pillow takes more for a decompression bomb, and so do we
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")  # not EPS: it would start Ghostscript
+JPEGS = ("JPEG", "MPO")  # how Pillow calls them; MPO: a phone appended more pictures, which nobody reads here
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _SIXTEEN_BIT_IN_32 = ("PNG", "PPM")  # Pillow widens their 16 bits to mode I, without changing values
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")

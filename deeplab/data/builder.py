@@ -14,7 +14,7 @@ import tensorflow as tf
 import tqdm
 
 from deeplab import locks
-from deeplab.data import catalog, tfds_metadata, tfrecord
+from deeplab.data import catalog, tfds_metadata, tfrecord, upright
 from deeplab.data.prepare import prepare_all
 from deeplab.errors import UserError
 
@@ -29,6 +29,7 @@ class SplitReport(NamedTuple):
     problems: list  # lines, each naming a file
     histogram: np.ndarray  # (256,) pixels of each label value
     mean_size: tuple  # (height, width)
+    turned: list  # `upright.Turned`
 
 
 def build(splits, dataset, rules, config):
@@ -56,7 +57,7 @@ def build(splits, dataset, rules, config):
             f"--output_dir={config.output_dir}: cannot be written, nothing was left behind: {message}"
         ) from None
     for split, report in reports.items():
-        print(f"{split}: {report.written} images in {config.output_dir}")
+        print("\n".join([f"{split}: {report.written} images in {config.output_dir}", *upright.told(report.turned)]))
         absent = [dataset.class_name(label) for label in _absent(report, dataset)]
         if absent:
             print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
@@ -101,9 +102,9 @@ def _write_split(split, pairs, rules, config, written):
     rules = rules[split] if isinstance(rules, dict) else rules
     per_shard = -(-len(pairs) // config.num_shards)  # reference: sequential, ceil(n / shards) in each
     names = [tfrecord.shard_name(split, shard, config.num_shards) for shard in range(config.num_shards)]
-    problems, histogram, sizes = _duplicates(pairs), np.zeros(256, np.int64), []
+    problems, histogram, sizes, turned = _duplicates(pairs), np.zeros(256, np.int64), [], []
     workers = min(config.workers, -(-len(pairs) // 8))  # starting a process costs as much as a few images
-    prepared = enumerate(prepare_all(pairs, rules, workers))
+    prepared = prepare_all(pairs, rules, workers)
     progress = tqdm.tqdm(total=len(pairs), desc=split, unit="image", mininterval=0.5)
     try:
         for shard, name in enumerate(names):
@@ -111,7 +112,7 @@ def _write_split(split, pairs, rules, config, written):
             written.append(path)
             with tf.io.TFRecordWriter(path + _TEMPORARY) as writer:
                 for _ in range(min(per_shard, len(pairs) - shard * per_shard)):
-                    _, item = next(prepared)
+                    item = next(prepared)
                     progress.update()
                     if item.problem:
                         problems.append(item.problem)
@@ -119,10 +120,12 @@ def _write_split(split, pairs, rules, config, written):
                     writer.write(_record(item))
                     histogram += item.histogram
                     sizes.append(item.size)
+                    turned += [item.turned] if item.turned else []
     finally:
         progress.close()
-        prepared.close() if hasattr(prepared, "close") else None
-    return SplitReport(len(sizes), problems, histogram, tuple(np.mean(sizes, axis=0)) if sizes else ())
+        prepared.close()
+    mean_size = tuple(np.mean(sizes, axis=0)) if sizes else ()
+    return SplitReport(len(sizes), problems, histogram, mean_size, turned)
 
 
 def _record(item):

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deeplab import images
+from deeplab.data import upright
 from deeplab.errors import UserError
 
 FORMATS = ("index", "palette", "rgb", "binary")
 DEFAULT_IGNORE = 255
-_EXIF_ORIENTATION = 0x0112
 _GRAY_MODES = ("L", "1", "I", "I;16", "I;16B")
 _SHOWN = 6  # values listed in a message
 _SMOOTH_SHARE = 0.1  # of a JPEG's pixels may lie between black and white, which its edges blur
@@ -36,6 +36,15 @@ class LabelRules(NamedTuple):
     lookup: tuple | None = None
     colors: tuple = ()
     ignore_colors: tuple = ()
+
+
+class ImageRecord(NamedTuple):
+    """What is stored for an image file."""
+
+    data: bytes
+    format: str  # "jpeg" or "png"
+    size: tuple  # (height, width)
+    orientation: int = 1  # what EXIF said in the file, 1 to 8; `data` is upright
 
 
 def make_lookup(ignore_label, ignore_values=(), reduce_zero=False):
@@ -72,22 +81,19 @@ def open_image(data):
 
 
 def image_record(data):
-    """Returns (bytes, "jpeg" or "png", (height, width)) to store for an image file; unusual colour modes become RGB.
+    """Returns the `ImageRecord` of an image file; unusual colour modes become RGB.
 
     Raises:
-      UserError: as `open_image`; or the image carries an EXIF rotation, so that its pixels do not lie as it is shown.
+      UserError: as `open_image`, or it has 32 bits.
     """
     image = open_image(data)
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    if orientation not in (0, 1):
-        raise UserError(
-            f"EXIF orientation {orientation}: pixels are stored rotated, labels would not fit; save the image upright"
-        )
-    size = (image.height, image.width)
-    if image.format in ("JPEG", "PNG") and image.mode in ("RGB", "L"):
-        return data, image.format.lower(), size
+    orientation = upright.orientation(image)
+    plain = image.mode in ("RGB", "L") and "transparency" not in image.info
+    kind = "jpeg" if image.format in images.JPEGS else image.format.lower()
+    if plain and orientation == 1 and kind in ("jpeg", "png"):
+        return ImageRecord(data, kind, (image.height, image.width))
     try:
-        return png_bytes(np.asarray(images.to_rgb(image, image.format))), "png", size
+        return ImageRecord(*upright.encode(image), orientation)
     except ValueError as error:
         raise UserError(str(error)) from None
 

@@ -107,7 +107,12 @@ def _look(path, example, dataset, found):
         return name, None
     try:
         data = _feature(example, tfrecord.IMAGE)
-        _, image_format, size = checks.image_record(data)
+        _, image_format, size, orientation = checks.image_record(data)
+        if orientation != 1:
+            raise UserError(
+                f"EXIF orientation {orientation}, which training ignores: it sees another picture than viewers and "
+                "predict; build the split again, which stores it upright"
+            )
         label_image = checks.open_image(_feature(example, tfrecord.LABEL))
         checks.check_same_size(size, (label_image.height, label_image.width))
         label = checks.classes_of(_gray(label_image), checks.LabelRules(dataset.num_classes, dataset.ignore_label))

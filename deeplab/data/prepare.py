@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab import files
-from deeplab.data import checks
+from deeplab.data import checks, upright
 from deeplab.errors import UserError
 
 _AHEAD = 4  # pairs in flight per worker: bounds the memory
@@ -34,6 +34,7 @@ class Prepared(NamedTuple):
     image_format: str = ""
     label: bytes = b""
     size: tuple = (0, 0)  # (height, width)
+    turned: upright.Turned | None = None  # where EXIF said that the image is shown turned
     histogram: np.ndarray | None = None  # (256,) pixels of each label value
 
 
@@ -45,14 +46,17 @@ def prepare(pair, rules):
         return Prepared(pair.name, f"{present}: its {missing[0]} is missing")
     path = pair.image
     try:
-        image, image_format, size = checks.image_record(files.read(pair.image))
+        image = checks.image_record(files.read(pair.image))
         path = pair.label
         label = checks.read_label(files.read(pair.label), rules)
-        checks.check_same_size(size, label.shape)
+        label, turned = upright.turn_label(label, image.size, image.orientation)
+        checks.check_same_size(image.size, label.shape)
     except (UserError, OSError) as error:
         return Prepared(pair.name, f"{path}: {error}")
     histogram = np.bincount(label.ravel(), minlength=256)
-    return Prepared(pair.name, "", image, image_format, checks.png_bytes(label), size, histogram)
+    label = checks.png_bytes(label)
+    turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
+    return Prepared(pair.name, "", image.data, image.format, label, image.size, turned, histogram)
 
 
 def prepare_all(pairs, rules, workers):
