@@ -65,6 +65,9 @@ def build_folder_data(config):
     images, labels = listing.images_and_labels(
         config.image_dir, config.label_dir, config.image_suffix, config.label_suffix
     )
+    for folder in dict.fromkeys((config.image_dir, config.label_dir)):
+        if left_out := listing.left_out(folder):
+            print(f"{folder}: left out {left_out}, kinds of files that are not read", flush=True)
     seen = survey.look(sorted(labels.values()))
     print(survey.told(seen), flush=True)
     if not config.class_names and config.num_classes is None:

@@ -57,6 +57,27 @@ def test_lists_pairs_and_random_splits(tmp_path):
         listing.read_list(str(tmp_path / "empty.txt"))
 
 
+def test_accents_are_one_however_they_are_written(tmp_path):
+    apart, together = "Mu\u0308ller", "M\u00fcller"  # as macOS writes it, and as others do
+    image = fake_data.save(fake_data.image(), tmp_path / "images" / f"{apart}.jpg")
+    label = fake_data.save(fake_data.label(), tmp_path / "labels" / f"{together}.png")
+    images, labels = (listing.files_by_name(str(tmp_path / kind), "dir") for kind in ("images", "labels"))
+    assert listing.all_pairs(images, labels) == [Pair(together, image, label)]
+    (tmp_path / "list.txt").write_text(apart)
+    assert listing.pairs_of(listing.read_list(str(tmp_path / "list.txt")), images, labels)[0][1:] == (image, label)
+
+
+def test_files_that_are_no_images_are_told(tmp_path):
+    for name in ("a.HEIC", "b.heic", "below/c.npy", ".hidden", "d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert listing.left_out(str(tmp_path)) == "2 .heic, 1 without extension, 1 .npy"
+    with pytest.raises(UserError, match=r"\.webp files; it has 2 \.heic, "):
+        listing.files_by_name(str(tmp_path), "image_dir")
+    fake_data.save(fake_data.image(), tmp_path / "e.png")
+    assert ".png" not in listing.left_out(str(tmp_path))
+
+
 def label_file(tmp_path, array, palette=None):
     return pathlib.Path(fake_data.save(array, tmp_path / "label.png", palette)).read_bytes()
 

@@ -14,6 +14,8 @@ from deeplab.errors import UserError
 
 IDS = np.array([[0, 1, 2, 2], [0, 1, 255, 255], [0, 0, 0, 0]], np.uint8)
 BLACK_WHITE = np.where(IDS > 0, 255, 0).astype(np.uint8)
+STRAY = np.append(BLACK_WHITE, np.array([[0, 0, 0, 128]], np.uint8), 0)
+SHADES = np.array([[0, 50, 200]], np.uint8)
 COLORS = np.array([(0, 0, 0), (255, 0, 0), (0, 128, 255), *[(9, 9, 9)] * 253], np.uint8)
 PALETTE = COLORS.ravel().tolist()
 
@@ -51,7 +53,15 @@ def write(folder, *labels):
         (label(IDS.astype(np.uint16)), "one channel", "index", "NAME0,NAME1,NAME2 (255"),
         (label(np.full((2, 2), 149, np.uint8)), "one channel", "index", "--num_classes=150;"),
         (label(IDS, kind="JPEG"), "jpeg", "index", "JPEG changes values at every edge"),
-        (b"a text", "", "index", "none of the labels could be read"),
+        (label(STRAY), "one channel", "binary", "--label_format=binary --class_names=background,NAME"),
+        (
+            label(SHADES),
+            "one channel",
+            "index",
+            "--label_format=rgb --class_names=NAME0=#000000,NAME1=#323232,NAME2=#c8c8c8",
+        ),
+        (label(IDS[:, :2] + 1), "one channel", "index", "NAME0,NAME1,NAME2, or one class less and --reduce_zero_label"),
+        (b"a text", "", "index", "none could be read"),
     ],
     ids=lambda value: "" if isinstance(value, bytes) else None,
 )
@@ -61,6 +71,29 @@ def test_formats_are_recognized(content, kind, expected, flags, tmp_path):
     assert flags in survey.suggestion(seen)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (label(IDS.astype(np.uint16) * 200), "label values 0 to 51000"),
+        (b"", "the file is empty"),
+        (b"text", "no image"),
+    ],
+)
+def test_why_labels_cannot_be_read_is_told(content, reason, tmp_path):
+    seen = survey.look(write(tmp_path, content, label(IDS)))
+    assert (seen.kind, seen.kinds["unreadable"]) == ("one channel", 1)
+    assert f"unreadable: {tmp_path}/0.png: {reason}" in survey.told(seen)
+
+
+def test_shades_become_classes(tmp_path):
+    colors = tuple((value,) * 3 for value in (0, 50, 200))
+    for dtype in (np.uint8, np.uint16):
+        found = checks.read_label(label(SHADES.astype(dtype)), LabelRules(3, format="rgb", colors=colors))
+        np.testing.assert_array_equal(found, [[0, 1, 2]])
+    with pytest.raises(UserError, match="label values 0 to 51200"):
+        checks.read_label(label(SHADES.astype(np.uint16) * 256), LabelRules(3, format="rgb", colors=colors))
+
+
 def test_what_most_labels_are_counts_and_all_are_told(tmp_path):
     others = (label(COLORS[IDS]), b"a text", label(IDS), label(IDS * 0))
     seen = survey.look(write(tmp_path, *[label(IDS, palette=PALETTE)] * 5, *others))
@@ -68,6 +101,7 @@ def test_what_most_labels_are_counts_and_all_are_told(tmp_path):
     assert survey.told(seen).splitlines() == [
         "labels: 9 files looked at: 5 palette images, 2 images of one channel, 1 colour images, 1 unreadable",
         "values: 0 (50.0%, 5 files), 1 (16.7%, 5 files), 2 (16.7%, 5 files), 255 (16.7%, 5 files)",
+        f"unreadable: {tmp_path}/6.png: no image that can be read; expected JPEG or PNG",
     ]
 
 
@@ -109,7 +143,7 @@ def test_black_and_white_labels():
 @pytest.mark.parametrize(
     ("content", "rules", "message"),
     [
-        (label(IDS), LabelRules(2, format="binary"), r"values 0 \(6 pixels\), 1 .* use --label_format=index"),
+        (label(IDS), LabelRules(2, format="binary"), r"values 0 \(6 pixels\), 1 .* --label_format=index where"),
         (label(fake_data.image(), kind="JPEG"), LabelRules(2, format="binary"), "of its pixels are grey"),
         (label(IDS, kind="JPEG"), LabelRules(3), "JPEG, which changes values at every edge: save labels as PNG"),
         (label(IDS, palette=PALETTE), LabelRules(3), "use --label_format=palette"),

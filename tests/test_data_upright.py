@@ -79,10 +79,10 @@ def test_the_builder_says_what_it_turned(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"train: 10 images in {folder}"
     assert lines[1].startswith("  9 of them turned upright")
-    assert lines[2].startswith("  1 of these had a label of the size before turning")
-    assert lines[2].endswith("stored.jpg")
-    assert "  7 of these have a label that fits both ways" in lines[3]
-    assert lines[3].endswith("either_4.png and 2 more")
+    assert lines[2].startswith("  labels of the size before turning, which were turned, too: 1 (")
+    assert lines[2].endswith("stored.jpg)")
+    assert lines[3].startswith("  labels that fit both ways and were taken as upright: 7 (")
+    assert "either_4.png and 2 more); if that is wrong" in lines[3]
     assert len(lines) == 4
     sizes = {e["filename"].numpy().decode(): e["label"].shape[:2] for e in eval_examples(open_split(folder, "train"))}
     assert sizes["shown"] == sizes["stored"] == (64, 48)

@@ -147,7 +147,8 @@ def _refuse_or_report(reports, config):
         return
     lines = _grouped(problems)
     if not config.skip_bad:
-        summary = f"{len(problems)} problems, nothing was written; mend them or leave the images out with --skip_bad"
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        summary = f"{count}, nothing was written; mend them or leave the images out with --skip_bad"
         raise UserError("\n".join([summary, *lines]))
     print("\n".join([f"{len(problems)} left out (--skip_bad):", *lines]))
     for split, report in reports.items():
@@ -159,7 +160,7 @@ def _grouped(problems):
     """Returns a line for each (split, problem), but only the first few of those that differ in their numbers only."""
     groups = {}
     for split, problem in problems:
-        kind = re.sub(r"\d+", "", problem.partition(": ")[2])
+        kind = re.sub(r"(\d+ \(\d+ pixels\)(, )?)+|\d+", "", problem.partition(": ")[2])
         groups.setdefault(kind, []).append(f"  {split}: {problem}")
     lines = []
     for alike in groups.values():

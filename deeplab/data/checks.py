@@ -66,6 +66,8 @@ def open_image(data):
     Raises:
       UserError: not an image, cut off, or larger than Pillow's limit (an image bomb).
     """
+    if not data:
+        raise UserError("the file is empty; get it again")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -169,7 +171,7 @@ def _from_binary(image):
         counts = np.bincount(values.ravel())
         raise UserError(
             f"values {_listed(found, counts[found])} where black (0) and white ({white}) were promised; "
-            "use --label_format=index where they are class ids"
+            "--label_format=index where they are class ids, else save the label again in black and white"
         )
     return (values > 0).astype(np.uint8)
 
@@ -185,7 +187,7 @@ def classes_of(values, rules):
         raise UserError(
             f"label values outside the classes 0 to {rules.num_classes - 1} (ignore label {rules.ignore_label}): "
             f"{_listed(bad, counts[bad])}; legal ones: {_listed(good, counts[good]) or 'none'}; "
-            "see --ignore_values, --label_format and the number of classes"
+            "see --ignore_values, --reduce_zero_label (ids from 1), --label_format and the number of classes"
         )
     return values if rules.lookup is None else lookup.astype(np.uint8)[values]
 
@@ -213,7 +215,9 @@ def _from_colors(image, rules):
 
 
 def color_codes(image):
-    """Returns (H, W) uint32: red << 16 | green << 8 | blue of a PIL image of any mode."""
+    """Returns (H, W) uint32: red << 16 | green << 8 | blue of a PIL image; values must fit in 8 bits."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray(one_channel(image))
     pixels = np.asarray(image.convert("RGB")).astype(np.uint32)
     return (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
 

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import unicodedata
 
 from deeplab import files
 from deeplab.data.prepare import Pair
@@ -32,8 +33,18 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
         raise UserError(f"--{flag}={folder}: no such folder")
     found = _files(folder, flag, suffix, extensions=extensions)
     if not found:
-        raise UserError(f"--{flag}={folder}: holds no {', '.join(extensions)} files whose names end in {suffix!r}")
+        ending = f" whose names end in {suffix!r}" if suffix else ""
+        raise UserError(f"--{flag}={folder}: holds no {', '.join(extensions)} files{ending}; it has {left_out(folder)}")
     return found
+
+
+def left_out(folder):
+    """Returns which files, but for hidden ones, are in a folder and below that are no images: "2 .heic, 1 .txt"."""
+    names = [name for _, _, names in files.walk(folder) for name in names if not name.startswith(".")]
+    extensions = collections.Counter(os.path.splitext(name)[1].lower() for name in names)
+    counts = sorted((-count, kind) for kind, count in extensions.items() if kind not in SUFFIXES)
+    kinds = [f"{-count} {kind or 'without extension'}" for count, kind in counts]
+    return ", ".join(kinds[:5])
 
 
 def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
@@ -49,7 +60,7 @@ def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
             if path in without:
                 continue
             key = os.path.relpath(os.path.join(directory, stem[: len(stem) - len(suffix)]), folder)
-            key = key.replace(os.sep, "/")
+            key = composed(key.replace(os.sep, "/"))
             if key in found:
                 raise UserError(f"--{flag}={folder}: {found[key]} and {path} have one name: remove one of them")
             found[key] = path
@@ -114,10 +125,15 @@ def read_list(path):
         lines = [line.strip() for line in io.StringIO(files.read_text(path), newline=None)]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"list {path}: cannot be read: {error}") from None
-    names = [without_extension(line) for line in lines if line]
+    names = [without_extension(composed(line)) for line in lines if line]
     if not names:
         raise UserError(f"list {path}: names no images")
     return names
+
+
+def composed(name):
+    """Returns a name with each accent in one character with its letter: macOS writes two, others one."""
+    return unicodedata.normalize("NFC", name)
 
 
 def without_extension(name):

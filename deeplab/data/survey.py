@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab import files
+from deeplab import files, images
 from deeplab.data import checks
 from deeplab.errors import UserError
 
 MOST = 60  # files looked at, evenly chosen
 _SHOWN = 12  # values told
+_WHITE, _MOSTLY = 255, 4
 _TOO_MANY = 64  # colours: no data set of this kind, but smoothed edges
 _PLURAL = {
     "palette": "palette images",
@@ -29,52 +30,67 @@ class Survey(NamedTuple):
     files: collections.Counter  # value: files that hold it
     pixels: collections.Counter  # value: pixels
     in_color: bool  # colour images, or palettes that give one value different colours
+    reason: str  # why the first of the unreadable ones is, with its path
 
 
 def look(paths):
     """Returns the `Survey` of some of the label files `paths`; what cannot be read is counted."""
     chosen = paths[:: -(-len(paths) // MOST)] if paths else []
     seen = [_look_at(path) for path in chosen]
-    kinds = collections.Counter(kind for kind, _, _ in seen)
+    kinds = collections.Counter(one.kind for one in seen)
     kind = next((kind for kind, _ in kinds.most_common() if kind != "unreadable"), "")
     colors, differ = {}, False
-    for _, _, palette in seen:
-        differ |= any(colors.setdefault(value, color) != color for value, color in palette.items())
+    for one in seen:
+        differ |= any(colors.setdefault(value, color) != color for value, color in one.palette.items())
     if kind == "palette" and differ:
         seen = [_look_at(path, as_color=True) for path in chosen]
     files, pixels = collections.Counter(), collections.Counter()
-    for _, counts, _ in (one for one in seen if one[0] == kind):
-        files.update(counts.keys())
-        pixels.update(counts)
-    return Survey(kinds, kind, files, pixels, kind == "colour" or (kind == "palette" and differ))
+    for one in seen:
+        if one.kind == kind:
+            files.update(one.pixels.keys())
+            pixels.update(one.pixels)
+    reason = next((one.reason for one in seen if one.reason), "")
+    return Survey(kinds, kind, files, pixels, kind == "colour" or (kind == "palette" and differ), reason)
+
+
+class _Seen(NamedTuple):
+    """One file."""
+
+    kind: str
+    pixels: dict = {}  # value or colour: how many
+    palette: dict = {}  # value: colour
+    reason: str = ""
 
 
 def _look_at(path, as_color=False):
-    """Returns (kind, {value: pixels}, {value: colour} of a palette) of one file."""
+    """Returns the `_Seen` of one file."""
     try:
         image = checks.open_image(files.read(path))
         kind = _kind(image)
-    except (UserError, OSError):
-        return "unreadable", {}, {}
+    except (UserError, OSError) as error:
+        return _Seen("unreadable", reason=f"{path}: {error}")
     if kind == "jpeg":
-        return kind, {}, {}
+        return _Seen(kind)
     codes = checks.color_codes(image)
     if kind == "colour" or (kind == "palette" and as_color):
-        return kind, {_rgb(code): count for code, count in _counts(codes)[0]}, {}
+        return _Seen(kind, {_rgb(code): count for code, count in _counts(codes)[0]})
     counts, first = _counts(checks.one_channel(image))
     palette = {value: _rgb(codes.flat[i]) for (value, _), i in zip(counts, first, strict=True)}
-    return kind, dict(counts), palette if kind == "palette" else {}
+    return _Seen(kind, dict(counts), palette if kind == "palette" else {})
 
 
 def _kind(image):
-    if image.format == "JPEG":
+    """Returns the kind of a PIL image; raises a UserError if no label is like that."""
+    if image.format in images.JPEGS:
         return "jpeg"
     if image.mode == "P":
         return "palette"
     try:
         checks.one_channel(image)
     except UserError:
-        return "colour" if image.mode in ("RGB", "RGBA") else "unreadable"
+        if image.mode not in ("RGB", "RGBA"):
+            raise
+        return "colour"
     return "one channel"
 
 
@@ -92,9 +108,22 @@ def label_format(survey, num_classes):
     """Returns the value of --label_format that fits: "index", "palette", "rgb" or "binary"."""
     if survey.in_color:
         return "rgb"
-    if num_classes == 2 and set(survey.files) == {0, 255}:
+    if num_classes == 2 and _black_and_white(survey):
         return "binary"
     return "palette" if survey.kind == "palette" else "index"
+
+
+def _black_and_white(survey):
+    """Tells whether the values are 0 and 255, but for a few labels or edges that are wrong."""
+    white = survey.pixels[_WHITE]
+    others = survey.pixels.total() - survey.pixels[0] - white
+    return not survey.in_color and bool(survey.pixels[0]) and white > _MOSTLY * others
+
+
+def _in_steps(survey):
+    """Tells whether few values lie far apart, as 0, 100, 200: shades that somebody can tell from each other."""
+    values = survey.files.keys() - {checks.DEFAULT_IGNORE}
+    return survey.kind == "one channel" and 2 <= len(values) <= max(values) // _MOSTLY
 
 
 def told(survey):
@@ -109,6 +138,8 @@ def told(survey):
         lines.append(f"{'colours' if survey.in_color else 'values'}: {', '.join(shown)}{more}")
     if survey.in_color and survey.kind == "palette":
         lines.append("the same value has different colours in different files: the colours are what counts")
+    if survey.reason:
+        lines.append(f"unreadable: {survey.reason}")
     return "\n".join(lines)
 
 
@@ -120,18 +151,27 @@ def suggestion(survey):
             "--label_format=binary --class_names=background,NAME"
         )
     if not survey.kind:
-        return "another --label_dir: none of the labels could be read"
+        return "other labels, or another --label_dir: none could be read"
     if survey.in_color and len(survey.files) > _TOO_MANY:
         return f"other labels: {len(survey.files)} colours are no classes; they were resized smoothly, or JPEGs once"
     if survey.in_color:
         names = ",".join(f"NAME{i}={_text(color)}" for i, (color, _) in enumerate(survey.pixels.most_common()))
         return f"--label_format=rgb --class_names={names} (colours that do not count: --ignore_colors=R,G,B)"
-    if set(survey.files) == {0, 255}:
+    if _black_and_white(survey):
         return "--label_format=binary --class_names=background,NAME"
+    if _in_steps(survey):
+        shades = [(value, value, value) for value in sorted(survey.files)]
+        names = ",".join(f"NAME{i}={_text(shade)}" for i, shade in enumerate(shades))
+        return (
+            f"--label_format=rgb --class_names={names} (shades that do not count: --ignore_colors=R,G,B), or, where "
+            f"the values are ids, --label_format=index --num_classes=N"
+        )
     count = max((value for value in survey.files if value != checks.DEFAULT_IGNORE), default=0) + 1
     names = ",".join(f"NAME{i}" for i in range(count))
     classes = f"--class_names={names}" if count <= _TOO_MANY else f"--num_classes={count}"
     void = f" ({checks.DEFAULT_IGNORE} does not count)" if checks.DEFAULT_IGNORE in survey.files else ""
+    if min(survey.files) == 1:
+        void += ", or one class less and --reduce_zero_label, since 0 does not occur"
     flags = f"--label_format={label_format(survey, 0)} {classes}{void}"
     return f"{flags}; other values that do not count: --ignore_values=N"
 

@@ -82,13 +82,11 @@ def told(turned):
     along = [one.path for one in turned if one.label == AS_STORED]
     either = [one.path for one in turned if one.label == EITHER]
     if along:
-        lines.append(
-            f"  {len(along)} of these had a label of the size before turning, which was turned, too: {_some(along)}"
-        )
+        lines.append(f"  labels of the size before turning, which were turned, too: {len(along)} ({_some(along)})")
     if either:
         lines.append(
-            f"  {len(either)} of these have a label that fits both ways, which was taken as upright; if that is wrong, "
-            f"save the images upright: {_some(either)}"
+            f"  labels that fit both ways and were taken as upright: {len(either)} ({_some(either)}); "
+            "if that is wrong, save the images upright"
         )
     return lines
 
