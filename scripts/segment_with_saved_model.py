@@ -9,12 +9,12 @@ import sys
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def main(saved_model, picture, output):
     """Writes the labels of `picture` to `output` as a palette PNG and prints how much of it each class covers."""
-    image = np.asarray(Image.open(picture).convert("RGB"))
+    image = np.asarray(ImageOps.exif_transpose(Image.open(picture)).convert("RGB"))  # phones store photographs turned
     segment = tf.saved_model.load(saved_model).signatures["serving_default"]
     labels = segment(images=tf.constant(image[None]))["labels"][0].numpy()  # (H, W) int32
 
