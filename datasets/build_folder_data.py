@@ -86,6 +86,8 @@ def build_folder_data(config):
     else:
         splits = {config.split or "train": listing.all_pairs(images, labels)}
     builder.build(splits, dataset, rules, config)
+    if not (config.list or config.split or config.val_fraction):
+        print("all are for training: --val_fraction=0.2 keeps some to evaluate on, which deeplab.eval and vis want")
 
 
 def describe(config):

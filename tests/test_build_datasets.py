@@ -144,6 +144,7 @@ def test_a_broken_folder_gives_one_report(tmp_path):
     assert result.returncode == 0, result.stderr
     assert f"{len(bad)} left out" in result.stdout
     assert catalog.load(str(tmp_path / "shards")).splits == {"train": 12}
+    assert "--val_fraction=0.2 keeps some to evaluate on" in result.stdout.splitlines()[-1]
     shutil.rmtree(tmp_path / "images")
     result = run("build_folder_data", *FOLDER_FLAGS, cwd=tmp_path)
     assert result.returncode == 2
