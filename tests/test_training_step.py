@@ -1,5 +1,7 @@
 """The step: rules by name, optimizers, the same weights whatever the number of replicas or parts of a batch."""
 
+import ctypes
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -196,3 +198,33 @@ def test_averages_take_the_place_of_the_weights_for_a_while():
     assert not np.array_equal(before["net/conv/weights"], during["net/conv/weights"])
     np.testing.assert_array_equal(during["net/conv/weights"], before["net/conv/weights/ExponentialMovingAverage"])
     np.testing.assert_array_equal(tiny.weights(step)["net/conv/weights"], before["net/conv/weights"])
+
+
+class Mallinfo(ctypes.Structure):
+    """mallinfo2 of glibc."""
+
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+
+def test_training_uses_freed_memory_again():
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        pytest.skip("the C library is not glibc 2.33 or newer, whose allocator this is about")
+    libc.mallinfo2.restype, libc.malloc.restype, libc.free.argtypes = Mallinfo, ctypes.c_void_p, [ctypes.c_void_p]
+
+    def mapped():
+        before = libc.mallinfo2().hblks
+        blocks = [libc.malloc(16 << 20) for _ in range(64)]  # more than the heap may have left; none is written to
+        after = libc.mallinfo2().hblks
+        for block in blocks:
+            libc.free(block)
+        return after - before
+
+    libc.mallopt(-3, 128 << 10)  # as TensorFlow does
+    assert mapped() > 0
+    strategy = tf.distribute.get_strategy()
+    batches = tf.data.Dataset.from_tensors((tf.zeros((2, 3, 3, 3)), tf.zeros((2, 3, 3)))).repeat()
+    stream = runtime.distribute(strategy, lambda *_: batches, 0, 2)
+    next(runtime.iterate(stream))
+    assert mapped() == 0

@@ -9,7 +9,7 @@ import time
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.runtime import all_sum
+from deeplab.runtime import all_sum, iterate
 from deeplab.training import state
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: saved on SIGTERM; the same command goes on
@@ -30,7 +30,7 @@ class Stepper:
         plain = tf.autograph.experimental.do_not_convert(step)
         self.step = tf.function(plain, jit_compile=True) if jit_compile else plain
         self.names = step.results
-        self.iterator = iter(batches)
+        self.iterator = iterate(batches)
         self._run = tf.function(self._run_steps)
         self._votes = tf.function(lambda vote: strategy.run(_sum_of_votes, (vote,)), autograph=False)
 

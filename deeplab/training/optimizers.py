@@ -1,7 +1,8 @@
 """Optimizers with TensorFlow 1's arithmetic and slot names, so that states of the reference's trainings can go on.
 
-Keras' own SGD folds the learning rate into the accumulator, which differs as soon as the rate changes. These take
-gradients that are already summed over replicas, and look the same from Keras 3 and tf_keras.
+Keras' own SGD folds the learning rate into the accumulator, which differs as soon as the rate changes. These call
+TensorFlow 1's own kernels, which change variables in place and in one pass (the same in single operations reads and
+writes memory twice as often, see README, "Benchmarks"); gradients are already summed over replicas.
 """
 
 import contextlib
@@ -21,10 +22,15 @@ class Momentum:
         self.momentum, self.nesterov = config.momentum, config.nesterov
 
     def update(self, weight, gradient, rate, step, accum, decays):
-        """Returns the new (weight, accumulator)."""
-        accum = self.momentum * accum + gradient
-        direction = gradient + self.momentum * accum if self.nesterov else accum
-        return weight - rate * direction, accum
+        """Changes the variables `weight` and `accum`."""
+        tf.raw_ops.ResourceApplyMomentum(
+            var=weight.handle,
+            accum=accum.handle,
+            lr=rate,
+            grad=gradient,
+            momentum=self.momentum,
+            use_nesterov=self.nesterov,
+        )
 
 
 class Adam:
@@ -37,13 +43,20 @@ class Adam:
         self.epsilon = config.adam_epsilon
 
     def update(self, weight, gradient, rate, step, first, second, decays):
-        """Returns the new (weight, first moment, second moment); `step` counts from 0."""
+        """Changes the variables `weight` and both moments; `step` counts from 0."""
         count = tf.cast(step + 1, tf.float32)
-        beta1, beta2 = tf.constant(self.beta1), tf.constant(self.beta2)  # rounded before they are taken from 1
-        first = beta1 * first + (1 - beta1) * gradient
-        second = beta2 * second + (1 - beta2) * tf.square(gradient)
-        rate *= tf.sqrt(1 - tf.pow(beta2, count)) / (1 - tf.pow(beta1, count))
-        return weight - rate * first / (tf.sqrt(second) + self.epsilon), first, second
+        tf.raw_ops.ResourceApplyAdam(
+            var=weight.handle,
+            m=first.handle,
+            v=second.handle,
+            beta1_power=tf.pow(self.beta1, count),
+            beta2_power=tf.pow(self.beta2, count),
+            lr=rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
 
 class AdamW(Adam):
@@ -53,9 +66,10 @@ class AdamW(Adam):
         super().__init__(config)
         self.weight_decay = config.weight_decay
 
-    def update(self, weight, gradient, rate, step, *moments, decays):
-        new, *moments = super().update(weight, gradient, rate, step, *moments, decays=decays)
-        return new - rate * self.weight_decay * weight if decays else new, *moments
+    def update(self, weight, gradient, rate, step, first, second, decays):
+        if decays:
+            weight.assign_sub(rate * self.weight_decay * weight)
+        super().update(weight, gradient, rate, step, first, second, decays)
 
 
 RULES = {"momentum": Momentum, "adam": Adam, "adamw": AdamW}
@@ -120,16 +134,17 @@ class Optimizer:
             strategy.extended.update(variable, update, args=arguments, group=False)
 
     def _update(self, decays, variable, gradient, rate, step, accept, *slots):
-        old = [variable, *slots[: len(self.rule.slots)]]
-        weight, *state = map(tf.identity, old)
-        new = list(self.rule.update(weight, gradient, rate, step, *state, decays=decays))
-        if self.decay:
-            count = tf.cast(step, tf.float32)
-            decay = tf.minimum(self.decay, (1 + count) / (10 + count))  # as tf.train.ExponentialMovingAverage
-            old.append(slots[-1])
-            new.append(decay * slots[-1] + (1 - decay) * new[0])
-        for target, value in zip(old, new, strict=True):
-            target.assign(value if accept is None else tf.where(accept, value, target))
+        def change():
+            self.rule.update(variable, gradient, rate, step, *slots[: len(self.rule.slots)], decays=decays)
+            if self.decay:
+                count = tf.cast(step, tf.float32)
+                decay = tf.minimum(self.decay, (1 + count) / (10 + count))  # as tf.train.ExponentialMovingAverage
+                slots[-1].assign(decay * slots[-1] + (1 - decay) * variable)
+
+        if accept is None:
+            change()
+        else:
+            tf.cond(accept, change, lambda: None)
 
 
 def _raw(variable):

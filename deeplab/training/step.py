@@ -126,7 +126,9 @@ class Step:
         if config.optimizer != "adamw":
             for name in self.regularized:
                 gradients[name] += config.weight_decay * tf.convert_to_tensor(self.variables[name])
-        gradients = {name: gradient * self.multipliers[name] for name, gradient in gradients.items()}
+        for name, multiplier in self.multipliers.items():
+            if multiplier != 1.0:
+                gradients[name] *= multiplier
         if config.freeze_backbone_steps:
             thawed = tf.cast(step >= config.freeze_backbone_steps, tf.float32)
             gradients = {n: gradient if is_last_layer(n) else gradient * thawed for n, gradient in gradients.items()}
