@@ -9,6 +9,8 @@ import zlib
 import tensorflow as tf
 from tensorflow import keras
 
+from deeplab.fused_norm import batch_norm, by_statistics
+
 _KERAS_3 = hasattr(keras, "ops")  # else tf_keras, under TF_USE_LEGACY_KERAS=1
 _FLOAT32 = {"dtype": "float32", "autocast" if _KERAS_3 else "experimental_autocast": False}  # whatever the policy
 
@@ -50,44 +52,10 @@ class BatchNorm(keras.layers.Layer):
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         if not training or self.frozen:
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-            return self._fused(x, gamma, beta, mean, variance)[0]
-        replicas = tf.distribute.get_replica_context()
-        if replicas is not None and replicas.num_replicas_in_sync > 1:
-            y, mean, variance = self._across_replicas(x, gamma, beta, replicas)
-        else:
-            y, mean, variance = self._fused(x, gamma, beta)
+            return by_statistics(x, gamma, beta, mean, variance, self.epsilon)
+        y, mean, variance = batch_norm(x, gamma, beta, self.epsilon)
         self._update(mean, variance)
         return y
-
-    def _fused(self, x, gamma, beta, mean=None, variance=None):
-        """Returns (y, mean, unbiased variance); by the given statistics, else by those of the batch."""
-        return tf.compat.v1.nn.fused_batch_norm(
-            x, gamma, beta, mean=mean, variance=variance, epsilon=self.epsilon, is_training=mean is None
-        )
-
-    def _across_replicas(self, x, gamma, beta, replicas):
-        """As `_fused` in training, with the statistics of all replicas (which hold equally many values)."""
-        zeros, ones = tf.zeros_like(beta), tf.ones_like(gamma)
-        count = replicas.num_replicas_in_sync
-        values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]) * count, tf.float32)
-
-        @tf.custom_gradient
-        def normalise(x, gamma, beta):
-            mean, within = _moments(x, ones, zeros, self.epsilon)
-            mean, within, square = tf.unstack(_sum(replicas, mean, within, tf.square(mean)) / count)
-            variance = within + tf.maximum(square - tf.square(mean), 0)
-            inverse = tf.math.rsqrt(variance + self.epsilon)
-
-            def gradient(dy, *_of_statistics):
-                dx, dgamma, dbeta = _gradient_by_constants(dy, x, gamma, mean, variance, self.epsilon)
-                every_gamma, every_beta = tf.unstack(_sum(replicas, dgamma, dbeta) * gamma * inverse / values)
-                slope = every_gamma * inverse  # through mean and variance: slope * (x - mean) + every_beta
-                return dx - self._fused(x, slope, every_beta, mean, ones - self.epsilon)[0], dgamma, dbeta
-
-            return (self._fused(x, gamma, beta, mean, variance)[0], mean, variance), gradient
-
-        y, mean, variance = normalise(x, gamma, beta)
-        return y, mean, variance * values / tf.maximum(values - 1, 1)
 
     def _update(self, mean, variance):
         updates = tf.convert_to_tensor(self.update_count)
@@ -99,26 +67,6 @@ class BatchNorm(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-
-def _sum(replicas, *tensors):
-    """Returns the tensors, stacked, summed over the replicas."""
-    return replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.stack(tensors))
-
-
-def _moments(x, ones, zeros, epsilon):
-    """Returns (mean, variance) of each channel of x (B, h, w, C), float32; the kernel is faster than tf.nn.moments."""
-    mean, unbiased = tf.compat.v1.nn.fused_batch_norm(x, ones, zeros, epsilon=epsilon)[1:]
-    values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
-    return mean, unbiased * tf.maximum(values - 1, 1) / values
-
-
-def _gradient_by_constants(dy, x, gamma, mean, variance, epsilon):
-    """Returns the gradients of a batch norm by (x, gamma, beta), as if mean and variance did not depend on x."""
-    statistics = {"reserve_space_1": mean, "reserve_space_2": variance, "reserve_space_3": tf.zeros([0])}
-    return tf.raw_ops.FusedBatchNormGradV3(
-        y_backprop=dy, x=x, scale=gamma, **statistics, epsilon=epsilon, is_training=False
-    )[:3]
 
 
 class _Drawing(keras.layers.Layer):
