@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab.layers import Conv, DepthwiseConv, SeparableConv, in_blocks
+from deeplab.convolutions import in_blocks
+from deeplab.layers import Conv, DepthwiseConv, SeparableConv
 from deeplab.model import build_with, config_of
 from deeplab.training_layers import BatchNorm
 

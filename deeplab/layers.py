@@ -3,11 +3,13 @@
 Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1).
 """
 
+import functools
 import random
 
 import tensorflow as tf
 from tensorflow import keras
 
+from deeplab.convolutions import in_blocks, pointwise, reached
 from deeplab.resize import dynamic_size, resize_bilinear, same_static_size, scale_dimension
 
 ACTIVATIONS = {
@@ -82,30 +84,13 @@ class _Convolution(keras.layers.Layer):
         after = self.kernel_size - 1 - before
         return tf.pad(x, [[0, 0], [before, after], [before, after], [0, 0]]), "VALID"
 
+    def reached(self, x):
+        """Returns (the kernel, the rate) without the taps of an atrous convolution that cannot reach the cells of x."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        return reached(kernel, self.rate, x.shape[1:3]) if max(self.rate) > 1 else (kernel, self.rate)
+
     def _output_size(self, input_shape):
         return tuple(None if side is None else -(-side // self.stride) for side in input_shape[1:3])
-
-
-def in_blocks(x, rate, convolve):
-    """Atrous convolution by a dense one: each of the rate x rate grids of cells becomes an image of its own.
-
-    The zeros around an atrous convolution are those that SAME puts around each grid, so that cells are added only to
-    fill the last row and column of grids. TensorFlow's own way adds the zeros first: of 33x33 cells at rate 18 it makes
-    72x72, this 36x36.
-
-    Args:
-      x: (B, h, w, C).
-      rate: (vertical, horizontal), cells between the taps.
-      convolve: dense convolution with an odd kernel, stride 1 and padding SAME.
-
-    Returns:
-      (B, h, w, channels of `convolve`).
-    """
-    dynamic = tf.shape(x)
-    sides = [dynamic[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2)]
-    margins = [[0, -side % step] for side, step in zip(sides, rate, strict=True)]
-    y = tf.batch_to_space(convolve(tf.space_to_batch(x, rate, margins)), rate, margins)
-    return tf.ensure_shape(y, (*x.shape[:3], None))
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -124,10 +109,12 @@ class Conv(_Convolution):
             self.bias = self.add_weight(name="biases", shape=(self.filters,), initializer="zeros")
         self.built = True
 
-    def call(self, x):
-        kernel = tf.convert_to_tensor(self.kernel)
-        if max(self.rate) > 1:
-            x = in_blocks(x, self.rate, lambda blocks: tf.nn.conv2d(blocks, kernel, 1, "SAME"))
+    def call(self, x, training=False):
+        kernel, rate = self.reached(x)
+        if training and kernel.shape[:2] == (1, 1) and self.stride == 1:
+            x = pointwise(x, kernel)
+        elif max(rate) > 1:
+            x = in_blocks(x, rate, lambda blocks: tf.nn.conv2d(blocks, kernel, 1, "SAME"))
         else:
             x, padding = self.padded(x)
             x = tf.nn.conv2d(x, kernel, self.stride, padding)
@@ -147,11 +134,10 @@ class DepthwiseConv(_Convolution):
         self.built = True
 
     def call(self, x):
-        return self.depthwise(x, tf.convert_to_tensor(self.kernel))
-
-    def depthwise(self, x, kernel):
-        if max(self.rate) > 1:
-            return in_blocks(x, self.rate, lambda blocks: tf.nn.depthwise_conv2d(blocks, kernel, [1, 1, 1, 1], "SAME"))
+        kernel, rate = self.reached(x)
+        if max(rate) > 1:  # the gradient by the kernel takes oneDNN 3 times as long on grids smaller than the kernel
+            convolve = functools.partial(tf.nn.depthwise_conv2d, filter=kernel, strides=[1, 1, 1, 1], padding="SAME")
+            return in_blocks(x, rate, convolve, least=self.kernel_size)
         x, padding = self.padded(x)
         return tf.nn.depthwise_conv2d(x, kernel, [1, self.stride, self.stride, 1], padding)
 

@@ -22,7 +22,7 @@ LAYERS = (
     ("model", "cost"),
     ("backbones", "heads", "blocks", "data", "visualize", "plots"),
     (
-        *("layers", "training_layers", "losses", "metrics", "schedules", "runtime"),
+        *("layers", "training_layers", "fused_norm", "convolutions", "losses", "metrics", "schedules", "runtime"),
         *("boundary", "data.augment", "data.tfrecord", "images"),
     ),
     ("resize",),

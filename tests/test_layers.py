@@ -6,6 +6,7 @@ import tensorflow as tf
 from tiny_training import two_replicas
 
 from deeplab import ModelConfig, build_model
+from deeplab.convolutions import reached
 from deeplab.layers import AveragePooling, Conv, DepthwiseConv, ResizeToScale
 from deeplab.resize import resize_bilinear, resize_nearest
 from deeplab.training_layers import BatchNorm, Dropout, DropPath, set_progress
@@ -25,7 +26,7 @@ def correlate(x, kernel, rate):
     )
 
 
-@pytest.mark.parametrize("rate", [1, 2, 5, (3, 7), (12, 18)])
+@pytest.mark.parametrize("rate", [1, 2, 5, (3, 7), (12, 18), (3, 13)])
 @pytest.mark.parametrize("kernel_size", [3, 5])
 def test_atrous_depthwise_and_its_gradient(rate, kernel_size):
     layer = DepthwiseConv(kernel_size, rate=rate)
@@ -37,14 +38,43 @@ def test_atrous_depthwise_and_its_gradient(rate, kernel_size):
     any_size = tf.function(layer.call, input_signature=[tf.TensorSpec((None, None, None, 4))])
     assert any_size.get_concrete_function().output_shapes.rank == 4
     np.testing.assert_allclose(any_size(x)[0], expected, atol=1e-5)
+    slopes = RNG.normal(size=x.shape).astype(np.float32)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        loss = tf.reduce_sum(layer(x) * 2.0)
-    ones = np.full((11, 13, 4), 2.0, np.float32)
-    np.testing.assert_allclose(tape.gradient(loss, x)[0], correlate(ones, kernel[::-1, ::-1], rates), atol=1e-4)
+        loss = tf.reduce_sum(layer(x) * slopes)
+    by_x, by_kernel = tape.gradient(loss, (x, layer.kernel.value))
+    np.testing.assert_allclose(by_x[0], correlate(slopes[0], kernel[::-1, ::-1], rates), atol=1e-4)
+    for tap in np.ndindex(kernel_size, kernel_size):
+        only = np.zeros_like(kernel)
+        only[tap] = 1
+        by_tap = (correlate(x[0].numpy(), only, rates) * slopes[0]).sum((0, 1))
+        np.testing.assert_allclose(by_kernel[tap][:, 0], by_tap, atol=1e-4)
 
 
-@pytest.mark.parametrize("rate", [1, 2, 3])
+def test_taps_beyond_the_cells_are_left_out():
+    kernel = tf.ones((3, 3, 2, 1))
+    assert reached(kernel, (8, 9), (9, 9))[0].shape == (3, 1, 2, 1)
+    assert reached(kernel, (18, 18), (17, 17))[0].shape == (1, 1, 2, 1)
+    assert reached(kernel, (18, 18), (17, None))[1] == (1, 18)
+    assert reached(kernel, (18, 18), (None, None))[0].shape == kernel.shape
+
+
+def test_pointwise_convolution_learns_as_any_other():
+    layer = Conv(5, 1)
+    x = tf.constant(RNG.normal(size=(2, 3, 4, 7)).astype(np.float32))
+    layer.build(x.shape)
+    results = []
+    for training in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=training)
+            loss = tf.reduce_sum(tf.sin(y))
+        results.append((y, *tape.gradient(loss, (x, layer.kernel.value))))
+    for expected, ours in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [1, 2, 3, 9, 12])
 def test_atrous_convolution_and_its_gradient(rate):
     layer = Conv(1, 3, rate=rate)
     x = tf.constant(RNG.normal(size=(1, 9, 10, 2)).astype(np.float32))
@@ -60,7 +90,7 @@ def test_atrous_convolution_and_its_gradient(rate):
     more = np.square(correlate(x[0].numpy(), bumped, (rate, rate)).sum(-1)).sum()
     bumped[0, 2, 1] -= 2e-2
     less = np.square(correlate(x[0].numpy(), bumped, (rate, rate)).sum(-1)).sum()
-    np.testing.assert_allclose(gradient[0, 2, 1], (more - less) / 2e-2, rtol=1e-2)
+    np.testing.assert_allclose(gradient[0, 2, 1], (more - less) / 2e-2, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 9), (8, 9)])
@@ -76,9 +106,10 @@ def test_explicit_padding_is_symmetric_for_every_size(size, kernel_size):
     assert tuple(strided(x).shape) == strided.compute_output_shape(x.shape)
 
 
-def test_batch_norm_normalises_by_the_batch_and_keeps_unbiased_variance():
+@pytest.mark.parametrize("shape", [(4, 5, 6, 3), (4, 4, 6, 3), (1, 5, 6, 24), (2, 5, 5, 16)])  # whole, 16, 2, whole
+def test_batch_norm_normalises_by_the_batch_and_keeps_unbiased_variance(shape):
     layer = BatchNorm(epsilon=1e-3, decay=0.9, warmup=False)
-    x = RNG.normal(2.0, 3.0, size=(4, 5, 6, 3)).astype(np.float32)
+    x = RNG.normal(2.0, 3.0, size=shape).astype(np.float32)
     y = layer(x, training=True).numpy()
     np.testing.assert_allclose(y, (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-3), atol=1e-4)
     np.testing.assert_allclose(layer.moving_mean, 0.1 * x.mean((0, 1, 2)), rtol=1e-4)
@@ -102,17 +133,40 @@ def test_warm_up_forgets_the_initial_statistics():
     np.testing.assert_allclose(layer.moving_mean, before * 0.9997 + 10 * 0.0003, rtol=1e-6)
 
 
-def test_batch_norm_over_replicas_is_that_of_the_whole_batch():
+def test_the_gradient_of_cells_taken_together_is_that_of_batch_norm():
+    x = tf.constant(RNG.normal(100.0, 2.0, size=(3, 2, 3, 24)).astype(np.float32))  # a mean far from 0
+    weights = tf.constant(RNG.normal(size=x.shape).astype(np.float32))
+    layer = BatchNorm(epsilon=1e-3, decay=0.5)
+    layer.build(x.shape)
+    layer.gamma.assign(RNG.normal(size=24))
+
+    def plain(x):
+        mean, variance = tf.nn.moments(x, [0, 1, 2])
+        return tf.nn.batch_normalization(x, mean, variance, layer.beta.value, layer.gamma.value, 1e-3)
+
+    results = []
+    for norm in (lambda x: layer(x, training=True), plain):
+        with tf.GradientTape() as tape:
+            tape.watch((x, layer.gamma.value, layer.beta.value))
+            y = norm(x)
+            loss = tf.reduce_sum(tf.sin(y) * weights)
+        results.append((y, *tape.gradient(loss, (x, layer.gamma.value, layer.beta.value))))
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("cells", [3, 4])  # as they are; 8 taken together
+def test_batch_norm_over_replicas_is_that_of_the_whole_batch(cells):
     strategy = two_replicas()
-    x = RNG.normal(1.0, 2.0, size=(4, 3, 3, 2)).astype(np.float32)
+    x = RNG.normal(1.0, 2.0, size=(4, cells, cells, 2)).astype(np.float32)
     with strategy.scope():
         shared = BatchNorm(epsilon=1e-3, decay=0.5, warmup=False)
-        shared.build((None, 3, 3, 2))
+        shared.build((None, cells, cells, 2))
     parts = strategy.experimental_distribute_values_from_function(
         lambda context: tf.constant(x[2 * context.replica_id_in_sync_group :][:2])
     )
     single = BatchNorm(epsilon=1e-3, decay=0.5, warmup=False)
-    single.build((None, 3, 3, 2))
+    single.build((None, cells, cells, 2))
     for layer in (shared, single):
         layer.gamma.assign([0.5, 2.0])
         layer.beta.assign([1.0, -1.0])
