@@ -32,7 +32,7 @@ CLAIMS = {  # way of being run: does it claim this line?
     "a server": lambda line: line.startswith(readme_commands.SERVE),
     "in bash, to that server": readme_commands.is_request,
 }
-pytestmark = pytest.mark.usefixtures("short_mobilenet", "quick_tracing")
+pytestmark = pytest.mark.usefixtures("shortest_mobilenet", "quick_tracing")
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -74,7 +74,7 @@ def test_what_stands_instead_is_said(said):
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory, short_mobilenet, quick_tracing):
+def workspace(tmp_path_factory, shortest_mobilenet, quick_tracing):
     """The folder, with the results of the first section."""
     made = readme_commands.Workspace(tmp_path_factory.mktemp("readme"))
     made.run_blocks([block for block in BLOCKS if block.section == FIRST])
