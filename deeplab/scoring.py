@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab import evaluation, sliding
+from deeplab import evaluation, runtime, sliding
 from deeplab.data import records
 from deeplab.metrics import ConfusionMatrix, Scores
 from deeplab.resize import resize_nearest
@@ -65,7 +65,7 @@ def score(subject, batch_size, collectors=()):
     if strategy.num_replicas_in_sync > 1:
         stream = strategy.distribute_datasets_from_function(lambda _: stream.rebatch(batch_size, drop_remainder=True))
     with evaluation.progress(len(subject.split), "image") as bar, records.user_errors():
-        for batch in stream:
+        for batch in runtime.iterate(stream):
             results = [strategy.experimental_local_results(one) for one in run(batch)]
             for labels, predictions, sizes in zip(*results, strict=True) if collectors else ():
                 _collect(collectors, labels.numpy(), predictions.numpy(), sizes.numpy())
