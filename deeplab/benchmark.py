@@ -4,7 +4,7 @@
     python -m deeplab.benchmark --input       the input pipeline beside the naive order of steps and decoding alone
     python -m deeplab.benchmark --export      one image in SavedModels, TFLite, ONNX Runtime and OpenVINO
     python -m deeplab.benchmark --training    a training step beside Keras' fit, and on two devices
-    python -m deeplab.benchmark --scaling     time against pixels, output stride, batch and passes
+    python -m deeplab.benchmark --scaling     time against pixels, output stride, passes and batch, of training, too
     python -m deeplab.benchmark --startup     seconds until --help, the first step, the first answer
 
 Contenders take turns, so that ratios hold on a busy machine; median and quartiles are printed. --json=FILE keeps the
@@ -62,8 +62,10 @@ def _training(config):
 
 def _scaling(config):
     from deeplab.benchmark_scaling import print_scaling
+    from deeplab.benchmark_training import print_batches
 
-    return [row for name in config.networks for row in print_scaling(NETWORKS[name], name, config.runs)]
+    rows = [row for name in config.networks for row in print_scaling(NETWORKS[name], name, config.runs)]
+    return rows + [row for name in config.networks for row in print_batches(name, config.runs)]
 
 
 def _input(config):

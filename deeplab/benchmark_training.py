@@ -1,4 +1,4 @@
-"""How fast a training step is: ours beside Keras' `fit` of the same network, interleaved in one process."""
+"""How fast a training step is: ours beside Keras' `fit` of the same network, and ours against the batch size."""
 
 import gc
 from typing import NamedTuple
@@ -8,9 +8,10 @@ import tensorflow as tf
 from tensorflow import keras
 
 from deeplab import layers, losses, model, runtime
-from deeplab.benchmark_timing import Row, interleaved, profiled
+from deeplab.benchmark_timing import Row, interleaved, peak_memory, profiled
 from deeplab.config.benchmark import NETWORKS
 from deeplab.config.training import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
+from deeplab.own_process import alone
 from deeplab.training.loop import Stepper
 from deeplab.training.step import Step
 from deeplab.training_layers import BatchNorm
@@ -29,6 +30,7 @@ class Setting(NamedTuple):
     batch: int
 
 
+_CROP, _BATCHES = 321, (1, 2, 4, 8)  # of `print_batches`
 SETTINGS = (Setting("mobilenet_v2 + decoder", 321, 8), Setting("xception_65 + decoder", 257, 2))
 
 
@@ -59,6 +61,34 @@ def print_training(runs, precisions, profile=None, settings=SETTINGS):
         keras.backend.clear_session()
         gc.collect()
     return rows
+
+
+def print_batches(network, runs, crop=_CROP, batches=_BATCHES):
+    """Prints the throughput of our training step against the batch size, each in a process of its own.
+
+    Args:
+      network: of NETWORKS.
+      runs: how often a step is timed.
+      crop: pixels of a side.
+      batches: numbers of images in a step.
+
+    Returns:
+      A list of `Row`, images per second.
+    """
+    print(f"\n{network}: training step, crop {crop}, float32")
+    rows = []
+    for batch in batches:
+        milliseconds, memory = alone(_time_alone, Setting(network, crop, batch), runs)
+        row = Row.of(f"{network}, training, batch {batch}", 1000 * batch / np.array(milliseconds), "images/s")
+        print(f"{row.name:50} {row.median:8.2f} images/s {row.low:7.2f} - {row.high:7.2f} {memory:6.2f} GB", flush=True)
+        rows.append(row)
+    return rows
+
+
+def _time_alone(setting, runs):
+    """Returns (milliseconds of each step, peak GB of this process)."""
+    take = _ours(setting, _batch(setting), RunConfig(distribution_strategy="one_device"))
+    return interleaved({OURS: lambda: take(1)}, runs)[OURS], peak_memory()
 
 
 def _print_rows(setting, times, first):

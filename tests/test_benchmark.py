@@ -115,6 +115,14 @@ def test_cost_against_work(short_mobilenet, quick_tracing, monkeypatch, capsys):
     assert two == pytest.approx(2 * one, abs=0.02)
 
 
+def test_training_against_batch(short_mobilenet, quick_tracing, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark_training, "alone", lambda function, *arguments: function(*arguments))
+    rows = benchmark_training.print_batches("mobilenet_v2", 1, crop=33, batches=(1, 2))
+    assert [row.name for row in rows] == ["mobilenet_v2, training, batch 1", "mobilenet_v2, training, batch 2"]
+    assert all(row.unit == "images/s" and row.median > 0 for row in rows)
+    assert capsys.readouterr().out.count(" images/s ") == 2
+
+
 def test_seconds_until_a_line(tmp_path):
     command = ["bash", "-c", "echo step 1/9; sleep 60"]
     assert benchmark_startup._wait(command, "step 1/") < 60

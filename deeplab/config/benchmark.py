@@ -26,7 +26,7 @@ class BenchmarkConfig(Checked):
     input: bool = option(False, "Images per second of the input pipeline, at 480x360 and 1024x2048.")
     export: bool = option(False, "Time of one image in every export format and engine.")
     training: bool = option(False, "Time of a training step, on one and two devices and by Keras' fit.")
-    scaling: bool = option(False, "Time against pixels, output stride, batch and passes.")
+    scaling: bool = option(False, "Time against pixels, output stride, passes and batch, of training, too.")
     startup: bool = option(False, "Seconds until --help, the first training step, the first answer.")
     checkpoint_dir: str | None = option(
         None, "export: a --train_logdir, or a folder or file with weights; not given: networks with random weights."
