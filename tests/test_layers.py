@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tiny_training import two_replicas
 
-from deeplab import ModelConfig, build_model
+from deeplab import ModelConfig, build_model, fused_norm
 from deeplab.convolutions import reached
 from deeplab.layers import AveragePooling, Conv, DepthwiseConv, ResizeToScale
 from deeplab.resize import resize_bilinear, resize_nearest
@@ -107,7 +107,8 @@ def test_explicit_padding_is_symmetric_for_every_size(size, kernel_size):
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 6, 3), (4, 4, 6, 3), (1, 5, 6, 24), (2, 5, 5, 16)])  # whole, 16, 2, whole
-def test_batch_norm_normalises_by_the_batch_and_keeps_unbiased_variance(shape):
+def test_batch_norm_normalises_by_the_batch_and_keeps_unbiased_variance(shape, monkeypatch):
+    monkeypatch.setattr(fused_norm, "_SMALL", 0)
     layer = BatchNorm(epsilon=1e-3, decay=0.9, warmup=False)
     x = RNG.normal(2.0, 3.0, size=shape).astype(np.float32)
     y = layer(x, training=True).numpy()
@@ -133,7 +134,8 @@ def test_warm_up_forgets_the_initial_statistics():
     np.testing.assert_allclose(layer.moving_mean, before * 0.9997 + 10 * 0.0003, rtol=1e-6)
 
 
-def test_the_gradient_of_cells_taken_together_is_that_of_batch_norm():
+def test_the_gradient_of_cells_taken_together_is_that_of_batch_norm(monkeypatch):
+    monkeypatch.setattr(fused_norm, "_SMALL", 0)
     x = tf.constant(RNG.normal(100.0, 2.0, size=(3, 2, 3, 24)).astype(np.float32))  # a mean far from 0
     weights = tf.constant(RNG.normal(size=x.shape).astype(np.float32))
     layer = BatchNorm(epsilon=1e-3, decay=0.5)
@@ -155,8 +157,16 @@ def test_the_gradient_of_cells_taken_together_is_that_of_batch_norm():
         np.testing.assert_allclose(ours, expected, atol=2e-4)
 
 
+def test_which_cells_are_taken_together():
+    groups = {
+        shape: fused_norm._groups(tf.zeros(shape)) for shape in ((2, 17, 17, 728), (2, 5, 5, 728), (2, 33, 33, 64))
+    }
+    assert list(groups.values()) == [2, 1, 1]
+
+
 @pytest.mark.parametrize("cells", [3, 4])  # as they are; 8 taken together
-def test_batch_norm_over_replicas_is_that_of_the_whole_batch(cells):
+def test_batch_norm_over_replicas_is_that_of_the_whole_batch(cells, monkeypatch):
+    monkeypatch.setattr(fused_norm, "_SMALL", 0)
     strategy = two_replicas()
     x = RNG.normal(1.0, 2.0, size=(4, cells, cells, 2)).astype(np.float32)
     with strategy.scope():
