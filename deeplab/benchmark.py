@@ -61,11 +61,12 @@ def _training(config):
 
 
 def _scaling(config):
-    from deeplab.benchmark_scaling import print_scaling
-    from deeplab.benchmark_training import print_batches
+    from deeplab.benchmark_scaling import BATCHES, print_scaling
+    from deeplab.benchmark_training import SETTINGS, print_batches
 
+    crop = SETTINGS[0].crop
     rows = [row for name in config.networks for row in print_scaling(NETWORKS[name], name, config.runs)]
-    return rows + [row for name in config.networks for row in print_batches(name, config.runs)]
+    return rows + [row for name in config.networks for row in print_batches(name, config.runs, crop, BATCHES)]
 
 
 def _input(config):

@@ -30,7 +30,6 @@ class Setting(NamedTuple):
     batch: int
 
 
-_CROP, _BATCHES = 321, (1, 2, 4, 8)  # of `print_batches`
 SETTINGS = (Setting("mobilenet_v2 + decoder", 321, 8), Setting("xception_65 + decoder", 257, 2))
 
 
@@ -63,7 +62,7 @@ def print_training(runs, precisions, profile=None, settings=SETTINGS):
     return rows
 
 
-def print_batches(network, runs, crop=_CROP, batches=_BATCHES):
+def print_batches(network, runs, crop, batches):
     """Prints the throughput of our training step against the batch size, each in a process of its own.
 
     Args:

@@ -45,10 +45,9 @@ def batch_norm(x, gamma, beta, epsilon):
 
 def by_statistics(x, gamma, beta, mean, variance, epsilon):
     """Returns (x - mean) / sqrt(variance + epsilon) * gamma + beta; all but x and epsilon are (C,)."""
-    wide, *of_channels = _widened(x, gamma, beta, mean, variance)
-    gamma, beta, mean, variance = of_channels
+    wide, gamma, beta, mean, variance = _widened(x, gamma, beta, mean, variance)
     y, *_ = tf.compat.v1.nn.fused_batch_norm(wide, gamma, beta, mean, variance, epsilon, is_training=False)
-    return tf.reshape(y, x.shape) if y.shape != x.shape else y
+    return y if wide is x else tf.reshape(y, x.shape)
 
 
 def _moments(x, epsilon):
@@ -69,14 +68,17 @@ def _moments(x, epsilon):
 
 def _gradient_by_constants(dy, x, gamma, mean, variance, epsilon):
     """Returns the gradients of a batch norm by (x, gamma, beta), as if mean and variance did not depend on x."""
-    dy, *_ = _widened(dy)
     wide, gamma, mean, variance = _widened(x, gamma, mean, variance)
     statistics = {"reserve_space_1": mean, "reserve_space_2": variance, "reserve_space_3": tf.zeros([0])}
     dx, *of_channels, _, _ = tf.raw_ops.FusedBatchNormGradV3(
-        y_backprop=dy, x=wide, scale=gamma, **statistics, epsilon=epsilon, is_training=False
+        y_backprop=dy if wide is x else tf.reshape(dy, wide.shape),
+        x=wide,
+        scale=gamma,
+        **statistics,
+        epsilon=epsilon,
+        is_training=False,
     )
-    if dx.shape != x.shape:
-        dx = tf.reshape(dx, x.shape)
+    dx = dx if wide is x else tf.reshape(dx, x.shape)
     return dx, *(tf.reduce_sum(tf.reshape(one, [-1, x.shape[-1]]), 0) for one in of_channels)
 
 

@@ -34,7 +34,9 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
     found = _files(folder, flag, suffix, extensions=extensions)
     if not found:
         ending = f" whose names end in {suffix!r}" if suffix else ""
-        raise UserError(f"--{flag}={folder}: holds no {', '.join(extensions)} files{ending}; it has {left_out(folder)}")
+        others = left_out(folder)
+        others = f"; it has {others}" if others else ""
+        raise UserError(f"--{flag}={folder}: holds no {', '.join(extensions)} files{ending}{others}")
     return found
 
 

@@ -114,10 +114,10 @@ def label_format(survey, num_classes):
 
 
 def _black_and_white(survey):
-    """Tells whether the values are 0 and 255, but for a few labels or edges that are wrong."""
+    """Tells whether the values, which are no colours, are 0 and 255, but for a few labels or edges that are wrong."""
     white = survey.pixels[_WHITE]
     others = survey.pixels.total() - survey.pixels[0] - white
-    return not survey.in_color and bool(survey.pixels[0]) and white > _MOSTLY * others
+    return bool(survey.pixels[0]) and white > _MOSTLY * others
 
 
 def _in_steps(survey):
