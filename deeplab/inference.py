@@ -78,9 +78,12 @@ class Predictor:
         if len(static) == 2:
             height, width = images.shape[1:3]
         margins = [[0, 0], [0, padded[0] - height], [0, padded[1] - width], [0, 0]]
-        sizes = tf.tile([[height, width]], [tf.shape(images)[0], 1])
-        whole = tf.pad(tf.cast(images, tf.float32), margins)  # float: TFLite pads no uint8
-        labels, probabilities = self.on_padded(whole, sizes)
+        whole = tf.cast(images, tf.float32)  # TFLite pads no uint8
+        if len(set(self.pad_rgb)) == 1:
+            labels, probabilities = self._exactly(tf.pad(whole, margins, constant_values=self.pad_rgb[0]))
+        else:
+            sizes = tf.tile([[height, width]], [tf.shape(images)[0], 1])
+            labels, probabilities = self.on_padded(tf.pad(whole, margins), sizes)
         return labels[:, :height, :width], probabilities[:, :height, :width]
 
     def padded_side(self, side, axis):
