@@ -31,10 +31,10 @@ def batch_norm(x, gamma, beta, epsilon):
         mean, variance = _moments(x, epsilon)
 
         def gradient(dy, *_of_statistics):
-            statistics = (mean, variance)
-            if replicas() == 1:
-                return _gradient(dy, x, gamma, *statistics, epsilon, is_training=True)
-            dx, dgamma, dbeta = _gradient(dy, x, gamma, *statistics, epsilon, is_training=False)
+            alone = replicas() == 1  # the kernel then knows all that goes through mean and variance
+            dx, dgamma, dbeta = _gradient(dy, x, gamma, mean, variance, epsilon, is_training=alone)
+            if alone:
+                return dx, dgamma, dbeta
             inverse = tf.math.rsqrt(variance + epsilon)
             every_gamma, every_beta = tf.unstack(all_sum(tf.stack([dgamma, dbeta])) * gamma * inverse / values)
             slope = every_gamma * inverse  # through mean and variance: slope * (x - mean) + every_beta
@@ -64,6 +64,7 @@ def _moments(x, epsilon):
 
 
 def _own_moments_by_kernel(x, epsilon):
+    """As `_own_moments`, by the fused kernel."""
     ones = tf.ones(x.shape[-1:])
     _, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(x, ones, tf.zeros_like(ones), epsilon=epsilon)
     values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
@@ -120,12 +121,12 @@ def _groups(x):
     """Returns how many cells `_widened` takes as one.
 
     On CPUs, where channels are no multiple of 16 (24 and 72 of the MobileNets, 728 of Xception), oneDNN falls back to a
-    kernel that takes 3 to 6 times as long.
+    kernel that takes 3 to 6 times as long. That of the gradient does not.
     """
     groups, cells = _LANES // math.gcd(_LANES, x.shape[-1]), x.shape[:-1].num_elements()
-    if cells is None or cells % groups or cells * x.shape[-1] < _SMALL:
+    if cells is None or cells % groups or cells * x.shape[-1] < _SMALL or _accelerated():
         return 1
-    return 1 if _accelerated() else groups
+    return groups
 
 
 def _accelerated():
