@@ -40,8 +40,8 @@ def build_camvid_data(config):
 
 def find_pairs(root, split):
     """Returns the pairs of one split, [] where it is not there."""
-    from deeplab import files
     from deeplab.data import listing
+    from deeplab.files import paths as files
 
     for arrangement in ARRANGEMENTS:
         folders = [os.path.join(root, folder.format(split)) for folder in arrangement]

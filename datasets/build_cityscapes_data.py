@@ -48,8 +48,8 @@ def build_cityscapes_data(config):
 
 def find_pairs(root, ground_truth, folder):
     """Returns ([Pair], suffix of the labels) of one folder, e.g. gtFine/train; ([], "") if it is not there."""
-    from deeplab import files
     from deeplab.data import listing
+    from deeplab.files import paths as files
 
     images_folder, labels_folder = (os.path.join(root, kind, folder) for kind in ("leftImg8bit", ground_truth))
     if not files.is_folder(labels_folder):

@@ -42,8 +42,8 @@ class VocConfig(BuildConfig):
 
 def build_voc2012_data(config):
     """Builds all splits that `config` (a `VocConfig`) names."""
-    from deeplab import files
     from deeplab.data import builder, catalog, checks, listing
+    from deeplab.files import paths as files
 
     images = listing.files_by_name(config.image_folder, "image_folder")
     labels = listing.files_by_name(config.semantic_segmentation_folder, "semantic_segmentation_folder")

@@ -16,9 +16,9 @@ from absl import (
     logging,  # noqa: F401  defines --logtostderr and the like, which the reference's commands use
 )
 
-from deeplab import quiet
 from deeplab.config.options import field_kind
 from deeplab.errors import UserError
+from deeplab.files import quiet
 
 EXIT_BAD_INPUT = 2
 

@@ -24,8 +24,9 @@ def export(config):
     """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where it is."""
     import tensorflow as tf
 
-    from deeplab import formats, locks, model_card, trained
+    from deeplab import formats, model_card, trained
     from deeplab.data import catalog
+    from deeplab.files import locks
     from deeplab.inference import Predictor
 
     # From what: the network as it was trained, for images padded to the crop size or as large as they come.

@@ -2,7 +2,7 @@
 
 import multiprocessing
 
-from deeplab import quiet
+from deeplab.files import quiet
 
 
 def alone(function, *arguments, logical_cpus=1):

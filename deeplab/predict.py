@@ -31,7 +31,8 @@ def predict(config):
     """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
     import tensorflow as tf
 
-    from deeplab import images, locks, predictions, video
+    from deeplab import images, predictions, video
+    from deeplab.files import locks
 
     # From what, with what, where to.
     paths = images.find(config.input, images.SUFFIXES + video.SUFFIXES)
@@ -183,9 +184,10 @@ def _write_image(job, network, config):
     """Writes what belongs to one image; returns 1, the number of images."""
     import numpy as np
 
-    from deeplab import files, images, predictions
+    from deeplab import images, predictions
     from deeplab import visualize as draw
     from deeplab.data import catalog
+    from deeplab.files import paths as files
 
     image = images.read(job.path)
     if config.save_probabilities:

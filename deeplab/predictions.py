@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab import files, video
+from deeplab import video
 from deeplab.errors import UserError
+from deeplab.files import paths as files
 
 FILE = "predict.json"
 FORMAT = 1

@@ -10,8 +10,8 @@ import tempfile
 
 import numpy as np
 
-from deeplab import files
 from deeplab.errors import UserError
+from deeplab.files import paths as files
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts")
 _CODEC, _QUALITY = "libx264", {"crf": "18"}  # visually near the frames themselves

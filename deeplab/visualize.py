@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from deeplab import files
+from deeplab.files import paths as files
 
 BACKGROUND, INK, FAINT = (255, 255, 255), (32, 32, 32), (120, 120, 120)
 VOID = (224, 224, 224)  # of pixels without label

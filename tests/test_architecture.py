@@ -30,7 +30,7 @@ LAYERS = (
     ("data.tables", "cli"),
     ("config", "presets"),
     # "" is deeplab/__init__.py, which imports nothing until it is asked
-    ("errors", "locks", "quiet", "own_process", "files", ""),
+    ("errors", "files.locks", "files.quiet", "own_process", "files", "files.paths", ""),
 )
 ENTRY_POINTS = LAYERS[0]
 MODEL_SIDE = ("model", "backbones", "heads", "layers", "blocks", "losses", "training", "checkpoints")

@@ -14,12 +14,14 @@ import tensorflow as tf
 from absl import flags
 from test_cli import Outer
 
-from deeplab import cli, exports, files, images, locks, model_card, predict, trained
+from deeplab import cli, exports, images, model_card, predict, trained
 from deeplab.checkpoints import bundle
 from deeplab.config.inference import PredictConfig
 from deeplab.config.training import TrainConfig
 from deeplab.data import builder, catalog, checks, pipeline, records, source
 from deeplab.errors import UserError
+from deeplab.files import locks
+from deeplab.files import paths as files
 from deeplab.training import logdir, progress
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "deeplab"

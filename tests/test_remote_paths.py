@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from readme_commands import ROOT, run_program, run_script
 
-from deeplab import files
 from deeplab.data import listing
+from deeplab.files import paths as files
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet", "quick_tracing")
 

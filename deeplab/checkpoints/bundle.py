@@ -10,8 +10,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from deeplab import files
 from deeplab.errors import UserError
+from deeplab.files import paths as files
 
 PREFIX = "model.ckpt"
 _INDEX, _DATA = ".index", ".data-00000-of-00001"

@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from deeplab import locks
 from deeplab.data import catalog, tfds_metadata, tfrecord, upright
 from deeplab.data.prepare import prepare_all
 from deeplab.errors import UserError
+from deeplab.files import locks
 
 _TEMPORARY = ".tmp"
 _ALIKE = 10  # problems of one kind that are listed

@@ -9,9 +9,9 @@ import random
 import re
 import unicodedata
 
-from deeplab import files
 from deeplab.data.prepare import Pair
 from deeplab.errors import UserError
+from deeplab.files import paths as files
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what names may have more than the name of the pair: "_mask", "-rgb"

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab import files
 from deeplab.data import checks, upright
 from deeplab.errors import UserError
+from deeplab.files import paths as files
 
 _AHEAD = 4  # pairs in flight per worker: bounds the memory
 

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab import files, images
+from deeplab import images
 from deeplab.data import checks
 from deeplab.errors import UserError
+from deeplab.files import paths as files
 
 MOST = 60  # files looked at, evenly chosen
 _SHOWN = 12  # values told

@@ -5,8 +5,8 @@ import tempfile
 
 import tensorflow as tf
 
-from deeplab import files
 from deeplab.data import catalog, tfrecord
+from deeplab.files import paths as files
 
 VERSION = "1.0.0"
 
