@@ -7,14 +7,15 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab import layers, losses, model, runtime
+from deeplab import losses, model, runtime
 from deeplab.benchmark_timing import Row, interleaved, peak_memory, profiled
 from deeplab.config.benchmark import NETWORKS
 from deeplab.config.training import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
+from deeplab.layers import basic as layers
+from deeplab.layers.batch_norm import BatchNorm
 from deeplab.own_process import alone
 from deeplab.training.loop import Stepper
 from deeplab.training.step import Step
-from deeplab.training_layers import BatchNorm
 
 _STEPS = 4  # in one turn, so that what `fit` does around its steps weighs little
 _IGNORE = 255

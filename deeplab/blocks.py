@@ -11,8 +11,8 @@ import math
 from tensorflow import keras
 
 from deeplab.checkpoints.names import layer_name
-from deeplab.layers import Activation, Conv, DepthwiseConv, SeparableConv
-from deeplab.training_layers import BatchNorm
+from deeplab.layers.basic import Activation, Conv, DepthwiseConv, SeparableConv
+from deeplab.layers.batch_norm import BatchNorm
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from deeplab.config.model import ModelConfig
-from deeplab.layers import DepthwiseConv, SeparableConv
+from deeplab.layers.basic import DepthwiseConv, SeparableConv
+from deeplab.layers.resize import scale_dimension
 from deeplab.model import build_with, scaled_config
-from deeplab.resize import scale_dimension
 
 
 def count_multiply_adds(

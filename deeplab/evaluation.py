@@ -14,7 +14,7 @@ from deeplab.config.data import ResizeConfig
 from deeplab.data import augment, pipeline, records, sampling, source
 from deeplab.errors import UserError
 from deeplab.inference import Predictor
-from deeplab.resize import resize_bilinear, resize_nearest
+from deeplab.layers.resize import resize_bilinear, resize_nearest
 
 DCT_METHOD = "INTEGER_ACCURATE"  # JPEGs as every other program decodes them, so that exports score the same
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from deeplab.backbones import BACKBONES
 from deeplab.errors import UserError
+from deeplab.layers.resize import resize_bilinear, resize_nearest, scale_dimension
 from deeplab.model import at_scale, config_of
-from deeplab.resize import resize_bilinear, resize_nearest, scale_dimension
 
 
 def predict_labels(

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.resize import resize_bilinear, resize_nearest
+from deeplab.layers.resize import resize_bilinear, resize_nearest
 from deeplab.runtime import all_gather, all_sum, replica_index, replicas
 
 _MAX_WEIGHT = 10.0  # of a rare class with class_weights=auto

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from deeplab import evaluation, runtime, sliding
 from deeplab.data import records
+from deeplab.layers.resize import resize_nearest
 from deeplab.metrics import ConfusionMatrix, Scores
-from deeplab.resize import resize_nearest
 
 
 class Result(NamedTuple):

@@ -6,7 +6,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from deeplab.config.data import ResizeConfig
 from deeplab.data.augment import range_size
-from deeplab.resize import resize_bilinear, resize_nearest
+from deeplab.layers.resize import resize_bilinear, resize_nearest
 
 _NO_RESIZE = ResizeConfig()
 

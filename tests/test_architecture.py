@@ -22,10 +22,20 @@ LAYERS = (
     ("model", "cost"),
     ("backbones", "heads", "blocks", "data", "visualize", "plots"),
     (
-        *("layers", "training_layers", "fused_norm", "convolutions", "losses", "metrics", "schedules", "runtime"),
+        *(
+            "layers",
+            "layers.basic",
+            "layers.batch_norm",
+            "layers.fast_batch_norm",
+            "layers.fast_convolution",
+            "losses",
+            "metrics",
+            "schedules",
+            "runtime",
+        ),
         *("boundary", "data.augment", "data.tfrecord", "images"),
     ),
-    ("resize",),
+    ("layers.resize",),
     ("data.catalog", "checkpoints.names", "checkpoints.variables", "atrous"),
     ("data.tables", "cli"),
     ("config", "presets"),
@@ -33,7 +43,7 @@ LAYERS = (
     ("errors", "files.locks", "files.quiet", "own_process", "files", "files.paths", ""),
 )
 ENTRY_POINTS = LAYERS[0]
-MODEL_SIDE = ("model", "backbones", "heads", "layers", "blocks", "losses", "training", "checkpoints")
+MODEL_SIDE = ("model", "backbones", "heads", "layers.basic", "blocks", "losses", "training", "checkpoints")
 
 
 def module_name(path):

@@ -20,8 +20,8 @@ from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig, TilesConfig
 from deeplab.data import pipeline, source
 from deeplab.eval import evaluate
+from deeplab.layers.resize import resize_nearest
 from deeplab.metrics import Scores
-from deeplab.resize import resize_nearest
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 import deeplab
 from deeplab import folding
-from deeplab.layers import Conv, DepthwiseConv, SeparableConv
-from deeplab.training_layers import BatchNorm
+from deeplab.layers.basic import Conv, DepthwiseConv, SeparableConv
+from deeplab.layers.batch_norm import BatchNorm
 
 CONVOLUTIONS = {
     "plain": lambda: Conv(5, 3, stride=2, padding="explicit", name="c"),

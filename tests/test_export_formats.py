@@ -10,9 +10,9 @@ import tensorflow as tf
 
 import deeplab
 from deeplab import export as export_module
-from deeplab import resize
 from deeplab.config.export import ExportConfig
 from deeplab.formats import openvino, tflite
+from deeplab.layers import resize
 
 SIZE = (65, 65)
 UNALIGNED = (60, 70)  # is padded to whole cells inside

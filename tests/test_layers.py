@@ -5,11 +5,12 @@ import pytest
 import tensorflow as tf
 from tiny_training import two_replicas
 
-from deeplab import ModelConfig, build_model, fused_norm
-from deeplab.convolutions import reached
-from deeplab.layers import AveragePooling, Conv, DepthwiseConv, ResizeToScale
-from deeplab.resize import resize_bilinear, resize_nearest
-from deeplab.training_layers import BatchNorm, Dropout, DropPath, set_progress
+from deeplab import ModelConfig, build_model
+from deeplab.layers import fast_batch_norm as fused_norm
+from deeplab.layers.basic import AveragePooling, Conv, DepthwiseConv, ResizeToScale
+from deeplab.layers.batch_norm import BatchNorm, Dropout, DropPath, set_progress
+from deeplab.layers.fast_convolution import reached
+from deeplab.layers.resize import resize_bilinear, resize_nearest
 
 RNG = np.random.default_rng(1)
 

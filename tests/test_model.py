@@ -13,8 +13,8 @@ from deeplab.blocks import Blocks
 from deeplab.checkpoints.names import is_bookkeeping, reference_name
 from deeplab.config.model import MODEL_VARIANTS, NAS
 from deeplab.cost import count_parameters
+from deeplab.layers.resize import scale_dimension
 from deeplab.model import at_scale, config_of, scale_outputs
-from deeplab.resize import scale_dimension
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 65, 97, 3)).astype(np.uint8)
 # Not promised: squeeze and excitation (v3) averages over cells, and NAS networks change with the stride.

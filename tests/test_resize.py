@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from deeplab.backbones import BACKBONES
-from deeplab.layers import Normalize
-from deeplab.resize import scale_dimension
+from deeplab.layers.basic import Normalize
+from deeplab.layers.resize import scale_dimension
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "pipeline"
 SIZES = np.load(GOLDEN / "scale_dimension.npz")

@@ -6,9 +6,9 @@ from tensorflow import keras
 
 from deeplab import losses, runtime
 from deeplab.config.training import RunConfig, TrainConfig
-from deeplab.layers import Activation, Conv, Normalize
+from deeplab.layers.basic import Activation, Conv, Normalize
+from deeplab.layers.batch_norm import BatchNorm, Dropout
 from deeplab.training.step import Step
-from deeplab.training_layers import BatchNorm, Dropout
 
 CLASSES, IGNORE, SIZE = 3, 255, 17
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from tensorflow import keras
 
 from deeplab.blocks import Style
-from deeplab.layers import ResizeLike
-from deeplab.training_layers import DropPath
+from deeplab.layers.basic import ResizeLike
+from deeplab.layers.batch_norm import DropPath
 
 STYLE = Style(
     epsilon=1e-3,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from deeplab.atrous import plan
 from deeplab.blocks import Style, truncated_normal
-from deeplab.layers import Sum
+from deeplab.layers.basic import Sum
 
 STYLE = Style(
     epsilon=1e-3,

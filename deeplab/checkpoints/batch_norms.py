@@ -6,7 +6,7 @@ from tensorflow import keras
 
 from deeplab.checkpoints.names import reference_name
 from deeplab.errors import UserError
-from deeplab.training_layers import BatchNorm
+from deeplab.layers.batch_norm import BatchNorm
 
 SETTLED = 1e6  # updates; from then on the moving averages' decay is the full one
 

@@ -7,7 +7,7 @@ pixels faster. Source: reference core/preprocess_utils.py, input_preprocess.py.
 import numpy as np
 import tensorflow as tf
 
-from deeplab.resize import resize_bilinear, resize_nearest
+from deeplab.layers.resize import resize_bilinear, resize_nearest
 
 
 def resize_pair(image, label, size):

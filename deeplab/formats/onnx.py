@@ -4,9 +4,9 @@ import os
 
 import tensorflow as tf
 
-from deeplab import resize
 from deeplab.formats import need
 from deeplab.formats.fixed_size import INPUT, FixedSize
+from deeplab.layers import resize
 
 FILE = "model.onnx"
 OPSET = 17  # of ONNX

@@ -2,8 +2,8 @@
 
 from tensorflow import keras
 
-from deeplab.layers import AveragePooling, ResizeToScale
-from deeplab.training_layers import Dropout
+from deeplab.layers.basic import AveragePooling, ResizeToScale
+from deeplab.layers.batch_norm import Dropout
 
 DROPOUT = 0.1  # after the projection; the reference keeps 0.9
 

@@ -2,7 +2,7 @@
 
 from tensorflow import keras
 
-from deeplab.layers import ResizeToScale
+from deeplab.layers.basic import ResizeToScale
 
 PROJECTION_FILTERS = 48  # DeepLabv3+ paper, table 1
 

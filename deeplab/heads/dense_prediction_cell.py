@@ -12,7 +12,7 @@ from tensorflow import keras
 
 from deeplab.errors import UserError
 from deeplab.heads.aspp import dropout
-from deeplab.layers import AveragePooling, ResizeToScale
+from deeplab.layers.basic import AveragePooling, ResizeToScale
 
 FILTERS = 256
 

@@ -6,11 +6,11 @@ Rules for variables go by the reference's names (checkpoints/names.py) and say s
 import tensorflow as tf
 
 from deeplab.checkpoints.names import last_layers, reference_name
+from deeplab.layers.batch_norm import set_progress
 from deeplab.runtime import all_sum
 from deeplab.schedules import learning_rate
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.scaling import LossScale, NoScale
-from deeplab.training_layers import set_progress
 
 _REPLICATED = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}  # every replica computes the same value
 _DEPTHWISE_REGULARIZED = ("pnasnet/", "hnasnet/")  # reference: others leave depthwise kernels alone

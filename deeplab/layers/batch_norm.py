@@ -9,7 +9,7 @@ import zlib
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab.fused_norm import batch_norm, by_statistics
+from deeplab.layers.fast_batch_norm import batch_norm, by_statistics
 
 _KERAS_3 = hasattr(keras, "ops")  # else tf_keras, under TF_USE_LEGACY_KERAS=1
 _FLOAT32 = {"dtype": "float32", "autocast" if _KERAS_3 else "experimental_autocast": False}  # whatever the policy

@@ -9,8 +9,8 @@ import random
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab.convolutions import in_blocks, pointwise, reached
-from deeplab.resize import dynamic_size, resize_bilinear, same_static_size, scale_dimension
+from deeplab.layers.fast_convolution import in_blocks, pointwise, reached
+from deeplab.layers.resize import dynamic_size, resize_bilinear, same_static_size, scale_dimension
 
 ACTIVATIONS = {
     "relu": tf.nn.relu,

@@ -1,0 +1,1 @@
+"""The arithmetic of the network: convolutions, batch norm, dropout, resizing, sums over replicas."""
