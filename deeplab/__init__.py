@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "ModelConfig": ("deeplab.config.model", "ModelConfig"),
-    "MODELS": ("deeplab.presets", "MODELS"),
+    "MODELS": ("deeplab.config.presets", "MODELS"),
     "UserError": ("deeplab.errors", "UserError"),
     "build_model": ("deeplab.model", "build_model"),
     "count_multiply_adds": ("deeplab.cost", "count_multiply_adds"),

@@ -1,11 +1,11 @@
 # What type checkers read instead of __init__.py, whose names appear when they are first used.
 from deeplab.checkpoints.restoring import restore as restore
 from deeplab.config.model import ModelConfig as ModelConfig
+from deeplab.config.presets import MODELS as MODELS
 from deeplab.cost import count_multiply_adds as count_multiply_adds
 from deeplab.errors import UserError as UserError
 from deeplab.inference import predict_labels as predict_labels
 from deeplab.model import build_model as build_model
-from deeplab.presets import MODELS as MODELS
 from deeplab.trained import load as load
 
 __version__: str

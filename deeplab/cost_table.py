@@ -8,7 +8,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from deeplab.config.model import ModelConfig
-from deeplab.presets import MODELS
+from deeplab.config.presets import MODELS
 
 SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 _PLAIN: dict[str, Any] = {"aspp_with_separable_conv": False, "decoder_use_separable_conv": False}

@@ -38,7 +38,7 @@ LAYERS = (
     ("layers.resize",),
     ("data.catalog", "checkpoints.names", "checkpoints.variables", "atrous"),
     ("data.tables", "cli"),
-    ("config", "presets"),
+    ("config", "config.presets"),
     # "" is deeplab/__init__.py, which imports nothing until it is asked
     ("errors", "files.locks", "files.quiet", "own_process", "files", "files.paths", ""),
 )

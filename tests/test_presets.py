@@ -9,9 +9,9 @@ import pytest
 
 import deeplab
 from deeplab.config.inference import EvalConfig, PredictConfig
+from deeplab.config.presets import model_options, preset
 from deeplab.config.training import TrainConfig
 from deeplab.data.catalog import CATALOG
-from deeplab.presets import model_options, preset
 
 ROOT = pathlib.Path(__file__).parent.parent
 PARAMETERS = {  # trainable, with the published number of classes as the reference counts

@@ -8,7 +8,7 @@ import dataclasses
 from deeplab.config.data import TFDS_PREFIX, ReadConfig, ResizeConfig
 from deeplab.config.model import RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require
-from deeplab.presets import MODELS, model_options
+from deeplab.config.presets import MODELS, model_options
 
 COLORMAPS = ("pascal", "cityscapes", "ade20k")  # reference: --colormap_type
 RETIRED_FLAGS = {

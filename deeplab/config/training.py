@@ -5,7 +5,7 @@ import dataclasses
 from deeplab.config.data import TFDS_PREFIX, AugmentConfig, InputConfig
 from deeplab.config.model import RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require
-from deeplab.presets import MODELS, model_options
+from deeplab.config.presets import MODELS, model_options
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 _MODEL_DEFAULTS = {"output_stride": 16}  # the reference's train.py; its model code says 8
