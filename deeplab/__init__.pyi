@@ -2,10 +2,10 @@
 from deeplab.checkpoints.restoring import restore as restore
 from deeplab.config.model import ModelConfig as ModelConfig
 from deeplab.config.presets import MODELS as MODELS
-from deeplab.cost import count_multiply_adds as count_multiply_adds
 from deeplab.errors import UserError as UserError
 from deeplab.inference import predict_labels as predict_labels
-from deeplab.model import build_model as build_model
+from deeplab.model.cost import count_multiply_adds as count_multiply_adds
+from deeplab.model.network import build_model as build_model
 from deeplab.trained import load as load
 
 __version__: str

@@ -9,12 +9,12 @@ import numpy as np
 from deeplab import formats, trained
 from deeplab.benchmark_timing import Row, interleaved, matrix_product_peak, peak_memory, profiled
 from deeplab.checkpoints import bundle
-from deeplab.checkpoints.names import reference_name
 from deeplab.config.export import ExportConfig
-from deeplab.cost import count_multiply_adds
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.model import build_model
+from deeplab.model.cost import count_multiply_adds
+from deeplab.model.names import reference_name
+from deeplab.model.network import build_model
 from deeplab.own_process import alone
 
 # name -> (format, options of ExportConfig, options of its reader)

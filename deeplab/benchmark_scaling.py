@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab import folding, model
+from deeplab import folding
 from deeplab.benchmark_timing import Row, interleaved, matrix_product_peak, peak_memory
-from deeplab.cost import count_multiply_adds
 from deeplab.inference import Predictor
+from deeplab.model import network as model
+from deeplab.model.cost import count_multiply_adds
 from deeplab.own_process import alone
 from deeplab.serving import Serving
 

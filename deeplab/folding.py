@@ -14,7 +14,7 @@ from tensorflow import keras
 from deeplab.layers.basic import Conv, DepthwiseConv, SeparableConv
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.fast_convolution import in_blocks
-from deeplab.model import build_with, config_of
+from deeplab.model.network import build_with, config_of
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # -> Keras' policies
 # Rates up to which one dilated op beat SpaceToBatch: 1.3 to 1.9x faster at 2 and 6 in float32, 0.4x and worse at 12.

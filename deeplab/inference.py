@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab.backbones import BACKBONES
 from deeplab.errors import UserError
 from deeplab.layers.resize import resize_bilinear, resize_nearest, scale_dimension
-from deeplab.model import at_scale, config_of
+from deeplab.model.backbones import BACKBONES
+from deeplab.model.network import at_scale, config_of
 
 
 def predict_labels(

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.checkpoints import bundle
-from deeplab.cost import count_multiply_adds
+from deeplab.model.cost import count_multiply_adds
 
 FILE = "model.json"
 FORMAT = 1

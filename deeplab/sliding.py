@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab import model
 from deeplab.errors import UserError
+from deeplab.model import network as model
 
 
 def window(predictor, tiles):

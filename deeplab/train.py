@@ -65,7 +65,8 @@ def settle(folder, config, model_config, dataset):
 
 def build(config, model_config, dataset):
     """Returns the network, whose input is a training crop, and its `Step`."""
-    from deeplab import losses, model
+    from deeplab import losses
+    from deeplab.model import network as model
     from deeplab.training.step import Step
 
     network = model.build_model(model_config, (*config.train_crop_size, 3))
@@ -104,8 +105,8 @@ def recalibrate(network, step, stream):
 
 def batches(config, split, model_config):
     """Returns the function (first step, host, hosts) -> dataset of (images, labels, file names)."""
-    from deeplab.backbones import BACKBONES
     from deeplab.data import pipeline
+    from deeplab.model.backbones import BACKBONES
 
     shape = (config.train_crop_size, config.train_batch_size, BACKBONES[model_config.model_variant].pad_rgb)
 
@@ -138,10 +139,11 @@ def sampler(network, stream):
 
 def evaluator(config, network, session):
     """Returns the `Best` that scores the network on eval_split and keeps the best checkpoint."""
-    from deeplab import evaluation, model, scoring, trained
+    from deeplab import evaluation, scoring, trained
     from deeplab.config.data import ResizeConfig
     from deeplab.data import source
     from deeplab.inference import Predictor
+    from deeplab.model import network as model
     from deeplab.training import best, state
 
     run = config.run

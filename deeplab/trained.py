@@ -12,8 +12,8 @@ from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.heads import dense_prediction_cell
-from deeplab.model import build_model
+from deeplab.model.heads import dense_prediction_cell
+from deeplab.model.network import build_model
 
 CONFIG_FILE = "config.json"
 FORMAT = 1  # of config.json

@@ -30,7 +30,7 @@ def shorten_mobilenet(least_stride=1):
 
     With `least_stride` 2 without the blocks that have none: most of what a test costs is the tracing of layers.
     """
-    from deeplab import backbones
+    from deeplab.model import backbones
 
     network = backbones.mobilenet.V2
     blocks = (block._replace(repeat=1) for block in network.blocks if block.stride >= least_stride)
@@ -55,7 +55,7 @@ def shortest_mobilenet():
 def _while_shortened(least_stride):
     whole = shorten_mobilenet(least_stride)
     yield
-    from deeplab import backbones
+    from deeplab.model import backbones
 
     backbones.BACKBONES["mobilenet_v2"] = whole
 

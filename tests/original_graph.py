@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from deeplab.blocks import Blocks, Style
 from deeplab.config.model import ModelConfig
+from deeplab.model.blocks import Blocks, Style
 
 v1 = tf.compat.v1
 EPSILON = 1e-3

@@ -29,7 +29,7 @@ from absl import flags
 import deeplab
 from deeplab import benchmark, cli, cost_table, runtime
 from deeplab.checkpoints import bundle
-from deeplab.checkpoints.names import reference_name
+from deeplab.model.names import reference_name
 
 ROOT = pathlib.Path(__file__).parent.parent
 _SMALL = " --train_crop_size=65,65 --train_batch_size=2 --nosave_summaries_images"

@@ -11,10 +11,11 @@ import fake_data
 import numpy as np
 
 import deeplab
-from deeplab import backbones, runtime, trained
+from deeplab import runtime, trained
 from deeplab.checkpoints import bundle
-from deeplab.checkpoints.names import reference_name
 from deeplab.data import catalog
+from deeplab.model import backbones
+from deeplab.model.names import reference_name
 
 CLASSES = 3
 SIZES = ((48, 64), (40, 33), (65, 65))  # of pictures, none of them what the network is made for, but for the last

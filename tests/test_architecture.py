@@ -19,8 +19,8 @@ LAYERS = (
     ("evaluation",),
     ("trained", "inference", "sliding", "folding"),
     ("checkpoints", "training"),
-    ("model", "cost"),
-    ("backbones", "heads", "blocks", "data", "visualize", "plots"),
+    ("model", "model.network", "model.cost"),
+    ("model.backbones", "model.heads", "model.blocks", "data", "visualize", "plots"),
     (
         *(
             "layers",
@@ -36,14 +36,14 @@ LAYERS = (
         *("boundary", "data.augment", "data.tfrecord", "images"),
     ),
     ("layers.resize",),
-    ("data.catalog", "checkpoints.names", "checkpoints.variables", "atrous"),
+    ("data.catalog", "model.names", "model.variables", "model.atrous"),
     ("data.tables", "cli"),
     ("config", "config.presets"),
     # "" is deeplab/__init__.py, which imports nothing until it is asked
     ("errors", "files.locks", "files.quiet", "own_process", "files", "files.paths", ""),
 )
 ENTRY_POINTS = LAYERS[0]
-MODEL_SIDE = ("model", "backbones", "heads", "layers.basic", "blocks", "losses", "training", "checkpoints")
+MODEL_SIDE = ("model", "training", "checkpoints")
 
 
 def module_name(path):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from deeplab.atrous import Step, plan
+from deeplab.model.atrous import Step, plan
 
 STRIDES = [2, 1, 2, 1, 2, 2, 1, 2, 1]
 

@@ -19,7 +19,7 @@ from deeplab import (
 )
 from deeplab.benchmark_timing import Row
 from deeplab.config.benchmark import NETWORKS, BenchmarkConfig
-from deeplab.model import build_model
+from deeplab.model.network import build_model
 
 
 def test_contenders_take_turns():

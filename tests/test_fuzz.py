@@ -20,7 +20,7 @@ from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
 from deeplab.data import catalog, checks, listing, pipeline, records, source, survey, tfrecord
 from deeplab.errors import UserError
-from deeplab.heads import dense_prediction_cell
+from deeplab.model.heads import dense_prediction_cell
 from deeplab.server import contract, model
 from deeplab.training import logdir
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import deeplab
-from deeplab.model import scale_outputs
+from deeplab.model.network import scale_outputs
 
 pytestmark = pytest.mark.usefixtures("quick_tracing")
 TOLERANCE = 2e-4  # of the largest logit

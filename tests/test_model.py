@@ -8,13 +8,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from deeplab import ModelConfig, UserError, build_model
-from deeplab.backbones import BACKBONES
-from deeplab.blocks import Blocks
-from deeplab.checkpoints.names import is_bookkeeping, reference_name
 from deeplab.config.model import MODEL_VARIANTS, NAS
-from deeplab.cost import count_parameters
 from deeplab.layers.resize import scale_dimension
-from deeplab.model import at_scale, config_of, scale_outputs
+from deeplab.model.backbones import BACKBONES
+from deeplab.model.blocks import Blocks
+from deeplab.model.cost import count_parameters
+from deeplab.model.names import is_bookkeeping, reference_name
+from deeplab.model.network import at_scale, config_of, scale_outputs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 65, 97, 3)).astype(np.uint8)
 # Not promised: squeeze and excitation (v3) averages over cells, and NAS networks change with the stride.

@@ -210,7 +210,7 @@ def network(program, config):
 
 def described(config):
     """What a network is made of: rates resolved, ways of writing the same thing made equal."""
-    from deeplab.heads import dense_prediction_cell
+    from deeplab.model.heads import dense_prediction_cell
 
     facts = dataclasses.asdict(config) | {"atrous_rates": config.rates, "crop_size": None}
     cell = config.dense_prediction_cell_json
@@ -270,7 +270,7 @@ def test_output_strides_are_those_of_the_original_programs():
 
 
 def test_a_cell_file_of_that_name_goes_before_the_published_one(tmp_path):
-    from deeplab.heads import dense_prediction_cell
+    from deeplab.model.heads import dense_prediction_cell
 
     path = tmp_path / "dense_prediction_cell_branch5_top1_cityscapes.json"
     path.write_text('[{"op": "conv", "input": -1, "kernel": 1}]')

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.backbones import BACKBONES
 from deeplab.layers.basic import Normalize
 from deeplab.layers.resize import scale_dimension
+from deeplab.model.backbones import BACKBONES
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "pipeline"
 SIZES = np.load(GOLDEN / "scale_dimension.npz")

@@ -7,8 +7,8 @@ from tiny_training import two_replicas
 import deeplab
 from deeplab.checkpoints import bundle
 from deeplab.checkpoints.batch_norms import SETTLED
-from deeplab.checkpoints.names import is_bookkeeping, reference_name
 from deeplab.checkpoints.sources import Source
+from deeplab.model.names import is_bookkeeping, reference_name
 
 SMALL = {"depth_multiplier": 0.25, "aspp_convs_filters": 8, "output_stride": 16}
 

@@ -10,8 +10,8 @@ import small_training
 import deeplab
 from deeplab import trained
 from deeplab.checkpoints import bundle
-from deeplab.checkpoints.names import reference_name
 from deeplab.data import catalog
+from deeplab.model.names import reference_name
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 

@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from deeplab import checkpoints, losses
-from deeplab.checkpoints.names import reference_name
 from deeplab.config.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
-from deeplab.model import build_model, scale_outputs
+from deeplab.model.names import reference_name
+from deeplab.model.network import build_model, scale_outputs
 from deeplab.training.step import Step
 
 pytestmark = pytest.mark.usefixtures("quick_tracing")

@@ -10,7 +10,7 @@ import tiny_training as tiny
 from deeplab import losses, runtime
 from deeplab.config.model import ModelConfig
 from deeplab.config.training import LossConfig, OptimizerConfig, RunConfig, ScheduleConfig
-from deeplab.model import build_model, scale_outputs
+from deeplab.model.network import build_model, scale_outputs
 from deeplab.training import loop
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.step import Step, gradient_multiplier, is_last_layer, is_regularized

@@ -7,7 +7,7 @@ import tiny_training as tiny
 
 from deeplab import losses, runtime
 from deeplab.config.model import ModelConfig
-from deeplab.model import build_model, scale_outputs
+from deeplab.model.network import build_model, scale_outputs
 from deeplab.training.step import Step
 
 SIDE = 33

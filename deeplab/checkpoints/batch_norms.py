@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab.checkpoints.names import reference_name
 from deeplab.errors import UserError
 from deeplab.layers.batch_norm import BatchNorm
+from deeplab.model.names import reference_name
 
 SETTLED = 1e6  # updates; from then on the moving averages' decay is the full one
 

@@ -7,11 +7,11 @@ from tensorflow import keras
 
 from deeplab.checkpoints import keras_applications, sources
 from deeplab.checkpoints.batch_norms import SETTLED, unfolded
-from deeplab.checkpoints.names import LAST_LAYERS, is_bookkeeping, last_layers, reference_name
 from deeplab.checkpoints.report import RestoreReport
-from deeplab.checkpoints.variables import assign
-from deeplab.checkpoints.variables import path as path_of
 from deeplab.errors import UserError
+from deeplab.model.names import LAST_LAYERS, is_bookkeeping, last_layers, reference_name
+from deeplab.model.variables import assign
+from deeplab.model.variables import path as path_of
 
 _AVERAGED = "/ExponentialMovingAverage"
 _EXPECTED_EXTRAS = (  # what the published files hold besides a network's variables

@@ -3,9 +3,9 @@
 import numpy as np
 
 from deeplab.checkpoints import bundle
-from deeplab.checkpoints.names import reference_name
-from deeplab.checkpoints.variables import assign
 from deeplab.errors import UserError
+from deeplab.model.names import reference_name
+from deeplab.model.variables import assign
 
 
 def variables(model, step):

@@ -5,8 +5,8 @@ Rules for variables go by the reference's names (checkpoints/names.py) and say s
 
 import tensorflow as tf
 
-from deeplab.checkpoints.names import last_layers, reference_name
 from deeplab.layers.batch_norm import set_progress
+from deeplab.model.names import last_layers, reference_name
 from deeplab.runtime import all_sum
 from deeplab.schedules import learning_rate
 from deeplab.training.optimizers import Optimizer

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from tensorflow import keras
 
-from deeplab.atrous import plan
-from deeplab.blocks import Style, truncated_normal
+from deeplab.model.atrous import plan
+from deeplab.model.blocks import Style, truncated_normal
 
 STYLE = Style(
     epsilon=1e-3,

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
-from deeplab.backbones import mobilenet, nas, resnet, xception
+from deeplab.model.backbones import mobilenet, nas, resnet, xception
 
 GRAY = (127.5, 127.5, 127.5)  # becomes 0 by `UNIT_RANGE`
 IMAGENET_MEAN = (123.15, 115.90, 103.06)

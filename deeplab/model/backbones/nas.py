@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from tensorflow import keras
 
-from deeplab.blocks import Style
 from deeplab.layers.basic import ResizeLike
 from deeplab.layers.batch_norm import DropPath
+from deeplab.model.blocks import Style
 
 STYLE = Style(
     epsilon=1e-3,

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from deeplab.atrous import plan
-from deeplab.blocks import Style, truncated_normal
 from deeplab.layers.basic import Sum
+from deeplab.model.atrous import plan
+from deeplab.model.blocks import Style, truncated_normal
 
 STYLE = Style(
     epsilon=1e-3,

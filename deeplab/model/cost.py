@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from deeplab.config.model import ModelConfig
 from deeplab.layers.basic import DepthwiseConv, SeparableConv
 from deeplab.layers.resize import scale_dimension
-from deeplab.model import build_with, scaled_config
+from deeplab.model.network import build_with, scaled_config
 
 
 def count_multiply_adds(

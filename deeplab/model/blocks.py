@@ -10,9 +10,9 @@ import math
 
 from tensorflow import keras
 
-from deeplab.checkpoints.names import layer_name
 from deeplab.layers.basic import Activation, Conv, DepthwiseConv, SeparableConv
 from deeplab.layers.batch_norm import BatchNorm
+from deeplab.model.names import layer_name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,12 +8,12 @@ import dataclasses
 
 from tensorflow import keras
 
-from deeplab.backbones import BACKBONES
-from deeplab.blocks import Blocks, Style, truncated_normal
 from deeplab.config.model import ModelConfig
-from deeplab.heads import aspp, decoder, dense_prediction_cell
 from deeplab.layers.basic import Normalize, ResizeToScale
 from deeplab.layers.resize import scale_dimension
+from deeplab.model.backbones import BACKBONES
+from deeplab.model.blocks import Blocks, Style, truncated_normal
+from deeplab.model.heads import aspp, decoder, dense_prediction_cell
 
 HEAD_STYLE = Style(  # with every backbone
     epsilon=1e-5,

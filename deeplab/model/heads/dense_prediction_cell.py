@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from deeplab.errors import UserError
-from deeplab.heads.aspp import dropout
 from deeplab.layers.basic import AveragePooling, ResizeToScale
+from deeplab.model.heads.aspp import dropout
 
 FILTERS = 256
 

@@ -4,7 +4,7 @@ Keras forbids "/" in layer names and the reference uses no ".", so the two trans
 layer `xception_65.entry_flow.conv1_1`, variable `weights` <-> `xception_65/entry_flow/conv1_1/weights`.
 """
 
-from deeplab.checkpoints.variables import path
+from deeplab.model.variables import path
 
 # Kept by our layers and unknown to the reference: updates of a batch norm, draws of a dropout, progress of a drop path.
 BOOKKEEPING = ("/updates", "/draws", "/progress")

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from tensorflow import keras
 
-from deeplab.atrous import plan
-from deeplab.blocks import Style, he_initializer
+from deeplab.model.atrous import plan
+from deeplab.model.blocks import Style, he_initializer
 
 STYLE = Style(
     epsilon=1e-5, decay=0.95, initializer=he_initializer(), depthwise_initializer=he_initializer(), padding="explicit"

@@ -1,0 +1,1 @@
+"""The paper: from a configuration to a network. Start at network.py."""
