@@ -31,7 +31,9 @@ class AdeConfig(BuildConfig):
 
 def build_ade20k_data(config):
     """Builds the splits train and val of `config` (an `AdeConfig`)."""
-    from deeplab.data import builder, catalog, checks, listing
+    from deeplab.data import catalog
+    from deeplab.data.building import builder, listing
+    from deeplab.data.building import label_rules as checks
 
     splits = {}
     for split in ("train", "val"):

@@ -27,7 +27,9 @@ class CamvidConfig(BuildConfig):
 
 def build_camvid_data(config):
     """Builds every split found below `config.camvid_root`."""
-    from deeplab.data import builder, catalog, checks
+    from deeplab.data import catalog
+    from deeplab.data.building import builder
+    from deeplab.data.building import label_rules as checks
 
     splits = {split: pairs for split in SPLITS if (pairs := find_pairs(config.camvid_root, split))}
     if not splits:
@@ -40,7 +42,7 @@ def build_camvid_data(config):
 
 def find_pairs(root, split):
     """Returns the pairs of one split, [] where it is not there."""
-    from deeplab.data import listing
+    from deeplab.data.building import listing
     from deeplab.files import paths as files
 
     for arrangement in ARRANGEMENTS:

@@ -29,7 +29,8 @@ class CityscapesConfig(BuildConfig):
 
 def build_cityscapes_data(config):
     """Builds every split whose folders exist below `config.cityscapes_root`."""
-    from deeplab.data import builder, catalog
+    from deeplab.data import catalog
+    from deeplab.data.building import builder
 
     splits, rules = {}, {}
     for kind, (ground_truth, folders) in PARTS.items():
@@ -48,7 +49,7 @@ def build_cityscapes_data(config):
 
 def find_pairs(root, ground_truth, folder):
     """Returns ([Pair], suffix of the labels) of one folder, e.g. gtFine/train; ([], "") if it is not there."""
-    from deeplab.data import listing
+    from deeplab.data.building import listing
     from deeplab.files import paths as files
 
     images_folder, labels_folder = (os.path.join(root, kind, folder) for kind in ("leftImg8bit", ground_truth))
@@ -65,7 +66,8 @@ def find_pairs(root, ground_truth, folder):
 
 def label_rules(suffix):
     """Returns the `checks.LabelRules` of label files that end in `suffix`: label ids, or train ids already."""
-    from deeplab.data import catalog, checks
+    from deeplab.data import catalog
+    from deeplab.data.building import label_rules as checks
 
     dataset = catalog.CATALOG["cityscapes"]
     lookup = None if suffix.endswith("TrainIds") else catalog.cityscapes_train_ids()

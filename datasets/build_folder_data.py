@@ -60,7 +60,7 @@ class FolderConfig(BuildConfig):
 
 def build_folder_data(config):
     """Builds the shards that `config` (a `FolderConfig`) describes."""
-    from deeplab.data import builder, listing, survey
+    from deeplab.data.building import builder, listing, survey
 
     images, labels = listing.images_and_labels(
         config.image_dir, config.label_dir, config.image_suffix, config.label_suffix
@@ -92,7 +92,8 @@ def build_folder_data(config):
 
 def describe(config):
     """Returns the `catalog.Dataset` of the flags."""
-    from deeplab.data import catalog, listing
+    from deeplab.data import catalog
+    from deeplab.data.building import listing
 
     names, colors = listing.read_classes(config.class_names) if config.class_names else ((), ())
     count = config.num_classes or len(names)
@@ -102,7 +103,8 @@ def describe(config):
 
 def label_rules(config, dataset, seen):
     """Returns the `checks.LabelRules` of the flags; `seen` is the `survey.Survey` that errors may tell of."""
-    from deeplab.data import checks, survey
+    from deeplab.data.building import label_rules as checks
+    from deeplab.data.building import survey
 
     if config.label_format == "rgb" and not dataset.colors:
         raise UserError(

@@ -42,7 +42,9 @@ class VocConfig(BuildConfig):
 
 def build_voc2012_data(config):
     """Builds all splits that `config` (a `VocConfig`) names."""
-    from deeplab.data import builder, catalog, checks, listing
+    from deeplab.data import catalog
+    from deeplab.data.building import builder, listing
+    from deeplab.data.building import label_rules as checks
     from deeplab.files import paths as files
 
     images = listing.files_by_name(config.image_folder, "image_folder")

@@ -30,7 +30,8 @@ class CheckConfig(Checked):
 
 def check(config):
     """Prints the report of `config.dataset_dir`; returns the exit code."""
-    from deeplab.data import catalog, linter
+    from deeplab.data import catalog
+    from deeplab.data.building import linter
 
     dataset = catalog.load(config.dataset_dir, config.dataset)
     found = linter.lint(config.dataset_dir, dataset, config.num_samples)

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from deeplab.benchmark_timing import Row
 from deeplab.config.data import AugmentConfig
-from deeplab.data import augment, checks, records, sampling, tfrecord
+from deeplab.data import augment, records, sampling, tfrecord
+from deeplab.data.building import label_rules as checks
 from deeplab.data.pipeline import Batches, train_batches
 from deeplab.data.source import open_split
 

@@ -49,7 +49,7 @@ def _place(folder, filename):
     """Returns folder/NAME.png for the file name in a record, which may lie in folders; they are made."""
     import tensorflow as tf
 
-    from deeplab.data.listing import without_extension
+    from deeplab.data.building.listing import without_extension
 
     parts = [part for part in without_extension(filename).split("/") if part not in ("", ".", "..")]
     path = tf.io.gfile.join(folder, *parts) + ".png"

@@ -3,8 +3,10 @@
 import numpy as np
 from PIL import Image
 
-from deeplab.data import builder, catalog, checks
-from deeplab.data.prepare import Pair
+from deeplab.data import catalog
+from deeplab.data.building import builder
+from deeplab.data.building import label_rules as checks
+from deeplab.data.building.worker import Pair
 
 
 def image(height=48, width=64, seed=0):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.data import builder, catalog, checks, listing
-from deeplab.data.checks import LabelRules
-from deeplab.data.prepare import Pair, prepare_all
+from deeplab.data import catalog
+from deeplab.data.building import builder, listing
+from deeplab.data.building import label_rules as checks
+from deeplab.data.building.label_rules import LabelRules
+from deeplab.data.building.worker import Pair, prepare_all
 from deeplab.errors import UserError
 
 COLORS = ((10, 20, 30), (0, 0, 255), (255, 0, 0))

@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab.data import catalog, checks, linter, tfrecord
+from deeplab.data import catalog, tfrecord
+from deeplab.data.building import label_rules as checks
+from deeplab.data.building import linter
 
 
 @pytest.fixture

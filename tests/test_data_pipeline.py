@@ -159,7 +159,7 @@ BAD_RECORDS = {
 
 @pytest.mark.parametrize("message", BAD_RECORDS)
 def test_bad_records_are_named(message, shards, tmp_path):
-    from deeplab.data import checks
+    from deeplab.data.building import label_rules as checks
 
     parts = {
         "image": checks.png_bytes(fake_data.image()),

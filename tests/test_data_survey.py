@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab.data import builder, catalog, checks, listing, survey
-from deeplab.data.checks import LabelRules
+from deeplab.data import catalog
+from deeplab.data.building import builder, listing, survey
+from deeplab.data.building import label_rules as checks
+from deeplab.data.building.label_rules import LabelRules
 from deeplab.errors import UserError
 
 IDS = np.array([[0, 1, 2, 2], [0, 1, 255, 255], [0, 0, 0, 0]], np.uint8)

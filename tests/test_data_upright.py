@@ -10,10 +10,12 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab import images
-from deeplab.data import builder, catalog, checks, linter, tfrecord, upright
-from deeplab.data.checks import LabelRules
+from deeplab.data import catalog, tfrecord
+from deeplab.data.building import builder, linter, upright
+from deeplab.data.building import label_rules as checks
+from deeplab.data.building.label_rules import LabelRules
+from deeplab.data.building.worker import Pair, prepare
 from deeplab.data.pipeline import eval_examples
-from deeplab.data.prepare import Pair, prepare
 from deeplab.data.source import open_split
 
 PICTURE, LABEL = fake_data.image(), fake_data.label()

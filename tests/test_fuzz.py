@@ -18,7 +18,9 @@ from deeplab.checkpoints import bundle, sources
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
-from deeplab.data import catalog, checks, listing, pipeline, records, source, survey, tfrecord
+from deeplab.data import catalog, pipeline, records, source, tfrecord
+from deeplab.data.building import label_rules as checks
+from deeplab.data.building import listing, survey
 from deeplab.errors import UserError
 from deeplab.model.heads import dense_prediction_cell
 from deeplab.server import contract, model

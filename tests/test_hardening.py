@@ -18,7 +18,9 @@ from deeplab import cli, exports, images, model_card, predict, trained
 from deeplab.checkpoints import bundle
 from deeplab.config.inference import PredictConfig
 from deeplab.config.training import TrainConfig
-from deeplab.data import builder, catalog, checks, pipeline, records, source
+from deeplab.data import catalog, pipeline, records, source
+from deeplab.data.building import builder
+from deeplab.data.building import label_rules as checks
 from deeplab.errors import UserError
 from deeplab.files import locks
 from deeplab.files import paths as files

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from readme_commands import ROOT, run_program, run_script
 
-from deeplab.data import listing
+from deeplab.data.building import listing
 from deeplab.files import paths as files
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet", "quick_tracing")

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from deeplab.data import catalog, tfds_metadata, tfrecord, upright
-from deeplab.data.prepare import prepare_all
+from deeplab.data import catalog, tfrecord
+from deeplab.data.building import tfds_metadata, upright
+from deeplab.data.building.worker import prepare_all
 from deeplab.errors import UserError
 from deeplab.files import locks
 

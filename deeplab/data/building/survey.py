@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab import images
-from deeplab.data import checks
+from deeplab.data.building import label_rules as checks
 from deeplab.errors import UserError
 from deeplab.files import paths as files
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deeplab import images
-from deeplab.data import upright
+from deeplab.data.building import upright
 from deeplab.errors import UserError
 
 FORMATS = ("index", "palette", "rgb", "binary")

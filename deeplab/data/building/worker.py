@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab.data import checks, upright
+from deeplab.data.building import label_rules as checks
+from deeplab.data.building import upright
 from deeplab.errors import UserError
 from deeplab.files import paths as files
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 import tqdm
 from PIL import Image, ImageDraw
 
-from deeplab.data import catalog, checks, tfrecord
+from deeplab.data import catalog, tfrecord
+from deeplab.data.building import label_rules as checks
 from deeplab.errors import UserError
 from deeplab.visualize import save_png
 

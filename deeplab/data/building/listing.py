@@ -9,7 +9,7 @@ import random
 import re
 import unicodedata
 
-from deeplab.data.prepare import Pair
+from deeplab.data.building.worker import Pair
 from deeplab.errors import UserError
 from deeplab.files import paths as files
 

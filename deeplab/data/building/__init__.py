@@ -1,0 +1,1 @@
+"""Making data sets: from folders of images and labels to shards."""
