@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab import losses, runtime
+from deeplab import runtime
 from deeplab.benchmark_timing import Row, interleaved, peak_memory, profiled
 from deeplab.config.benchmark import NETWORKS
 from deeplab.config.training import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
@@ -15,6 +15,7 @@ from deeplab.layers import basic as layers
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model import network as model
 from deeplab.own_process import alone
+from deeplab.training import losses
 from deeplab.training.loop import Stepper
 from deeplab.training.step import Step
 

@@ -55,7 +55,7 @@ def train(config):
 def settle(folder, config, model_config, dataset):
     """Takes the train_logdir for this process and writes config.json and dataset.json, or refuses other options."""
     from deeplab import trained
-    from deeplab.training import logdir
+    from deeplab.training import run_folder as logdir
 
     settings = logdir.settings(config, model_config)
     logdir.lock(folder)
@@ -65,8 +65,8 @@ def settle(folder, config, model_config, dataset):
 
 def build(config, model_config, dataset):
     """Returns the network, whose input is a training crop, and its `Step`."""
-    from deeplab import losses
     from deeplab.model import network as model
+    from deeplab.training import losses
     from deeplab.training.step import Step
 
     network = model.build_model(model_config, (*config.train_crop_size, 3))

@@ -17,7 +17,7 @@ from deeplab.data.pipeline import Batches, train_batches
 from deeplab.data.source import open_split
 from deeplab.errors import UserError
 from deeplab.train import train
-from deeplab.training import logdir
+from deeplab.training import run_folder as logdir
 
 ROOT = pathlib.Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}

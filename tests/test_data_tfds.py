@@ -14,7 +14,7 @@ from deeplab.data.source import open_split
 from deeplab.errors import UserError
 from deeplab.eval import evaluate
 from deeplab.train import train
-from deeplab.training import logdir
+from deeplab.training import run_folder as logdir
 
 
 class StripedScenes(tfds.core.GeneratorBasedBuilder):

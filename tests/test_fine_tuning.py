@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 import deeplab
-from deeplab import losses
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
 from deeplab.checkpoints.sources import Source
 from deeplab.config.training import ScheduleConfig, TrainConfig
 from deeplab.model.network import scale_outputs
+from deeplab.training import losses
 from deeplab.training.step import Step
 
 CASE = "mobilenet_v2_os16"

@@ -24,7 +24,8 @@ from deeplab.data.building import label_rules as checks
 from deeplab.errors import UserError
 from deeplab.files import locks
 from deeplab.files import paths as files
-from deeplab.training import logdir, progress
+from deeplab.training import progress
+from deeplab.training import run_folder as logdir
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "deeplab"
 FULL = pathlib.Path("/dev/full")  # every write to it fails as on a full disk

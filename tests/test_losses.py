@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import losses, runtime
+from deeplab import runtime
 from deeplab.config.training import LossConfig, RunConfig
 from deeplab.data.catalog import Dataset
 from deeplab.errors import UserError
+from deeplab.training import losses
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "pipeline" / "loss"
 PARAMETERS = json.loads(GOLDEN.with_suffix(".json").read_text())

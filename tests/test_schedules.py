@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import schedules
 from deeplab.config.training import ScheduleConfig
 from deeplab.errors import UserError
+from deeplab.training import schedules
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "pipeline" / "learning_rate"
 CASES = json.loads(GOLDEN.with_suffix(".json").read_text())

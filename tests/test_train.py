@@ -13,7 +13,8 @@ from deeplab.checkpoints import bundle
 from deeplab.config.training import TrainConfig
 from deeplab.errors import UserError
 from deeplab.train import train
-from deeplab.training import logdir, progress
+from deeplab.training import progress
+from deeplab.training import run_folder as logdir
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 SMALL = (

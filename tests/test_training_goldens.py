@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import checkpoints, losses
+from deeplab import checkpoints
 from deeplab.config.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 from deeplab.model.names import reference_name
 from deeplab.model.network import build_model, scale_outputs
+from deeplab.training import losses
 from deeplab.training.step import Step
 
 pytestmark = pytest.mark.usefixtures("quick_tracing")

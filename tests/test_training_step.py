@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 import tiny_training as tiny
 
-from deeplab import losses, runtime
+from deeplab import runtime
 from deeplab.config.model import ModelConfig
 from deeplab.config.training import LossConfig, OptimizerConfig, RunConfig, ScheduleConfig
 from deeplab.model.network import build_model, scale_outputs
-from deeplab.training import loop
+from deeplab.training import loop, losses
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.step import Step, gradient_multiplier, is_last_layer, is_regularized
 

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 import tiny_training as tiny
 
-from deeplab import losses, runtime
+from deeplab import runtime
 from deeplab.config.model import ModelConfig
 from deeplab.model.network import build_model, scale_outputs
+from deeplab.training import losses
 from deeplab.training.step import Step
 
 SIDE = 33

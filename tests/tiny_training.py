@@ -4,10 +4,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab import losses, runtime
+from deeplab import runtime
 from deeplab.config.training import RunConfig, TrainConfig
 from deeplab.layers.basic import Activation, Conv, Normalize
 from deeplab.layers.batch_norm import BatchNorm, Dropout
+from deeplab.training import losses
 from deeplab.training.step import Step
 
 CLASSES, IGNORE, SIZE = 3, 255, 17

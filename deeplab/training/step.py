@@ -8,9 +8,9 @@ import tensorflow as tf
 from deeplab.layers.batch_norm import set_progress
 from deeplab.model.names import last_layers, reference_name
 from deeplab.runtime import all_sum
-from deeplab.schedules import learning_rate
+from deeplab.training.loss_scale import LossScale, NoScale
 from deeplab.training.optimizers import Optimizer
-from deeplab.training.scaling import LossScale, NoScale
+from deeplab.training.schedules import learning_rate
 
 _REPLICATED = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}  # every replica computes the same value
 _DEPTHWISE_REGULARIZED = ("pnasnet/", "hnasnet/")  # reference: others leave depthwise kernels alone
