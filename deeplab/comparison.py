@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from deeplab import contestants, plots, report
 from deeplab.errors import UserError
-from deeplab.visualize import save_png
+from deeplab.pictures.drawing import save_png
 
 FILE = "comparison.json"
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from deeplab.visualize import BACKGROUND, FAINT, INK, font
+from deeplab.pictures.drawing import BACKGROUND, FAINT, INK, font
 
 LETTERS, MARGIN = 12, 12  # pixels
 CELL_WITH_NUMBER, SMALL_CELL, LARGEST_WITH_NUMBERS = 40, 14, 24  # sides of cells; classes up to which numbers fit

@@ -31,8 +31,9 @@ def predict(config):
     """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
     import tensorflow as tf
 
-    from deeplab import images, predictions, video
+    from deeplab import predictions
     from deeplab.files import locks
+    from deeplab.pictures import images, video
 
     # From what, with what, where to.
     paths = images.find(config.input, images.SUFFIXES + video.SUFFIXES)
@@ -67,7 +68,7 @@ def _attempt(job, network, config):
     """Returns (number of images or frames segmented, what went wrong or None)."""
     import tensorflow as tf
 
-    from deeplab import video
+    from deeplab.pictures import video
 
     write = _write_video if video.is_video(job.path) else _write_image
     try:
@@ -184,10 +185,11 @@ def _write_image(job, network, config):
     """Writes what belongs to one image; returns 1, the number of images."""
     import numpy as np
 
-    from deeplab import images, predictions
-    from deeplab import visualize as draw
+    from deeplab import predictions
     from deeplab.data import catalog
     from deeplab.files import paths as files
+    from deeplab.pictures import drawing as draw
+    from deeplab.pictures import images
 
     image = images.read(job.path)
     if config.save_probabilities:
@@ -206,9 +208,10 @@ def _write_video(job, network, config):
     """Writes what belongs to one video, a frame at a time; returns the number of frames."""
     import tensorflow as tf
 
-    from deeplab import evaluation, predictions, video
-    from deeplab import visualize as draw
+    from deeplab import evaluation, predictions
     from deeplab.data import catalog
+    from deeplab.pictures import drawing as draw
+    from deeplab.pictures import video
 
     colors, number = catalog.label_colormap(network.dataset), 0
     with (

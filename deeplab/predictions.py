@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab import video
 from deeplab.errors import UserError
 from deeplab.files import paths as files
+from deeplab.pictures import video
 
 FILE = "predict.json"
 FORMAT = 1

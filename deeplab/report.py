@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab import boundary, plots
 from deeplab.checkpoints.bundle import write_text
-from deeplab.visualize import save_png
+from deeplab.pictures.drawing import save_png
 
 FILE = "results.json"
 TRIMAP_AXES = "width of the trimap (pixels)", "mIoU"

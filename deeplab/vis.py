@@ -16,7 +16,7 @@ def visualize(config):
     import tensorflow as tf
 
     from deeplab import evaluation
-    from deeplab.visualize import save_png
+    from deeplab.pictures.drawing import save_png
 
     # Where: pictures, and beside them class ids for programs.
     subject = evaluation.prepare(config, config.vis_split, config.vis_crop_size)
@@ -59,8 +59,8 @@ def _place(folder, filename):
 
 def _painter(subject, colormap_type):
     """Returns a function that draws one `evaluation.View`."""
-    from deeplab import visualize as draw
     from deeplab.data import catalog
+    from deeplab.pictures import drawing as draw
 
     dataset = subject.split.dataset
     palette = catalog.CATALOG[_COLORMAPS[colormap_type]] if colormap_type else dataset

@@ -13,14 +13,14 @@ LAYERS = (
     (  # what entry points share
         *("server", "report", "serving", "exports", "cost_table"),
         *("benchmark_export", "benchmark_input", "benchmark_scaling", "benchmark_startup", "benchmark_training"),
-        *("benchmark_timing", "warmup", "model_card", "formats", "video", "predictions"),
+        *("benchmark_timing", "warmup", "model_card", "formats", "pictures.video", "predictions"),
         *("scoring", "contestants", "comparison"),
     ),
     ("evaluation",),
     ("trained", "inference", "sliding", "folding"),
     ("checkpoints", "training"),
     ("model", "model.network", "model.cost"),
-    ("model.backbones", "model.heads", "model.blocks", "data", "visualize", "plots"),
+    ("model.backbones", "model.heads", "model.blocks", "data", "pictures", "pictures.drawing", "plots"),
     (
         *(
             "layers",
@@ -33,7 +33,7 @@ LAYERS = (
             "training.schedules",
             "runtime",
         ),
-        *("boundary", "data.augment", "data.tfrecord", "images"),
+        *("boundary", "data.augment", "data.tfrecord", "pictures.images"),
     ),
     ("layers.resize",),
     ("data.catalog", "model.names", "model.variables", "model.atrous"),

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab import images
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import builder, linter, upright
 from deeplab.data.building import label_rules as checks
@@ -17,6 +16,7 @@ from deeplab.data.building.label_rules import LabelRules
 from deeplab.data.building.worker import Pair, prepare
 from deeplab.data.pipeline import eval_examples
 from deeplab.data.source import open_split
+from deeplab.pictures import images
 
 PICTURE, LABEL = fake_data.image(), fake_data.label()
 ORIENTATIONS = range(1, 9)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab import images
 from deeplab.errors import UserError
+from deeplab.pictures import images
 
 PHOTO = fake_data.image(40, 56)
 GREY = PHOTO[..., 0]

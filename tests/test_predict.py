@@ -10,8 +10,8 @@ from PIL import Image
 
 import deeplab
 from deeplab import predict as program
-from deeplab import visualize
 from deeplab.config.inference import PredictConfig, TilesConfig
+from deeplab.pictures import drawing as visualize
 from deeplab.predict import predict
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")

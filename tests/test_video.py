@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from deeplab import video
 from deeplab.errors import UserError
+from deeplab.pictures import video
 
 MILLISECOND = fractions.Fraction(1, 1000)
 NTSC = fractions.Fraction(30000, 1001)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab import visualize
 from deeplab.data import catalog
+from deeplab.pictures import drawing as visualize
 
 COLORS = catalog.label_colormap(catalog.CATALOG["camvid"])
 LABELS = np.array([[0, 0, 1], [0, 2, 2]])

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab import images
 from deeplab.data import catalog
+from deeplab.pictures import images
 from deeplab.server.contract import DEFAULT_SIGNATURE, Refusal
 
 _CARD = "model.json"  # deeplab.model_card writes it

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from deeplab import visualize
 from deeplab.checkpoints import bundle
+from deeplab.pictures import drawing as visualize
 
 METRICS_FILE = "metrics.jsonl"
 _PICTURES = 3  # images per set of sample pictures

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from deeplab import images
 from deeplab.data.building import upright
 from deeplab.errors import UserError
+from deeplab.pictures import images
 
 FORMATS = ("index", "palette", "rgb", "binary")
 DEFAULT_IGNORE = 255

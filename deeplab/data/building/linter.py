@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import label_rules as checks
 from deeplab.errors import UserError
-from deeplab.visualize import save_png
+from deeplab.pictures.drawing import save_png
 
 _STRIDE = 16  # crop sizes are suggested as a multiple of the usual output stride, plus one
 _THUMBNAIL = (240, 180)  # width, height of a picture on the contact sheet

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab import images
 from deeplab.data.building import label_rules as checks
 from deeplab.errors import UserError
 from deeplab.files import paths as files
+from deeplab.pictures import images
 
 MOST = 60  # files looked at, evenly chosen
 _SHOWN = 12  # values told

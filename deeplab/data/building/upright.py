@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from deeplab import images
+from deeplab.pictures import images
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 _SHOWN_TURNED = range(2, 9)
