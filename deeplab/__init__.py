@@ -14,8 +14,8 @@ _PUBLIC = {
     "build_model": ("deeplab.model.network", "build_model"),
     "count_multiply_adds": ("deeplab.model.cost", "count_multiply_adds"),
     "restore": ("deeplab.checkpoints", "restore"),
-    "predict_labels": ("deeplab.inference", "predict_labels"),
-    "load": ("deeplab.trained", "load"),
+    "predict_labels": ("deeplab.inference.predictor", "predict_labels"),
+    "load": ("deeplab.inference.trained", "load"),
 }
 __all__ = ["__version__", *_PUBLIC]
 

@@ -3,9 +3,9 @@ from deeplab.checkpoints.restoring import restore as restore
 from deeplab.config.model import ModelConfig as ModelConfig
 from deeplab.config.presets import MODELS as MODELS
 from deeplab.errors import UserError as UserError
-from deeplab.inference import predict_labels as predict_labels
+from deeplab.inference.predictor import predict_labels as predict_labels
+from deeplab.inference.trained import load as load
 from deeplab.model.cost import count_multiply_adds as count_multiply_adds
 from deeplab.model.network import build_model as build_model
-from deeplab.trained import load as load
 
 __version__: str

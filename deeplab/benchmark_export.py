@@ -6,12 +6,13 @@ import tempfile
 
 import numpy as np
 
-from deeplab import formats, trained
+from deeplab import formats
 from deeplab.benchmark_timing import Row, interleaved, matrix_product_peak, peak_memory, profiled
 from deeplab.checkpoints import bundle
 from deeplab.config.export import ExportConfig
 from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.inference import trained
 from deeplab.model.cost import count_multiply_adds
 from deeplab.model.names import reference_name
 from deeplab.model.network import build_model

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from deeplab import folding
 from deeplab.benchmark_timing import Row, interleaved, matrix_product_peak, peak_memory
-from deeplab.inference import Predictor
+from deeplab.inference.predictor import Predictor
 from deeplab.model import network as model
 from deeplab.model.cost import count_multiply_adds
 from deeplab.own_process import alone

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab import evaluation, exports, model_card, report, runtime, scoring
+from deeplab import evaluation, model_card, report, runtime, scoring
 from deeplab.data import pipeline, source
 from deeplab.errors import UserError
+from deeplab.inference import exports
 
 
 @dataclasses.dataclass(frozen=True)

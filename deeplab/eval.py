@@ -22,7 +22,8 @@ from deeplab.errors import UserError
 
 def evaluate(config):
     """Scores one checkpoint, or with `continuous` each that appears, as `config`, an `EvalConfig`, says."""
-    from deeplab import comparison, trained
+    from deeplab import comparison
+    from deeplab.inference import trained
 
     if config.compare:
         return comparison.compare(config)
@@ -37,7 +38,7 @@ def evaluate(config):
 
 def _evaluate_unless_gone(config):
     """Scores a checkpoint; returns False where the training, which keeps but the newest, removed it meanwhile."""
-    from deeplab import trained
+    from deeplab.inference import trained
 
     try:
         evaluate_checkpoint(config)

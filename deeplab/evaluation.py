@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from deeplab import trained
 from deeplab.config.data import ResizeConfig
 from deeplab.data import augment, pipeline, records, sampling, source
 from deeplab.errors import UserError
-from deeplab.inference import Predictor
+from deeplab.inference import trained
+from deeplab.inference.predictor import Predictor
 from deeplab.layers.resize import resize_bilinear, resize_nearest
 
 DCT_METHOD = "INTEGER_ACCURATE"  # JPEGs as every other program decodes them, so that exports score the same

@@ -24,10 +24,11 @@ def export(config):
     """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where it is."""
     import tensorflow as tf
 
-    from deeplab import formats, model_card, trained
+    from deeplab import formats, model_card
     from deeplab.data import catalog
     from deeplab.files import locks
-    from deeplab.inference import Predictor
+    from deeplab.inference import trained
+    from deeplab.inference.predictor import Predictor
 
     # From what: the network as it was trained, for images padded to the crop size or as large as they come.
     dataset = catalog.load(None, config.dataset_name)
@@ -56,8 +57,9 @@ def _write(config, exported, trained_one):
     """Writes the next version, verified; returns its folder. Nothing is left behind where that fails."""
     import tensorflow as tf
 
-    from deeplab import exports, formats, model_card
+    from deeplab import formats, model_card
     from deeplab.data import catalog
+    from deeplab.inference import exports
 
     folder = exports.next_path(config.export_path)
     unfinished = f"{config.export_path.rstrip('/')}/unfinished-{folder.rpartition('/')[2]}"
@@ -78,7 +80,7 @@ def _write(config, exported, trained_one):
 def _for_inference(predictor, config):
     """Returns the `Predictor` that is exported: folded, and in the precision that is asked for."""
     from deeplab import folding
-    from deeplab.inference import Predictor
+    from deeplab.inference.predictor import Predictor
 
     if not config.fold_batch_norm:
         return predictor

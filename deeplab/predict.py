@@ -31,8 +31,8 @@ def predict(config):
     """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
     import tensorflow as tf
 
-    from deeplab import predictions
     from deeplab.files import locks
+    from deeplab.inference import output_folder as predictions
     from deeplab.pictures import images, video
 
     # From what, with what, where to.
@@ -102,9 +102,10 @@ def _trained(config):
     """Returns the `_Network` of a checkpoint."""
     import tensorflow as tf
 
-    from deeplab import sliding, trained
     from deeplab.data import catalog
-    from deeplab.inference import Predictor
+    from deeplab.inference import tiles as sliding
+    from deeplab.inference import trained
+    from deeplab.inference.predictor import Predictor
 
     named = catalog.load(None, config.dataset_name)
     loaded = trained.load(
@@ -127,9 +128,9 @@ def _trained(config):
 
 
 def _settings(config, loaded):
-    from deeplab import predictions
     from deeplab.config.model import ModelConfig
     from deeplab.config.options import differences
+    from deeplab.inference import output_folder as predictions
 
     tiles = dataclasses.asdict(config.tiles) if config.tiles.tile_size else {}
     return {
@@ -148,8 +149,9 @@ def _exported(config):
     """Returns the `_Network` of a SavedModel that export wrote."""
     import tensorflow as tf
 
-    from deeplab import exports, predictions
     from deeplab.data import catalog
+    from deeplab.inference import exports
+    from deeplab.inference import output_folder as predictions
 
     found = exports.newest(config.saved_model)
     if found is None:
@@ -185,9 +187,9 @@ def _write_image(job, network, config):
     """Writes what belongs to one image; returns 1, the number of images."""
     import numpy as np
 
-    from deeplab import predictions
     from deeplab.data import catalog
     from deeplab.files import paths as files
+    from deeplab.inference import output_folder as predictions
     from deeplab.pictures import drawing as draw
     from deeplab.pictures import images
 
@@ -208,8 +210,9 @@ def _write_video(job, network, config):
     """Writes what belongs to one video, a frame at a time; returns the number of frames."""
     import tensorflow as tf
 
-    from deeplab import evaluation, predictions
+    from deeplab import evaluation
     from deeplab.data import catalog
+    from deeplab.inference import output_folder as predictions
     from deeplab.pictures import drawing as draw
     from deeplab.pictures import video
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab import evaluation, runtime, sliding
+from deeplab import evaluation, runtime
 from deeplab.data import records
+from deeplab.inference import tiles as sliding
 from deeplab.layers.resize import resize_nearest
 from deeplab.metrics import ConfusionMatrix, Scores
 

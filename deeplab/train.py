@@ -54,7 +54,7 @@ def train(config):
 
 def settle(folder, config, model_config, dataset):
     """Takes the train_logdir for this process and writes config.json and dataset.json, or refuses other options."""
-    from deeplab import trained
+    from deeplab.inference import trained
     from deeplab.training import run_folder as logdir
 
     settings = logdir.settings(config, model_config)
@@ -125,7 +125,7 @@ def file_names(stream, step):
 
 def sampler(network, stream):
     """Returns the function step -> (images, labels, predictions) of that step's batch, for pictures."""
-    from deeplab.inference import Predictor
+    from deeplab.inference.predictor import Predictor
 
     predictor = Predictor(network)
 
@@ -139,10 +139,11 @@ def sampler(network, stream):
 
 def evaluator(config, network, session):
     """Returns the `Best` that scores the network on eval_split and keeps the best checkpoint."""
-    from deeplab import evaluation, scoring, trained
+    from deeplab import evaluation, scoring
     from deeplab.config.data import ResizeConfig
     from deeplab.data import source
-    from deeplab.inference import Predictor
+    from deeplab.inference import trained
+    from deeplab.inference.predictor import Predictor
     from deeplab.model import network as model
     from deeplab.training import best, state
 

@@ -236,8 +236,8 @@ def _leave_out_measurements(patch):
 @contextlib.contextmanager
 def _serving(command):
     """Serves in a thread; gives the port."""
-    from deeplab import exports
     from deeplab.config.serve import ServeConfig
+    from deeplab.inference import exports
     from deeplab.server import app, model, run
 
     words = [*shlex.split(command, comments=True)[2:], "--port=0"]

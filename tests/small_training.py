@@ -11,9 +11,10 @@ import fake_data
 import numpy as np
 
 import deeplab
-from deeplab import runtime, trained
+from deeplab import runtime
 from deeplab.checkpoints import bundle
 from deeplab.data import catalog
+from deeplab.inference import trained
 from deeplab.model import backbones
 from deeplab.model.names import reference_name
 

@@ -11,13 +11,13 @@ PACKAGE = ROOT / "deeplab"
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     (  # what entry points share
-        *("server", "report", "serving", "exports", "cost_table"),
+        *("server", "report", "serving", "inference.exports", "cost_table"),
         *("benchmark_export", "benchmark_input", "benchmark_scaling", "benchmark_startup", "benchmark_training"),
-        *("benchmark_timing", "warmup", "model_card", "formats", "pictures.video", "predictions"),
+        *("benchmark_timing", "warmup", "model_card", "formats", "pictures.video", "inference.output_folder"),
         *("scoring", "contestants", "comparison"),
     ),
     ("evaluation",),
-    ("trained", "inference", "sliding", "folding"),
+    ("inference.trained", "inference", "inference.predictor", "inference.tiles", "folding"),
     ("checkpoints", "training"),
     ("model", "model.network", "model.cost"),
     ("model.backbones", "model.heads", "model.blocks", "data", "pictures", "pictures.drawing", "plots"),

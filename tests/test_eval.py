@@ -14,12 +14,13 @@ import small_training
 from PIL import Image
 
 import deeplab
-from deeplab import evaluation, trained
+from deeplab import evaluation
 from deeplab.checkpoints import bundle
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig, TilesConfig
 from deeplab.data import pipeline, source
 from deeplab.eval import evaluate
+from deeplab.inference import trained
 from deeplab.layers.resize import resize_nearest
 from deeplab.metrics import Scores
 

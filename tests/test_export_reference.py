@@ -10,7 +10,7 @@ import deeplab
 from deeplab import folding
 from deeplab.checkpoints import restore
 from deeplab.config.data import ResizeConfig
-from deeplab.inference import Predictor
+from deeplab.inference.predictor import Predictor
 from deeplab.serving import Serving
 
 CASES, ARRAYS = pipeline_goldens.load("export")

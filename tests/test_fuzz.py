@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import deeplab
-from deeplab import cli, trained
+from deeplab import cli
 from deeplab.checkpoints import bundle, sources
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig
@@ -22,6 +22,7 @@ from deeplab.data import catalog, pipeline, records, source, tfrecord
 from deeplab.data.building import label_rules as checks
 from deeplab.data.building import listing, survey
 from deeplab.errors import UserError
+from deeplab.inference import trained
 from deeplab.model.heads import dense_prediction_cell
 from deeplab.server import contract, model
 from deeplab.training import run_folder as logdir

@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import flags
 from test_cli import Outer
 
-from deeplab import cli, exports, model_card, predict, trained
+from deeplab import cli, model_card, predict
 from deeplab.checkpoints import bundle
 from deeplab.config.inference import PredictConfig
 from deeplab.config.training import TrainConfig
@@ -24,6 +24,7 @@ from deeplab.data.building import label_rules as checks
 from deeplab.errors import UserError
 from deeplab.files import locks
 from deeplab.files import paths as files
+from deeplab.inference import exports, trained
 from deeplab.pictures import images
 from deeplab.training import progress
 from deeplab.training import run_folder as logdir

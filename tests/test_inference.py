@@ -7,7 +7,7 @@ import small_training
 import tensorflow as tf
 
 import deeplab
-from deeplab.inference import Predictor
+from deeplab.inference.predictor import Predictor
 
 MULTI_SCALE = [name for name in golden_cases.NAMES if golden_cases.load(name)[0].get("eval_scales")]
 

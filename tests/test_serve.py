@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab import exports
 from deeplab.config.serve import ServeConfig
 from deeplab.data import catalog
+from deeplab.inference import exports
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.server.app import Server

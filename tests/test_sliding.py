@@ -9,10 +9,10 @@ import small_training
 import tensorflow as tf
 
 import deeplab
-from deeplab import sliding
 from deeplab.config.inference import TilesConfig
-from deeplab.inference import Predictor
-from deeplab.sliding import SlidingWindow, TiledBackbone, starts
+from deeplab.inference import tiles as sliding
+from deeplab.inference.predictor import Predictor
+from deeplab.inference.tiles import SlidingWindow, TiledBackbone, starts
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 

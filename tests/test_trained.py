@@ -8,9 +8,9 @@ import pytest
 import small_training
 
 import deeplab
-from deeplab import trained
 from deeplab.checkpoints import bundle
 from deeplab.data import catalog
+from deeplab.inference import trained
 from deeplab.model.names import reference_name
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")

@@ -9,8 +9,8 @@ import uvicorn
 from PIL import Image
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from deeplab import exports
 from deeplab.errors import UserError
+from deeplab.inference import exports
 from deeplab.server.app import Server
 from deeplab.server.model import Model
 
