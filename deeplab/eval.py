@@ -22,7 +22,7 @@ from deeplab.errors import UserError
 
 def evaluate(config):
     """Scores one checkpoint, or with `continuous` each that appears, as `config`, an `EvalConfig`, says."""
-    from deeplab import comparison
+    from deeplab.evaluation import comparison
     from deeplab.inference import trained
 
     if config.compare:
@@ -52,7 +52,8 @@ def _evaluate_unless_gone(config):
 
 def evaluate_checkpoint(config):
     """Scores the checkpoint or export that `config` names; prints and writes the result."""
-    from deeplab import contestants, report
+    from deeplab.evaluation import candidates as contestants
+    from deeplab.evaluation import report
 
     # From what: the images of the split, and the network as it was trained.
     one = contestants.prepare(config)

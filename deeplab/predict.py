@@ -47,7 +47,7 @@ def predict(config):
 
 def _segment(jobs, network, config):
     """Does what is not finished; a bad file does not stop the others. Returns the exit code."""
-    from deeplab import evaluation
+    from deeplab.evaluation import batches as evaluation
 
     waiting = [job for job in jobs if not job.is_finished]
     failed, pictures, began = 0, 0, time.monotonic()
@@ -210,8 +210,8 @@ def _write_video(job, network, config):
     """Writes what belongs to one video, a frame at a time; returns the number of frames."""
     import tensorflow as tf
 
-    from deeplab import evaluation
     from deeplab.data import catalog
+    from deeplab.evaluation import batches as evaluation
     from deeplab.inference import output_folder as predictions
     from deeplab.pictures import drawing as draw
     from deeplab.pictures import video

@@ -139,9 +139,10 @@ def sampler(network, stream):
 
 def evaluator(config, network, session):
     """Returns the `Best` that scores the network on eval_split and keeps the best checkpoint."""
-    from deeplab import evaluation, scoring
     from deeplab.config.data import ResizeConfig
     from deeplab.data import source
+    from deeplab.evaluation import batches as evaluation
+    from deeplab.evaluation import scoring
     from deeplab.inference import trained
     from deeplab.inference.predictor import Predictor
     from deeplab.model import network as model

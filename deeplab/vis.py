@@ -15,7 +15,7 @@ def visualize(config):
     """Draws the images of one split as `config`, a `VisConfig`, says."""
     import tensorflow as tf
 
-    from deeplab import evaluation
+    from deeplab.evaluation import batches as evaluation
     from deeplab.pictures.drawing import save_png
 
     # Where: pictures, and beside them class ids for programs.

@@ -11,16 +11,19 @@ PACKAGE = ROOT / "deeplab"
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     (  # what entry points share
-        *("server", "report", "serving", "inference.exports", "cost_table"),
+        *("server", "evaluation.report", "serving", "inference.exports", "cost_table"),
         *("benchmark_export", "benchmark_input", "benchmark_scaling", "benchmark_startup", "benchmark_training"),
         *("benchmark_timing", "warmup", "model_card", "formats", "pictures.video", "inference.output_folder"),
-        *("scoring", "contestants", "comparison"),
+        *("evaluation.scoring", "evaluation.candidates", "evaluation.comparison"),
     ),
-    ("evaluation",),
+    (
+        "evaluation",
+        "evaluation.batches",
+    ),
     ("inference.trained", "inference", "inference.predictor", "inference.tiles", "folding"),
     ("checkpoints", "training"),
     ("model", "model.network", "model.cost"),
-    ("model.backbones", "model.heads", "model.blocks", "data", "pictures", "pictures.drawing", "plots"),
+    ("model.backbones", "model.heads", "model.blocks", "data", "pictures", "pictures.drawing", "evaluation.plots"),
     (
         *(
             "layers",
@@ -29,11 +32,11 @@ LAYERS = (
             "layers.fast_batch_norm",
             "layers.fast_convolution",
             "training.losses",
-            "metrics",
+            "evaluation.metrics",
             "training.schedules",
             "runtime",
         ),
-        *("boundary", "data.augment", "data.tfrecord", "pictures.images"),
+        *("evaluation.boundary", "data.augment", "data.tfrecord", "pictures.images"),
     ),
     ("layers.resize",),
     ("data.catalog", "model.names", "model.variables", "model.atrous"),

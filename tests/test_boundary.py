@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from deeplab import boundary
-from deeplab.metrics import Scores
+from deeplab.evaluation import boundary
+from deeplab.evaluation.metrics import Scores
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="scipy, the independent computation, is not installed")
 

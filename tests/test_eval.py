@@ -14,15 +14,15 @@ import small_training
 from PIL import Image
 
 import deeplab
-from deeplab import evaluation
 from deeplab.checkpoints import bundle
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig, TilesConfig
 from deeplab.data import pipeline, source
 from deeplab.eval import evaluate
+from deeplab.evaluation import batches as evaluation
+from deeplab.evaluation.metrics import Scores
 from deeplab.inference import trained
 from deeplab.layers.resize import resize_nearest
-from deeplab.metrics import Scores
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tiny_training import two_replicas
 
-from deeplab.metrics import ConfusionMatrix, Scores, confusion_matrix
+from deeplab.evaluation.metrics import ConfusionMatrix, Scores, confusion_matrix
 
 CASES, ARRAYS = pipeline_goldens.load("miou")
 

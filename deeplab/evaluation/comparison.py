@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from deeplab import contestants, plots, report
 from deeplab.errors import UserError
+from deeplab.evaluation import candidates as contestants
+from deeplab.evaluation import plots, report
 from deeplab.pictures.drawing import save_png
 
 FILE = "comparison.json"

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from deeplab.metrics import Scores
+from deeplab.evaluation.metrics import Scores
 
 IOU_WIDTH = 0.02  # of the diagonal, as arXiv 2103.16562 recommends
 F_TOLERANCE = 0.0075  # of the diagonal: Csurka et al., BMVC 2013

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab import evaluation, model_card, report, runtime, scoring
+from deeplab import model_card, runtime
 from deeplab.data import pipeline, source
 from deeplab.errors import UserError
+from deeplab.evaluation import batches as evaluation
+from deeplab.evaluation import report, scoring
 from deeplab.inference import exports
 
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from deeplab import boundary, plots
 from deeplab.checkpoints.bundle import write_text
+from deeplab.evaluation import boundary, plots
 from deeplab.pictures.drawing import save_png
 
 FILE = "results.json"

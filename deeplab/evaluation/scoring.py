@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab import evaluation, runtime
+from deeplab import runtime
 from deeplab.data import records
+from deeplab.evaluation import batches as evaluation
+from deeplab.evaluation.metrics import ConfusionMatrix, Scores
 from deeplab.inference import tiles as sliding
 from deeplab.layers.resize import resize_nearest
-from deeplab.metrics import ConfusionMatrix, Scores
 
 
 class Result(NamedTuple):
