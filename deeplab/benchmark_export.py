@@ -6,12 +6,12 @@ import tempfile
 
 import numpy as np
 
-from deeplab import formats
 from deeplab.benchmark_timing import Row, interleaved, matrix_product_peak, peak_memory, profiled
 from deeplab.checkpoints import bundle
 from deeplab.config.export import ExportConfig
 from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.exporting import formats
 from deeplab.inference import trained
 from deeplab.model.cost import count_multiply_adds
 from deeplab.model.names import reference_name

@@ -24,8 +24,8 @@ def export(config):
     """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where it is."""
     import tensorflow as tf
 
-    from deeplab import formats, model_card
     from deeplab.data import catalog
+    from deeplab.exporting import formats, model_card
     from deeplab.files import locks
     from deeplab.inference import trained
     from deeplab.inference.predictor import Predictor
@@ -57,8 +57,8 @@ def _write(config, exported, trained_one):
     """Writes the next version, verified; returns its folder. Nothing is left behind where that fails."""
     import tensorflow as tf
 
-    from deeplab import formats, model_card
     from deeplab.data import catalog
+    from deeplab.exporting import formats, model_card
     from deeplab.inference import exports
 
     folder = exports.next_path(config.export_path)
@@ -79,7 +79,7 @@ def _write(config, exported, trained_one):
 
 def _for_inference(predictor, config):
     """Returns the `Predictor` that is exported: folded, and in the precision that is asked for."""
-    from deeplab import folding
+    from deeplab.exporting import folding
     from deeplab.inference.predictor import Predictor
 
     if not config.fold_batch_norm:
@@ -97,9 +97,9 @@ def _verify(folder, trained_one, exported):
     """
     import numpy as np
 
-    from deeplab import formats
-    from deeplab.formats import pictures
-    from deeplab.serving import Serving
+    from deeplab.exporting import formats
+    from deeplab.exporting.formats import pictures
+    from deeplab.exporting.signatures import Serving
 
     config = exported.config
     network = Serving(trained_one, config.resize)

@@ -11,16 +11,24 @@ PACKAGE = ROOT / "deeplab"
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     (  # what entry points share
-        *("server", "evaluation.report", "serving", "inference.exports", "cost_table"),
+        *("server", "evaluation.report", "exporting.signatures", "inference.exports", "cost_table"),
         *("benchmark_export", "benchmark_input", "benchmark_scaling", "benchmark_startup", "benchmark_training"),
-        *("benchmark_timing", "warmup", "model_card", "formats", "pictures.video", "inference.output_folder"),
+        *(
+            "benchmark_timing",
+            "exporting.warmup",
+            "exporting",
+            "exporting.model_card",
+            "exporting.formats",
+            "pictures.video",
+            "inference.output_folder",
+        ),
         *("evaluation.scoring", "evaluation.candidates", "evaluation.comparison"),
     ),
     (
         "evaluation",
         "evaluation.batches",
     ),
-    ("inference.trained", "inference", "inference.predictor", "inference.tiles", "folding"),
+    ("inference.trained", "inference", "inference.predictor", "inference.tiles", "exporting.folding"),
     ("checkpoints", "training"),
     ("model", "model.network", "model.cost"),
     ("model.backbones", "model.heads", "model.blocks", "data", "pictures", "pictures.drawing", "evaluation.plots"),

@@ -15,10 +15,10 @@ from deeplab import (
     benchmark_startup,
     benchmark_timing,
     benchmark_training,
-    formats,
 )
 from deeplab.benchmark_timing import Row
 from deeplab.config.benchmark import NETWORKS, BenchmarkConfig
+from deeplab.exporting import formats
 from deeplab.model.network import build_model
 
 

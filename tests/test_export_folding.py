@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import deeplab
-from deeplab import folding
+from deeplab.exporting import folding
 from deeplab.layers.basic import Conv, DepthwiseConv, SeparableConv
 from deeplab.layers.batch_norm import BatchNorm
 

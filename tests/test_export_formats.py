@@ -11,7 +11,7 @@ import tensorflow as tf
 import deeplab
 from deeplab import export as export_module
 from deeplab.config.export import ExportConfig
-from deeplab.formats import openvino, tflite
+from deeplab.exporting.formats import openvino, tflite
 from deeplab.layers import resize
 
 SIZE = (65, 65)

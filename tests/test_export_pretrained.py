@@ -8,7 +8,7 @@ from PIL import Image
 
 from deeplab.config.export import ExportConfig
 from deeplab.export import export
-from deeplab.formats import tflite
+from deeplab.exporting.formats import tflite
 
 PRETRAINED = pathlib.Path(__file__).parent.parent.parent / "shared" / "pretrained"
 WEIGHTS, PUBLISHED = PRETRAINED / "mobilenetv2_dm05_voc", PRETRAINED / "deeplabv3_257_mv_gpu.tflite"

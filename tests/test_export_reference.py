@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 import deeplab
-from deeplab import folding
 from deeplab.checkpoints import restore
 from deeplab.config.data import ResizeConfig
+from deeplab.exporting import folding
+from deeplab.exporting.signatures import Serving
 from deeplab.inference.predictor import Predictor
-from deeplab.serving import Serving
 
 CASES, ARRAYS = pipeline_goldens.load("export")
 

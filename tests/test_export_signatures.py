@@ -13,8 +13,8 @@ import tensorflow as tf
 from PIL import Image
 
 import deeplab
-from deeplab import warmup
 from deeplab.data import catalog
+from deeplab.exporting import warmup
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 

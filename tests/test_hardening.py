@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import flags
 from test_cli import Outer
 
-from deeplab import cli, model_card, predict
+from deeplab import cli, predict
 from deeplab.checkpoints import bundle
 from deeplab.config.inference import PredictConfig
 from deeplab.config.training import TrainConfig
@@ -22,6 +22,7 @@ from deeplab.data import catalog, pipeline, records, source
 from deeplab.data.building import builder
 from deeplab.data.building import label_rules as checks
 from deeplab.errors import UserError
+from deeplab.exporting import model_card
 from deeplab.files import locks
 from deeplab.files import paths as files
 from deeplab.inference import exports, trained

@@ -21,7 +21,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab.data import catalog
-from deeplab.serving import Serving
+from deeplab.exporting.signatures import Serving
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 

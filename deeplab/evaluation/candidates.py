@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab import model_card, runtime
+from deeplab import runtime
 from deeplab.data import pipeline, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches as evaluation
 from deeplab.evaluation import report, scoring
+from deeplab.exporting import model_card
 from deeplab.inference import exports
 
 

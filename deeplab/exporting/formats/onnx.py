@@ -4,8 +4,8 @@ import os
 
 import tensorflow as tf
 
-from deeplab.formats import need
-from deeplab.formats.fixed_size import INPUT, FixedSize
+from deeplab.exporting.formats import need
+from deeplab.exporting.formats.fixed_size import INPUT, FixedSize
 from deeplab.layers import resize
 
 FILE = "model.onnx"

@@ -4,8 +4,8 @@ import os
 
 import tensorflow as tf
 
-from deeplab.formats import need, pictures
-from deeplab.formats.fixed_size import FixedSize
+from deeplab.exporting.formats import need, pictures
+from deeplab.exporting.formats.fixed_size import FixedSize
 
 FILE = "model.tflite"
 REPRESENTATIVE_IMAGES = 32  # from which int8 learns the range of every activation

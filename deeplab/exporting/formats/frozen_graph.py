@@ -3,7 +3,7 @@
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from deeplab.serving import Serving
+from deeplab.exporting.signatures import Serving
 
 FILE = "frozen_inference_graph.pb"  # as in the reference's archives
 INPUT, LABELS, PROBABILITIES = "ImageTensor", "SemanticPredictions", "SemanticProbabilities"

@@ -5,8 +5,8 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from deeplab.formats import need
-from deeplab.formats.fixed_size import FixedSize
+from deeplab.exporting.formats import need
+from deeplab.exporting.formats.fixed_size import FixedSize
 
 FILES = ("model.xml", "model.bin")
 TYPES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}  # --precision -> that it is asked to compute in

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from deeplab import warmup
 from deeplab.data import catalog
-from deeplab.serving import Serving
+from deeplab.exporting import warmup
+from deeplab.exporting.signatures import Serving
 
 
 def write(folder, exported):

@@ -22,7 +22,7 @@ class Exported(NamedTuple):
 
 def module(name):
     """Returns the module of the format `name`."""
-    return importlib.import_module(f"deeplab.formats.{name}")
+    return importlib.import_module(f"deeplab.exporting.formats.{name}")
 
 
 def need(package, purpose):

@@ -1,0 +1,1 @@
+"""Writing trained networks as files that run without this project."""
