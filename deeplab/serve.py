@@ -17,7 +17,7 @@ from deeplab.errors import UserError
 def serve(config):
     """Serves until SIGTERM what `config`, a `ServeConfig`, says."""
     try:
-        from deeplab.server import run
+        from deeplab.serving import run
     except ImportError as error:
         raise UserError(f'{error.name} is not installed: pip install "deeplab[serve]"') from None
     run.run(config)

@@ -238,7 +238,7 @@ def _serving(command):
     """Serves in a thread; gives the port."""
     from deeplab.config.serve import ServeConfig
     from deeplab.inference import exports
-    from deeplab.server import app, model, run
+    from deeplab.serving import app, model, run
 
     words = [*shlex.split(command, comments=True)[2:], "--port=0"]
     config = cli.read(ServeConfig, words, flags.FlagValues())

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "deeplab"
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     (  # what entry points share
-        *("server", "evaluation.report", "exporting.signatures", "inference.exports", "cost_table"),
+        *("serving", "evaluation.report", "exporting.signatures", "inference.exports", "cost_table"),
         *("benchmark_export", "benchmark_input", "benchmark_scaling", "benchmark_startup", "benchmark_training"),
         *(
             "benchmark_timing",

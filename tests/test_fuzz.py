@@ -24,7 +24,7 @@ from deeplab.data.building import listing, survey
 from deeplab.errors import UserError
 from deeplab.inference import trained
 from deeplab.model.heads import dense_prediction_cell
-from deeplab.server import contract, model
+from deeplab.serving import contract, model
 from deeplab.training import run_folder as logdir
 
 OPTIONS = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}

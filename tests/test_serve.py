@@ -21,9 +21,9 @@ from deeplab.data import catalog
 from deeplab.inference import exports
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
-from deeplab.server.app import Server
-from deeplab.server.model import Signature, Spec
-from deeplab.server.run import http as http_server
+from deeplab.serving.app import Server
+from deeplab.serving.model import Signature, Spec
+from deeplab.serving.run import http as http_server
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
 LABELS = Spec(np.dtype(np.int32), "DT_INT32", (None, None, None), "labels:0")

@@ -9,9 +9,9 @@ import pytest
 from deeplab.config.serve import ServeConfig
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
-from deeplab.server.batching import Batcher
-from deeplab.server.contract import Refusal
-from deeplab.server.model import Signature, Spec
+from deeplab.serving.batching import Batcher
+from deeplab.serving.contract import Refusal
+from deeplab.serving.model import Signature, Spec
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
 ONE = IMAGES._replace(shape=(1, None, None, 3))

@@ -11,8 +11,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deeplab.errors import UserError
 from deeplab.inference import exports
-from deeplab.server.app import Server
-from deeplab.server.model import Model
+from deeplab.serving.app import Server
+from deeplab.serving.model import Model
 
 _MAX_CONNECTIONS = 512
 _GRACE_SECS = 5  # beyond the time limit of a request

@@ -19,10 +19,10 @@ from starlette.routing import Route
 
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.server import contract
-from deeplab.server.batching import Batcher
-from deeplab.server.contract import DEFAULT_SIGNATURE, Refusal
-from deeplab.server.model import check_pixels, decode
+from deeplab.serving import contract
+from deeplab.serving.batching import Batcher
+from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
+from deeplab.serving.model import check_pixels, decode
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
 _PATH = re.compile(r"(?P<name>[^/:]+)(/versions/(?P<version>\d+))?(/(?P<what>metadata)|:(?P<verb>\w+))?")

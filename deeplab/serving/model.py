@@ -10,7 +10,7 @@ from PIL import Image
 
 from deeplab.data import catalog
 from deeplab.pictures import images
-from deeplab.server.contract import DEFAULT_SIGNATURE, Refusal
+from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
 
 _CARD = "model.json"  # deeplab.model_card writes it
 _WARM_SIZE = (65, 65)  # of the images that warm a network up where its card names no usual size

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from deeplab.server.contract import Refusal
+from deeplab.serving.contract import Refusal
 
 
 @dataclasses.dataclass(eq=False)
