@@ -19,7 +19,7 @@ _STARTUP_RUNS = 5  # at most; each takes half a minute
 
 def benchmark(config):
     """Measures what `config`, a `BenchmarkConfig`, asks for, and prints it."""
-    from deeplab import benchmark_timing as timing
+    from deeplab.benchmarks import timing
 
     old = timing.load(config.compare) if config.compare else {}
     rows = []
@@ -42,7 +42,7 @@ def benchmark(config):
 
 
 def _export(config):
-    from deeplab import benchmark_export
+    from deeplab.benchmarks import export as benchmark_export
     from deeplab.export import export
 
     if config.checkpoint_dir:
@@ -54,15 +54,15 @@ def _export(config):
 
 
 def _training(config):
-    from deeplab.benchmark_training import print_training
-    from deeplab.own_process import alone
+    from deeplab.benchmarks.own_process import alone
+    from deeplab.benchmarks.training import print_training
 
     return alone(print_training, config.runs, config.precisions, config.profile_logdir, logical_cpus=2)
 
 
 def _scaling(config):
-    from deeplab.benchmark_scaling import BATCHES, print_scaling
-    from deeplab.benchmark_training import SETTINGS, print_batches
+    from deeplab.benchmarks.scaling import BATCHES, print_scaling
+    from deeplab.benchmarks.training import SETTINGS, print_batches
 
     crop = SETTINGS[0].crop
     rows = [row for name in config.networks for row in print_scaling(NETWORKS[name], name, config.runs)]
@@ -70,7 +70,7 @@ def _scaling(config):
 
 
 def _input(config):
-    from deeplab.benchmark_input import print_input
+    from deeplab.benchmarks.input import print_input
 
     return print_input(config.quick)
 
@@ -78,8 +78,8 @@ def _input(config):
 def _startup(config):
     import tempfile
 
-    from deeplab.benchmark_export import write_untrained
-    from deeplab.benchmark_startup import print_startup
+    from deeplab.benchmarks.export import write_untrained
+    from deeplab.benchmarks.startup import print_startup
     from deeplab.config.export import ExportConfig
     from deeplab.export import export
 
@@ -91,7 +91,8 @@ def _startup(config):
 
 def print_costs(quick):
     """Prints the cost table, row by row as it is counted."""
-    from deeplab import cost_table, count_multiply_adds
+    from deeplab import count_multiply_adds
+    from deeplab.benchmarks import published_costs as cost_table
 
     print("Billions of multiply-adds of one image. Published figures count atrous convolutions as space-to-batch;")
     print("those of MobileNet v3 look like float operations, and EdgeTPU's image size is not stated (513x513 fits).")

@@ -11,10 +11,17 @@ PACKAGE = ROOT / "deeplab"
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
     (  # what entry points share
-        *("serving", "evaluation.report", "exporting.signatures", "inference.exports", "cost_table"),
-        *("benchmark_export", "benchmark_input", "benchmark_scaling", "benchmark_startup", "benchmark_training"),
+        *("serving", "evaluation.report", "exporting.signatures", "inference.exports", "benchmarks.published_costs"),
         *(
-            "benchmark_timing",
+            "benchmarks.export",
+            "benchmarks.input",
+            "benchmarks.scaling",
+            "benchmarks.startup",
+            "benchmarks",
+            "benchmarks.training",
+        ),
+        *(
+            "benchmarks.timing",
             "exporting.warmup",
             "exporting",
             "exporting.model_card",
@@ -51,7 +58,7 @@ LAYERS = (
     ("data.tables", "cli"),
     ("config", "config.presets"),
     # "" is deeplab/__init__.py, which imports nothing until it is asked
-    ("errors", "files.locks", "files.quiet", "own_process", "files", "files.paths", ""),
+    ("errors", "files.locks", "files.quiet", "benchmarks.own_process", "files", "files.paths", ""),
 )
 ENTRY_POINTS = LAYERS[0]
 MODEL_SIDE = ("model", "training", "checkpoints")

@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import (
-    UserError,
-    benchmark,
-    benchmark_export,
-    benchmark_scaling,
-    benchmark_startup,
-    benchmark_timing,
-    benchmark_training,
-)
-from deeplab.benchmark_timing import Row
+from deeplab import UserError, benchmark
+from deeplab.benchmarks import export as benchmark_export
+from deeplab.benchmarks import scaling as benchmark_scaling
+from deeplab.benchmarks import startup as benchmark_startup
+from deeplab.benchmarks import timing as benchmark_timing
+from deeplab.benchmarks import training as benchmark_training
+from deeplab.benchmarks.timing import Row
 from deeplab.config.benchmark import NETWORKS, BenchmarkConfig
 from deeplab.exporting import formats
 from deeplab.model.network import build_model

@@ -3,7 +3,7 @@
 import pytest
 
 from deeplab import ModelConfig, count_multiply_adds
-from deeplab.cost_table import PAPER, model_zoo
+from deeplab.benchmarks.published_costs import PAPER, model_zoo
 
 FLOAT_OPERATIONS = ("mobilenetv3_large_cityscapes_trainfine", "mobilenetv3_small_cityscapes_trainfine")
 ALL = [*PAPER, *(row for row in model_zoo() if row.name not in FLOAT_OPERATIONS)]

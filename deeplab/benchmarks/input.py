@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab.benchmark_timing import Row
+from deeplab.benchmarks.timing import Row
 from deeplab.config.data import AugmentConfig
 from deeplab.data import augment, records, sampling, tfrecord
 from deeplab.data.building import label_rules as checks

@@ -8,13 +8,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from deeplab import runtime
-from deeplab.benchmark_timing import Row, interleaved, peak_memory, profiled
+from deeplab.benchmarks.own_process import alone
+from deeplab.benchmarks.timing import Row, interleaved, peak_memory, profiled
 from deeplab.config.benchmark import NETWORKS
 from deeplab.config.training import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
 from deeplab.layers import basic as layers
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model import network as model
-from deeplab.own_process import alone
 from deeplab.training import losses
 from deeplab.training.loop import Stepper
 from deeplab.training.step import Step

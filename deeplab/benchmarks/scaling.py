@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab.benchmark_timing import Row, interleaved, matrix_product_peak, peak_memory
+from deeplab.benchmarks.own_process import alone
+from deeplab.benchmarks.timing import Row, interleaved, matrix_product_peak, peak_memory
 from deeplab.exporting import folding
 from deeplab.exporting.signatures import Serving
 from deeplab.inference.predictor import Predictor
 from deeplab.model import network as model
 from deeplab.model.cost import count_multiply_adds
-from deeplab.own_process import alone
 
 SIDES = (257, 385, 513, 769, 1025, 2049)  # pixels of square images
 STRIDES = (32, 16, 8)

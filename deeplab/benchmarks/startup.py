@@ -5,8 +5,8 @@ import sys
 import tempfile
 import time
 
-from deeplab.benchmark_input import draw_shard
-from deeplab.benchmark_timing import Row
+from deeplab.benchmarks.input import draw_shard
+from deeplab.benchmarks.timing import Row
 
 _SIZE = (360, 480)  # of the images that the training begins with
 _ANSWER = """

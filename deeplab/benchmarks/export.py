@@ -6,7 +6,8 @@ import tempfile
 
 import numpy as np
 
-from deeplab.benchmark_timing import Row, interleaved, matrix_product_peak, peak_memory, profiled
+from deeplab.benchmarks.own_process import alone
+from deeplab.benchmarks.timing import Row, interleaved, matrix_product_peak, peak_memory, profiled
 from deeplab.checkpoints import bundle
 from deeplab.config.export import ExportConfig
 from deeplab.data import catalog
@@ -16,7 +17,6 @@ from deeplab.inference import trained
 from deeplab.model.cost import count_multiply_adds
 from deeplab.model.names import reference_name
 from deeplab.model.network import build_model
-from deeplab.own_process import alone
 
 # name -> (format, options of ExportConfig, options of its reader)
 CONTENDERS = {

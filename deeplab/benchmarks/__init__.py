@@ -1,0 +1,1 @@
+"""What python -m deeplab.benchmark measures: one module per thing."""
