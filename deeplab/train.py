@@ -15,7 +15,7 @@ RECALIBRATION_BATCHES = 25
 
 def train(config):
     """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 when SIGTERM came."""
-    from deeplab import runtime
+    from deeplab import devices as runtime
     from deeplab.data import catalog, records, source
     from deeplab.training import loop, progress
 

@@ -27,7 +27,8 @@ import test_video
 from absl import flags
 
 import deeplab
-from deeplab import benchmark, cli, runtime
+from deeplab import benchmark, cli
+from deeplab import devices as runtime
 from deeplab.benchmarks import published_costs as cost_table
 from deeplab.checkpoints import bundle
 from deeplab.model.names import reference_name

@@ -11,7 +11,7 @@ import fake_data
 import numpy as np
 
 import deeplab
-from deeplab import runtime
+from deeplab import devices as runtime
 from deeplab.checkpoints import bundle
 from deeplab.data import catalog
 from deeplab.inference import trained

@@ -49,7 +49,7 @@ LAYERS = (
             "training.losses",
             "evaluation.metrics",
             "training.schedules",
-            "runtime",
+            "devices",
         ),
         *("evaluation.boundary", "data.augment", "data.tfrecord", "pictures.images"),
     ),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import runtime
+from deeplab import devices as runtime
 from deeplab.config.training import LossConfig, RunConfig
 from deeplab.data.catalog import Dataset
 from deeplab.errors import UserError

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tiny_training as tiny
 
-from deeplab import runtime
+from deeplab import devices as runtime
 from deeplab.config.model import ModelConfig
 from deeplab.model.network import build_model, scale_outputs
 from deeplab.training import losses

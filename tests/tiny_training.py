@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab import runtime
+from deeplab import devices as runtime
 from deeplab.config.training import RunConfig, TrainConfig
 from deeplab.layers.basic import Activation, Conv, Normalize
 from deeplab.layers.batch_norm import BatchNorm, Dropout

@@ -8,7 +8,7 @@ import tensorflow as tf
 sys.path.insert(0, __file__.rpartition("/")[0])
 import tiny_training as tiny
 
-from deeplab import runtime
+from deeplab import devices as runtime
 from deeplab.config.training import RunConfig, ScheduleConfig
 from deeplab.training import loop
 

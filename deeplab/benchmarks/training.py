@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab import runtime
+from deeplab import devices as runtime
 from deeplab.benchmarks.own_process import alone
 from deeplab.benchmarks.timing import Row, interleaved, peak_memory, profiled
 from deeplab.config.benchmark import NETWORKS

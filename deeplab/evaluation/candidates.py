@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab import runtime
+from deeplab import devices as runtime
 from deeplab.data import pipeline, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches as evaluation

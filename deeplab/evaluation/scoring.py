@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab import runtime
+from deeplab import devices as runtime
 from deeplab.data import records
 from deeplab.evaluation import batches as evaluation
 from deeplab.evaluation.metrics import ConfusionMatrix, Scores

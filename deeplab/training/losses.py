@@ -10,9 +10,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from deeplab.devices import all_gather, all_sum, replica_index, replicas
 from deeplab.errors import UserError
 from deeplab.layers.resize import resize_bilinear, resize_nearest
-from deeplab.runtime import all_gather, all_sum, replica_index, replicas
 
 _MAX_WEIGHT = 10.0  # of a rare class with class_weights=auto
 _BALANCES = {"auto": 1.0, "sqrt": 0.5}  # class_weights: exponents of the balancing weights

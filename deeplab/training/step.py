@@ -5,9 +5,9 @@ Rules for variables go by the reference's names (checkpoints/names.py) and say s
 
 import tensorflow as tf
 
+from deeplab.devices import all_sum
 from deeplab.layers.batch_norm import set_progress
 from deeplab.model.names import last_layers, reference_name
-from deeplab.runtime import all_sum
 from deeplab.training.loss_scale import LossScale, NoScale
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.schedules import learning_rate
