@@ -27,11 +27,12 @@ import test_video
 from absl import flags
 
 import deeplab
-from deeplab import benchmark, cli
+from deeplab import cli
 from deeplab import devices as runtime
 from deeplab.benchmarks import published_costs as cost_table
 from deeplab.checkpoints import bundle
 from deeplab.model.names import reference_name
+from deeplab.programs import benchmark
 
 ROOT = pathlib.Path(__file__).parent.parent
 _SMALL = " --train_crop_size=65,65 --train_batch_size=2 --nosave_summaries_images"

@@ -10,6 +10,7 @@ PACKAGE = ROOT / "deeplab"
 # From the top down; a module may import from its own row and from rows below. The longest matching name counts.
 LAYERS = (
     ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
+    ("programs",),
     (  # what entry points share
         *("serving", "evaluation.report", "exporting.signatures", "inference.exports", "benchmarks.published_costs"),
         *(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import UserError, benchmark
+from deeplab import UserError
 from deeplab.benchmarks import export as benchmark_export
 from deeplab.benchmarks import scaling as benchmark_scaling
 from deeplab.benchmarks import startup as benchmark_startup
@@ -17,6 +17,7 @@ from deeplab.benchmarks.timing import Row
 from deeplab.config.benchmark import NETWORKS, BenchmarkConfig
 from deeplab.exporting import formats
 from deeplab.model.network import build_model
+from deeplab.programs import benchmark
 
 
 def test_contenders_take_turns():

@@ -12,9 +12,9 @@ import small_training
 import tensorflow as tf
 
 import deeplab
-from deeplab import export as export_module
 from deeplab.config.export import ExportConfig
 from deeplab.data import catalog
+from deeplab.programs import export as export_module
 
 FRESH_PROCESS = """
 import sys

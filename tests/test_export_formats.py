@@ -9,10 +9,10 @@ import small_training
 import tensorflow as tf
 
 import deeplab
-from deeplab import export as export_module
 from deeplab.config.export import ExportConfig
 from deeplab.exporting.formats import openvino, tflite
 from deeplab.layers import resize
+from deeplab.programs import export as export_module
 
 SIZE = (65, 65)
 UNALIGNED = (60, 70)  # is padded to whole cells inside

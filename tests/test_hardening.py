@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import flags
 from test_cli import Outer
 
-from deeplab import cli, predict
+from deeplab import cli
 from deeplab.checkpoints import bundle
 from deeplab.config.inference import PredictConfig
 from deeplab.config.training import TrainConfig
@@ -27,6 +27,7 @@ from deeplab.files import locks
 from deeplab.files import paths as files
 from deeplab.inference import exports, trained
 from deeplab.pictures import images
+from deeplab.programs import predict
 from deeplab.training import progress
 from deeplab.training import run_folder as logdir
 

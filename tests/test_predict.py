@@ -9,10 +9,10 @@ import test_video
 from PIL import Image
 
 import deeplab
-from deeplab import predict as program
 from deeplab.config.inference import PredictConfig, TilesConfig
 from deeplab.pictures import drawing as visualize
 from deeplab.predict import predict
+from deeplab.programs import predict as program
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 

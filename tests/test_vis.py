@@ -11,11 +11,11 @@ import tensorflow as tf
 from PIL import Image
 
 import deeplab
-from deeplab import vis
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import VisConfig
 from deeplab.data import catalog, pipeline, source, tfrecord
 from deeplab.evaluation import batches as evaluation
+from deeplab.programs import draw as vis
 from deeplab.vis import visualize
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")

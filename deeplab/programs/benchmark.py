@@ -1,0 +1,98 @@
+"""Measures what is asked for: `python -m deeplab.benchmark`."""
+
+from deeplab.config.benchmark import NETWORKS
+
+_STARTUP_RUNS = 5  # at most; each takes half a minute
+
+
+def benchmark(config):
+    """Measures what `config`, a `BenchmarkConfig`, asks for, and prints it."""
+    from deeplab.benchmarks import timing
+
+    old = timing.load(config.compare) if config.compare else {}
+    rows = []
+    for wanted, measure in (
+        (config.export, _export),
+        (config.training, _training),
+        (config.scaling, _scaling),
+        (config.input, _input),
+        (config.startup, _startup),
+    ):
+        if wanted:
+            rows += measure(config)
+    if config.cost:
+        print_costs(config.quick)
+    if config.compare:
+        print("\n".join(timing.comparison(old, rows)))
+    if config.json:
+        timing.save(config.json, rows)
+        print(f"Wrote {config.json}")
+
+
+def _export(config):
+    from deeplab.benchmarks import export as benchmark_export
+    from deeplab.programs.export import export
+
+    if config.checkpoint_dir:
+        return benchmark_export.print_export(
+            export, config.checkpoint_dir, config.size, config.runs, profile=config.profile_logdir
+        )
+    networks = {name: NETWORKS[name] for name in config.networks}
+    return benchmark_export.print_networks(export, networks, config.size, config.runs, config.profile_logdir)
+
+
+def _training(config):
+    from deeplab.benchmarks.own_process import alone
+    from deeplab.benchmarks.training import print_training
+
+    return alone(print_training, config.runs, config.precisions, config.profile_logdir, logical_cpus=2)
+
+
+def _scaling(config):
+    from deeplab.benchmarks.scaling import BATCHES, print_scaling
+    from deeplab.benchmarks.training import SETTINGS, print_batches
+
+    crop = SETTINGS[0].crop
+    rows = [row for name in config.networks for row in print_scaling(NETWORKS[name], name, config.runs)]
+    return rows + [row for name in config.networks for row in print_batches(name, config.runs, crop, BATCHES)]
+
+
+def _input(config):
+    from deeplab.benchmarks.input import print_input
+
+    return print_input(config.quick)
+
+
+def _startup(config):
+    import tempfile
+
+    from deeplab.benchmarks.export import write_untrained
+    from deeplab.benchmarks.startup import print_startup
+    from deeplab.config.export import ExportConfig
+    from deeplab.programs.export import export
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_untrained(f"{folder}/train", NETWORKS["mobilenet_v2 + decoder"])
+        export(ExportConfig(checkpoint_dir=f"{folder}/train", export_path=f"{folder}/export", verify=False))
+        return print_startup(min(config.runs, _STARTUP_RUNS), f"{folder}/export/1")
+
+
+def print_costs(quick):
+    """Prints the cost table, row by row as it is counted."""
+    from deeplab import count_multiply_adds
+    from deeplab.benchmarks import published_costs as cost_table
+
+    print("Billions of multiply-adds of one image. Published figures count atrous convolutions as space-to-batch;")
+    print("those of MobileNet v3 look like float operations, and EdgeTPU's image size is not stated (513x513 fits).")
+    print(f"\n{'network':42} {'stride':>6} {'size':>9} {'passes':>6} {'true':>9} {'as published':>12} {'published':>9}")
+    for row in (*cost_table.PAPER, *cost_table.model_zoo()):
+        passes = len(row.eval_scales) * (1 + row.add_flipped_images)
+        if quick and passes > 1:
+            continue
+        true, alike = (count_multiply_adds(row.config, space_to_batch=how, **row.how) / 1e9 for how in (False, True))
+        size = f"{row.size[0]}x{row.size[1]}"
+        print(
+            f"{row.name:42} {row.config.output_stride:6} {size:>9} {passes:6} {true:9.2f} {alike:12.2f} "
+            f"{row.billions:9.2f}  {alike / row.billions - 1:+.1%}",
+            flush=True,
+        )
