@@ -25,21 +25,6 @@ def pytest_sessionstart(session):
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
-def shorten_mobilenet(least_stride=1):
-    """Makes of mobilenet_v2, in this process, a network with every block once; returns the whole one.
-
-    With `least_stride` 2 without the blocks that have none: most of what a test costs is the tracing of layers.
-    """
-    from deeplab.model import backbones
-
-    network = backbones.mobilenet.V2
-    blocks = (block._replace(repeat=1) for block in network.blocks if block.stride >= least_stride)
-    short = network._replace(blocks=tuple(blocks))
-    whole = backbones.BACKBONES["mobilenet_v2"]
-    backbones.BACKBONES["mobilenet_v2"] = backbones._mobilenet(whole.scope, short)
-    return whole
-
-
 @pytest.fixture(scope="module")
 def short_mobilenet():
     """Builds mobilenet_v2 with every block once: quick where the network is no matter."""
@@ -53,6 +38,8 @@ def shortest_mobilenet():
 
 
 def _while_shortened(least_stride):
+    from helpers.short_networks import shorten_mobilenet
+
     whole = shorten_mobilenet(least_stride)
     yield
     from deeplab.model import backbones

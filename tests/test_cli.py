@@ -1,8 +1,6 @@
 """The command line: one flag per field, in the reference's syntax; mistakes end with one line and exit code 2."""
 
-import dataclasses
 import importlib
-import pathlib
 import subprocess
 import sys
 
@@ -10,52 +8,10 @@ import pytest
 from absl import flags
 
 from deeplab import cli
-from deeplab.config.options import Checked, nested, option, overrides, require
 from deeplab.errors import UserError
-
-ROOT = pathlib.Path(__file__).parent.parent
-CONFIG_OF = {  # entry point -> (module and name of its configuration, the flags that it cannot do without)
-    "train": ("deeplab.config.training", "TrainConfig"),
-    "eval": ("deeplab.config.inference", "EvalConfig"),
-    "vis": ("deeplab.config.inference", "VisConfig"),
-    "export": ("deeplab.config.export", "ExportConfig"),
-    "predict": ("deeplab.config.inference", "PredictConfig"),
-    "benchmark": ("deeplab.config.benchmark", "BenchmarkConfig"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Inner(Checked):
-    """Inner theme"""
-
-    depth: int = option(3, "How deep.")
-    hidden: int = option(1, "Set by the program.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained(Checked):
-    """What was trained"""
-
-    variant: str = option("small", "Which.", choices=("small", "large"))
-    rates: tuple[int, ...] | None = option(None, "Rates.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Outer(Checked):
-    """Outer theme"""
-
-    folder: str | None = option(None, "Where.")
-    steps: int = option(10, "How many.")
-    rate: float = option(0.5, "How fast.")
-    flip: bool = option(True, "Whether to flip.")
-    scales: tuple[float, ...] = option((1.0,), "At which scales.")
-    inner: Inner = nested(Inner, hide=("hidden",))
-    changed: dict = overrides(Trained)
-
-    RETIRED = {"old": "use --steps"}
-
-    def check(self):
-        require(self.steps > 0, "steps", self.steps, "at least 1")
+from helpers.options import Inner, Outer
+from helpers.places import ROOT
+from helpers.programs import CONFIG_OF
 
 
 def read(*arguments):
@@ -145,7 +101,7 @@ def test_help_lists_every_flag_with_default_and_choices():
     ],
 )
 def test_files_that_cannot_be_read_end_with_one_line(code):
-    start = "import sys; sys.path.insert(0, 'tests')\nfrom test_cli import cli, Outer"
+    start = "import sys; sys.path.insert(0, 'tests')\nfrom deeplab import cli\nfrom helpers.options import Outer"
     done = _run("-c", f"{start}\ndef go(config):\n    {code}\ncli.main(go, Outer, ['program'])")
     assert done.returncode == cli.EXIT_BAD_INPUT
     assert done.stderr.startswith("error: ")

@@ -11,5 +11,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 python3 -m venv .venv-2.20
 .venv-2.20/bin/python -m pip install --quiet --upgrade pip
 .venv-2.20/bin/python -m pip install --quiet --editable ".[test]" "tensorflow==2.20.0" "tf_keras==2.20.1" "tensorboard==2.20.0"
-exec .venv-2.20/bin/python -m pytest -q tests/test_legacy_keras.py tests/test_training_step.py tests/test_training_xla.py \
-  tests/test_training_goldens.py tests/test_multi_worker.py "$@"
+exec .venv-2.20/bin/python -m pytest -q tests/training/test_legacy_keras.py tests/training/test_training_step.py tests/training/test_training_xla.py \
+  tests/training/test_training_goldens.py tests/training/test_multi_worker.py "$@"

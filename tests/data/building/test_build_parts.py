@@ -1,0 +1,163 @@
+"""Parts of the builders: lists, classes, label formats, and what is left on disk when something fails."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab.data import catalog
+from deeplab.data.building import builder, listing
+from deeplab.data.building import label_rules as checks
+from deeplab.data.building.label_rules import LabelRules
+from deeplab.data.building.worker import Pair, prepare_all
+from deeplab.errors import UserError
+from helpers import fake_data
+
+COLORS = ((10, 20, 30), (0, 0, 255), (255, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "colors"),
+    [
+        ("c.json", json.dumps(["a", "b", "c"]), ()),
+        ("c.json", json.dumps([{"name": n, "color": c} for n, c in zip("abc", COLORS, strict=True)]), COLORS),
+        ("c.json", json.dumps(dict(zip("abc", COLORS, strict=True))), COLORS),
+        ("c.json", json.dumps({"class_names": ["a", "b", "c"], "colors": COLORS}), COLORS),
+        ("c.csv", "name,r,g,b\r\na,10,20,30\r\nb,0,0,255\r\nc,255,0,0\r\n", COLORS),
+        ("c.txt", "a\nb\n\nc\n", ()),
+    ],
+)
+def test_classes_are_read_from_files(file, text, colors, tmp_path):
+    (tmp_path / file).write_bytes(text.encode())
+    assert listing.read_classes(str(tmp_path / file)) == (("a", "b", "c"), colors)
+
+
+def test_classes_on_the_command_line_and_broken_files(tmp_path):
+    assert listing.read_classes("sky, sign symbol") == (("sky", "sign symbol"), ())
+    for text in ("", "{", '[{"color": [1, 2, 3]}]', '{"a": [1, 2, 300]}', '[{"name": "a", "color": [1, 2, 3]}, "b"]'):
+        (tmp_path / "c.json").write_text(text)
+        with pytest.raises(UserError, match="--class_names="):
+            listing.read_classes(str(tmp_path / "c.json"))
+
+
+def test_lists_pairs_and_random_splits(tmp_path):
+    pairs = fake_data.folders(tmp_path, 10)
+    images, labels = (listing.files_by_name(str(tmp_path / kind), "dir") for kind in ("images", "labels"))
+    assert listing.all_pairs(images, labels) == pairs
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfimg_3  \r\n\r\nimages/img_1.jpg\r\nother\r\n")
+    names = listing.read_list(str(tmp_path / "list.txt"))
+    found = listing.pairs_of(names, images, labels)
+    assert [pair[1:] for pair in found] == [pairs[3][1:], pairs[1][1:], (None, None)]
+    split = listing.random_split(pairs, 0.3, seed=1)
+    assert sorted(split["train"] + split["val"]) == pairs
+    assert len(split["val"]) == 3
+    assert split == listing.random_split(pairs, 0.3, seed=1) != listing.random_split(pairs, 0.3, seed=2)
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(UserError, match="names no images"):
+        listing.read_list(str(tmp_path / "empty.txt"))
+
+
+def test_accents_are_one_however_they_are_written(tmp_path):
+    apart, together = "Mu\u0308ller", "M\u00fcller"  # as macOS writes it, and as others do
+    image = fake_data.save(fake_data.image(), tmp_path / "images" / f"{apart}.jpg")
+    label = fake_data.save(fake_data.label(), tmp_path / "labels" / f"{together}.png")
+    images, labels = (listing.files_by_name(str(tmp_path / kind), "dir") for kind in ("images", "labels"))
+    assert listing.all_pairs(images, labels) == [Pair(together, image, label)]
+    (tmp_path / "list.txt").write_text(apart)
+    assert listing.pairs_of(listing.read_list(str(tmp_path / "list.txt")), images, labels)[0][1:] == (image, label)
+
+
+def test_files_that_are_no_images_are_told(tmp_path):
+    for name in ("a.HEIC", "b.heic", "below/c.npy", ".hidden", "d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert listing.left_out(str(tmp_path)) == "2 .heic, 1 without extension, 1 .npy"
+    with pytest.raises(UserError, match=r"\.webp files; it has 2 \.heic, "):
+        listing.files_by_name(str(tmp_path), "image_dir")
+    fake_data.save(fake_data.image(), tmp_path / "e.png")
+    assert ".png" not in listing.left_out(str(tmp_path))
+
+
+def label_file(tmp_path, array, palette=None):
+    return pathlib.Path(fake_data.save(array, tmp_path / "label.png", palette)).read_bytes()
+
+
+def test_label_formats(tmp_path):
+    classes = fake_data.label(ignore=255)
+    colored = np.array([*COLORS, *[(0, 0, 0)] * 253], np.uint8)[classes]
+    rules = LabelRules(3, 255, "rgb", None, COLORS, ((0, 0, 0),))
+    np.testing.assert_array_equal(checks.read_label(label_file(tmp_path, colored), rules), classes)
+    palette = label_file(tmp_path, classes, list(range(256)) * 3)
+    np.testing.assert_array_equal(checks.read_label(palette, LabelRules(3, format="palette")), classes)
+    zero = checks.make_lookup(255, ignore_values=(9,), reduce_zero=True)
+    raised = np.where(classes == 255, 0, classes + 1).astype(np.uint8)
+    raised[5, 5] = 9
+    expected = classes.copy()
+    expected[5, 5] = 255
+    reduced = checks.read_label(label_file(tmp_path, raised), LabelRules(3, lookup=zero))
+    np.testing.assert_array_equal(reduced, expected)
+
+
+def test_unknown_colors_are_listed(tmp_path):
+    colored = np.zeros((4, 5, 3), np.uint8)
+    colored[0] = COLORS[0]
+    with pytest.raises(UserError, match=r"colours that belong to no class: 0,0,0 \(15 pixels\)"):
+        checks.read_label(label_file(tmp_path, colored), LabelRules(3, 255, "rgb", None, COLORS))
+
+
+def test_an_image_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 2000)
+    pairs = fake_data.folders(tmp_path, 1)
+    (item,) = prepare_all(pairs, LabelRules(3), workers=1)
+    assert item.problem.startswith(f"{pairs[0].image}: too large")
+
+
+def test_workers_change_nothing(tmp_path):
+    pairs = [*fake_data.folders(tmp_path, 9), Pair("gone", None, None)]
+    one, two = (list(prepare_all(pairs, LabelRules(3), workers)) for workers in (1, 2))
+    assert [item[:-1] for item in one] == [item[:-1] for item in two]
+    assert one[-1].problem == "gone: its image is missing"
+
+
+def build(tmp_path, split, count, dataset=None):
+    dataset = dataset or catalog.Dataset("fake", 3)
+    pairs = fake_data.folders(tmp_path / split, count)
+    builder.build({split: pairs}, dataset, LabelRules(3), fake_data.BuildTo(str(tmp_path / "shards")))
+    return tmp_path / "shards"
+
+
+def test_splits_can_be_built_one_after_the_other(tmp_path):
+    build(tmp_path, "val", 2)
+    folder = build(tmp_path, "train", 4)
+    first = {path.name: path.read_bytes() for path in folder.glob("*.tfrecord")}
+    assert catalog.load(str(folder)).splits == {"val": 2, "train": 4}
+    assert sum(catalog.load(str(folder)).class_histogram) == 4 * 47 * 64
+    (folder / "val-00000-of-00007.tfrecord").write_text("left over from a build with seven shards")
+    build(tmp_path, "val", 2)
+    assert {path.name: path.read_bytes() for path in folder.glob("*.tfrecord")} == first  # and the same bytes again
+    with pytest.raises(UserError, match="has num_classes=3, this build 4"):
+        build(tmp_path, "test", 1, catalog.Dataset("fake", 4))
+
+
+def test_a_failed_build_leaves_the_old_one_alone(tmp_path, monkeypatch):
+    folder = build(tmp_path, "train", 4)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    class FullDisk(tf.io.TFRecordWriter):
+        def write(self, record):
+            raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.io, "TFRecordWriter", FullDisk)
+    with pytest.raises(UserError, match="cannot be written, nothing was left behind: No space left on device"):
+        build(tmp_path, "train", 3)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--output_dir=.*file/shards: cannot be written"):
+        builder.build(
+            {"train": fake_data.folders(tmp_path, 1)}, catalog.Dataset("fake", 3), LabelRules(3),
+            fake_data.BuildTo(str(tmp_path / "file" / "shards")),
+        )  # fmt: skip
+    with pytest.raises(UserError, match="split 'val' is empty"):
+        builder.build({"val": []}, catalog.Dataset("fake", 3), LabelRules(3), fake_data.BuildTo(str(folder)))

@@ -1,0 +1,180 @@
+"""Batches and examples from shards: exact, repeatable, and clear about bad records."""
+
+import collections
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab.config.data import AugmentConfig, ResizeConfig
+from deeplab.data import augment, tfrecord
+from deeplab.data.pipeline import Batches, eval_examples, train_batches
+from deeplab.data.records import user_errors
+from deeplab.data.source import open_split
+from deeplab.errors import UserError
+from helpers import fake_data
+from helpers.pipeline_goldens import FOLDER, load
+from helpers.places import SHARED
+
+GRAY = (127.5, 127.5, 127.5)
+SAMPLE = SHARED / "pascal_voc_sample"
+EXTRAS = {"color_jitter": 0.3, "blur_sigma": 1.5, "rotation_degrees": 8.0}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return fake_data.shards(tmp_path_factory.mktemp("data"), {"train": 7, "val": 2})
+
+
+def steps(dataset, count):
+    """Returns the first `count` batches as NumPy arrays."""
+    return [tuple(part.numpy() for part in batch) for batch in dataset.take(count)]
+
+
+def assert_same(first, second):
+    for one, other in zip(first, second, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_references_shards_are_read_as_the_reference_reads_them():
+    facts, arrays = load("tfrecord_eval")
+    split = open_split(str(FOLDER / "tfrecord"), "val", facts["dataset"])
+    examples = list(eval_examples(split))
+    assert len(examples) == facts["num_samples"]
+    for i, example in enumerate(examples):
+        original, image, label = augment.eval_pair(
+            example["image"], tf.cast(example["label"], tf.uint8)[..., tf.newaxis], ResizeConfig(), (65, 65), GRAY, 255
+        )
+        np.testing.assert_array_equal(original, arrays[f"original_image_{i}"][0])
+        np.testing.assert_array_equal(image, arrays[f"image_{i}"][0])
+        np.testing.assert_array_equal(label, arrays[f"label_{i}"][0])
+        assert example["filename"].numpy().decode() == arrays[f"image_name_{i}"][0]
+        assert [example["height"], example["width"]] == [arrays[f"height_{i}"][0], arrays[f"width_{i}"][0]]
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="../shared/pascal_voc_sample is not here")
+def test_the_sample_shard_of_the_original_reads_unchanged():
+    split = open_split(str(SAMPLE), "val")
+    examples = list(eval_examples(split, checked=False))  # its labels are noise, 0 to 254
+    assert [e["filename"].numpy() for e in examples] == [b"2007_000033", b"2007_000042", b"2007_000061"]
+    assert all(e["image"].shape[:2] == e["label"].shape for e in examples)
+
+
+@pytest.mark.parametrize("options", [{}, EXTRAS], ids=["default", "extras"])
+def test_entering_at_a_step_gives_what_would_have_come(shards, options):
+    split, config, batches = open_split(shards, "train"), AugmentConfig(**options), Batches((33, 41), 4, GRAY, seed=3)
+    straight = steps(train_batches(split, config, batches), 6)
+    assert_same(straight[4:], steps(train_batches(split, config, batches, start_step=4), 2))
+    images, labels, _ = straight[0]
+    assert (images.dtype, images.shape, labels.dtype) == (np.uint8, (4, 33, 41, 3), np.uint8)
+
+
+def test_hosts_share_one_global_batch(shards):
+    split = open_split(shards, "train")
+    whole = steps(train_batches(split, AugmentConfig(), Batches((33, 41), 4, GRAY)), 3)
+    parts = [steps(train_batches(split, AugmentConfig(), Batches((33, 41), 4, GRAY, 0, i, 2)), 3) for i in (0, 1)]
+    assert_same(whole, [tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in zip(*parts, strict=True)])
+
+
+def test_the_cache_changes_nothing(shards):
+    split, batches = open_split(shards, "train"), Batches((33, 41), 4, GRAY)
+    for config in (AugmentConfig(), AugmentConfig(min_resize_value=40)):
+        plain = steps(train_batches(split, config, batches), 3)
+        for (images, labels, names), (cached, cached_labels, cached_names) in zip(
+            plain, steps(train_batches(split, config, batches, cache=True), 3), strict=True
+        ):
+            assert np.abs(images.astype(int) - cached).max() <= 2  # chroma of a JPEG next to the edge of the box
+            np.testing.assert_array_equal(labels, cached_labels)
+            np.testing.assert_array_equal(names, cached_names)
+
+
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own(shards):
+    split = open_split(shards, "train")
+    names = np.concatenate([b[2] for b in steps(train_batches(split, AugmentConfig(), Batches((9, 9), 7, GRAY)), 6)])
+    epochs = names.reshape(6, 7)
+    assert all(set(epoch) == set(epochs[0]) and len(set(epoch)) == 7 for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 3
+    other = train_batches(split, AugmentConfig(), Batches((9, 9), 7, GRAY, seed=1))
+    assert [tuple(b[2]) for b in steps(other, 6)] != [tuple(epoch) for epoch in epochs]
+
+
+def test_rotation_fills_with_padding_and_ignored_labels(shards):
+    config = AugmentConfig(min_scale_factor=2.0, max_scale_factor=2.0, rotation_degrees=45.0)
+    images, labels, _ = steps(train_batches(open_split(shards, "train"), config, Batches((65, 65), 8, GRAY)), 1)[0]
+    assert set(np.unique(labels)) <= {0, 1, 2, 255}
+    corners = labels[:, 0, 0] == 255
+    assert corners.sum() >= 4
+    assert (np.abs(images[corners, 0, 0].astype(int) - 128) <= 1).all()
+
+
+def test_examples_are_shared_among_hosts(shards):
+    split = open_split(shards, "train")
+    parts = [[e["filename"].numpy() for e in eval_examples(split, host=i, hosts=3)] for i in range(3)]
+    assert collections.Counter(parts[0] + parts[1] + parts[2]) == collections.Counter(
+        f"img_{i}".encode() for i in range(7)
+    )
+    resized = next(iter(eval_examples(split, ResizeConfig(min_resize_value=24))))
+    assert (resized["image"].shape, resized["label"].shape) == ((24, 32, 3), (24, 32))
+    assert (int(resized["height"]), int(resized["width"])) == (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("folder", "split", "message"),
+    [
+        ("", "train", "--dataset_dir is not given"),
+        ("missing", "train", "missing: no such folder"),
+        ("empty", "train", "no .*shards in it"),
+        ("shards", "test", "split 'test' does not exist in .*: expected one of train, val"),
+    ],
+)
+def test_missing_things_are_named(folder, split, message, tmp_path, shards):
+    (tmp_path / "empty").mkdir()
+    path = {"": "", "shards": shards}.get(folder, str(tmp_path / folder))
+    with pytest.raises(UserError, match=message):
+        open_split(path, split)
+
+
+def test_a_shard_that_was_cut_off_or_is_missing_is_named(tmp_path):
+    folder = pathlib.Path(fake_data.shards(tmp_path))
+    path = folder / "train-00001-of-00002.tfrecord"
+    whole = path.read_bytes()
+    for size in (len(whole) - 1, len(whole) - 10, 7):
+        path.write_bytes(whole[:size])
+        with pytest.raises(UserError, match=r"train-00001-of-00002.tfrecord: damaged or cut off in record \d"):
+            open_split(str(folder), "train")
+    path.unlink()
+    with pytest.raises(UserError, match="has 1 shards, their names say 00002"):
+        open_split(str(folder), "train")
+
+
+BAD_RECORDS = {
+    "label value 7 is outside the classes 0 to 2": {"label": np.full((48, 64), 7, np.uint8)},
+    "is 64x48, its label 64x40": {"label": np.zeros((40, 64), np.uint8)},
+    "has no image/encoded": {"image": b""},
+    "has no image/segmentation/class/encoded": {"label": b""},
+    "cannot be decoded": {"image": b"\xff\xd8\xff nonsense"},
+}
+
+
+@pytest.mark.parametrize("message", BAD_RECORDS)
+def test_bad_records_are_named(message, shards, tmp_path):
+    from deeplab.data.building import label_rules as checks
+
+    parts = {
+        "image": checks.png_bytes(fake_data.image()),
+        "label": np.zeros((48, 64), np.uint8),
+        **BAD_RECORDS[message],
+    }
+    encoded = {k: v if isinstance(v, bytes) else checks.png_bytes(v) for k, v in parts.items()}
+    path = tmp_path / tfrecord.shard_name("train", 0, 1)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(tfrecord.serialize(tfrecord.Example("odd", encoded["image"], "png", encoded["label"], 48, 64)))
+    (tmp_path / "dataset.json").write_text((pathlib.Path(shards) / "dataset.json").read_text())
+    split = open_split(str(tmp_path), "train")
+    for dataset in (train_batches(split, AugmentConfig(), Batches((33, 33), 2, GRAY)), eval_examples(split)):
+        with pytest.raises(UserError, match=message) as error, user_errors():
+            list(dataset.take(1))
+        assert "decoded" in message or "odd" in str(error.value)
+        assert "\n" not in str(error.value)

@@ -1,0 +1,16 @@
+"""Networks with few blocks, for tests in which the network is no matter."""
+
+from deeplab.model import backbones
+
+
+def shorten_mobilenet(least_stride=1):
+    """Makes of mobilenet_v2, in this process, a network with every block once; returns the whole one.
+
+    With `least_stride` 2 without the blocks that have none: most of what a test costs is the tracing of layers.
+    """
+    network = backbones.mobilenet.V2
+    blocks = (block._replace(repeat=1) for block in network.blocks if block.stride >= least_stride)
+    short = network._replace(blocks=tuple(blocks))
+    whole = backbones.BACKBONES["mobilenet_v2"]
+    backbones.BACKBONES["mobilenet_v2"] = backbones._mobilenet(whole.scope, short)
+    return whole

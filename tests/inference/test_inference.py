@@ -1,0 +1,85 @@
+"""Prediction against the original's arrays, and what must hold for every image."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deeplab
+from deeplab.inference.predictor import Predictor
+from helpers import golden_cases, small_training
+
+MULTI_SCALE = [name for name in golden_cases.NAMES if golden_cases.load(name)[0].get("eval_scales")]
+
+
+def model_of(case, **changes):
+    model = deeplab.build_model(golden_cases.config_of(case, **changes))
+    deeplab.restore(model, golden_cases.source_of(case))
+    return model
+
+
+def network():
+    return deeplab.load(small_training.logdir()).model
+
+
+@pytest.mark.parametrize("crop_size", ["the original's", None])
+@pytest.mark.parametrize("name", MULTI_SCALE[:1])
+def test_one_scale_is_the_originals(name, crop_size):
+    case, arrays = golden_cases.load(name)
+    model = model_of(case) if crop_size else model_of(case, crop_size=None)
+    labels, probabilities = deeplab.predict_labels(model, arrays["images"])
+    assert labels.dtype == tf.int32
+    assert np.mean(labels == arrays["predictions"]) > 0.9999
+    np.testing.assert_allclose(probabilities[:, ::4, ::4], arrays["probabilities_s4"], atol=1e-4)
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 1.5)])
+def test_labels_of_the_mirrored_image_are_mirrored(scales):
+    model, image = network(), small_training.pictures()[2][None]
+    labels, _ = deeplab.predict_labels(model, image, scales, add_flipped_images=True)
+    mirrored, _ = deeplab.predict_labels(model, image[:, :, ::-1], scales, add_flipped_images=True)
+    assert np.mean(labels[:, :, ::-1] == mirrored) > 0.999
+
+
+def test_an_image_is_padded_at_the_bottom_and_right_to_a_size_that_suits_the_network():
+    model, image = network(), small_training.pictures()[0]
+    padded = np.full((1, 49, 65, 3), 127.5, np.float32)  # 16 * 3 + 1, 16 * 4 + 1
+    padded[0, :48, :64] = image
+    expected = Predictor(model)(tf.constant(padded))[0][:, :48, :64]
+    np.testing.assert_array_equal(deeplab.predict_labels(model, image[None])[0], expected)
+
+
+def test_a_crop_size_pads_more_and_batches_of_padded_images_give_the_same():
+    image = small_training.pictures()[1]
+    predictor = Predictor(network(), crop_size=(65, 65))
+    labels, probabilities = predictor(tf.constant(image[None]))
+    assert labels.shape == (1, 40, 33)
+    garbage = np.full((2, 65, 65, 3), 99, np.uint8)  # what lies beyond the image does not matter
+    garbage[0, :40, :33] = image
+    batch_labels, batch_probabilities = predictor.on_padded(tf.constant(garbage), tf.constant([[40, 33], [0, 0]]))
+    np.testing.assert_array_equal(batch_labels[:1, :40, :33], labels)
+    np.testing.assert_allclose(batch_probabilities[:1, :40, :33], probabilities, atol=1e-6)
+
+
+def test_labels_can_be_decided_before_upsampling():
+    case, arrays = golden_cases.load("mobilenet_v2_os16")
+    model = model_of(case, prediction_with_upsampled_logits=False)
+    labels, _ = deeplab.predict_labels(model, arrays["images"])
+    low = tf.argmax(model(arrays["images"]), -1)[..., None]
+    expected = tf.compat.v1.image.resize_nearest_neighbor(low, arrays["images"].shape[1:3], align_corners=True)
+    np.testing.assert_array_equal(labels, expected[..., 0])
+
+
+def test_one_trace_serves_every_size_and_type():
+    model = network()
+    for image in small_training.pictures():
+        small, _ = deeplab.predict_labels(model, image[None])
+        floats, _ = deeplab.predict_labels(model, image[None].astype(np.float32))
+        np.testing.assert_array_equal(small, floats)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(deeplab.UserError, match=r"images has shape \(4, 4, 3\)"):
+        deeplab.predict_labels(network(), np.zeros((4, 4, 3), np.uint8))
+    fixed = deeplab.build_model(deeplab.ModelConfig(depth_multiplier=0.25, output_stride=16, crop_size=(33, 33)))
+    with pytest.raises(deeplab.UserError, match=r"40x33 pixels.*crop_size=33,33"):
+        deeplab.predict_labels(fixed, small_training.pictures()[1][None])

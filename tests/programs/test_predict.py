@@ -1,0 +1,228 @@
+"""Segmenting files: every kind of image and videos, with a checkpoint or an export; bad files stop nothing."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import deeplab
+from deeplab.config.inference import PredictConfig, TilesConfig
+from deeplab.pictures import drawing as visualize
+from deeplab.predict import predict
+from deeplab.programs import predict as program
+from helpers import fake_data, small_export, small_training, videos
+
+pytestmark = pytest.mark.usefixtures("short_mobilenet")
+
+PHOTO = fake_data.image(40, 56)
+
+
+def config(tmp_path, **changes):
+    settings = {"checkpoint_dir": small_training.logdir(), "input": str(tmp_path / "in")}
+    return PredictConfig(**{**settings, "output": str(tmp_path / "out"), **changes})
+
+
+def ids(tmp_path, name):
+    with Image.open(tmp_path / "out" / f"{name}.png") as image:
+        return np.asarray(image)
+
+
+def names(tmp_path):
+    return sorted(path.name for path in (tmp_path / "out").iterdir() if path.name != "predict.json")
+
+
+def all_kinds(folder):
+    """Writes images of every kind and damaged ones; returns {name: (height, width) of its labels, None: refused}."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees
+    picture = Image.fromarray(PHOTO)
+    good = {
+        "colour.png": (picture, {}),
+        "sixteen_bit.png": (Image.fromarray(PHOTO[..., 0].astype(np.uint16) * 257), {}),
+        "grey.jpg": (picture.convert("L"), {}),
+        "cmyk.jpg": (picture.convert("CMYK"), {}),
+        "alpha.png": (picture.convert("RGBA"), {}),
+        "turned.jpg": (picture, {"exif": exif}),
+        "one_pixel.png": (Image.new("RGB", (1, 1)), {}),
+    }
+    sizes = {**dict.fromkeys(good, (40, 56)), "turned.jpg": (56, 40), "one_pixel.png": (1, 1)}
+    folder.mkdir()
+    for name, (image, options) in good.items():
+        image.save(folder / name, **options)
+    (folder / "cut.png").write_bytes((folder / "colour.png").read_bytes()[:500])
+    (folder / "cut.jpg").write_bytes((folder / "turned.jpg").read_bytes()[:400])
+    (folder / "text.jpg").write_text("no image")
+    return {**sizes, "cut.png": None, "cut.jpg": None, "text.jpg": None}
+
+
+def test_a_folder_with_every_kind_of_image(tmp_path, capsys):
+    sizes = all_kinds(tmp_path / "in")
+    (tmp_path / "in" / "readme.txt").write_text("not even a name of one")
+    assert predict(config(tmp_path)) == 1
+    said = capsys.readouterr()
+    assert "Segmented 7 of 10 images" in said.out
+    assert "3 skipped" in said.out
+    for name, size in sizes.items():
+        if size is None:
+            assert f"{name}: not a readable image" in said.err
+        else:
+            assert ids(tmp_path, name.partition(".")[0]).shape == size
+            assert ids(tmp_path, f"{name.partition('.')[0]}_overlay").shape == (*size, 3)
+    assert len(names(tmp_path)) == 2 * 7
+    model = deeplab.load(small_training.logdir()).model
+    np.testing.assert_array_equal(ids(tmp_path, "colour"), deeplab.predict_labels(model, PHOTO[None])[0][0])
+    np.testing.assert_array_equal(ids(tmp_path, "alpha"), ids(tmp_path, "colour"))
+
+
+def test_probabilities_of_a_checkpoint_and_of_an_export(tmp_path):
+    path = fake_data.save(PHOTO, tmp_path / "in" / "photo.png")
+    version = small_export.run(tmp_path / "export")
+    export = {"checkpoint_dir": None, "saved_model": str(tmp_path / "export")}  # its newest version
+    for output, changes in (("tiles", {"tiles": TilesConfig((33, 33), 16)}), ("export", export), ("out", {})):
+        changes = {**changes, "input": path, "save_probabilities": True}
+        assert predict(config(tmp_path, **{**changes, "output": str(tmp_path / output)})) == 0
+        with np.load(tmp_path / output / "photo.npz") as stored:
+            probabilities = stored["probabilities"]
+        assert probabilities.shape == (*PHOTO.shape[:2], small_training.CLASSES)
+        assert probabilities.dtype == np.float16
+        np.testing.assert_allclose(probabilities.sum(-1, dtype=np.float32), 1, atol=2e-3)
+        with Image.open(tmp_path / output / "photo.png") as image:
+            assert np.mean(np.asarray(image) == probabilities.argmax(-1)) > 0.99  # but for ties in 16 bits
+    assert version.name == "1"
+    with Image.open(tmp_path / "export" / "photo.png") as image:
+        assert np.mean(np.asarray(image) == ids(tmp_path, "photo")) > 0.99
+
+
+@pytest.fixture
+def colours(monkeypatch):
+    """Replaces the network by one that looks at red only; returns its settings, which a test may change."""
+    settings = {"checkpoint": "model.ckpt-5", "step": 5}
+
+    def labels(image):
+        return (image[..., 0] // 100).astype(np.int32)
+
+    network = program._Network(labels, None, small_training.dataset(), settings)
+    monkeypatch.setattr(program, "_trained", lambda config: network)
+    return settings
+
+
+def saved(tmp_path, *files, value=0):
+    for name in files:
+        fake_data.save(np.full((4, 6, 3), value, np.uint8), tmp_path / "in" / name)
+
+
+def test_what_is_finished_is_skipped(tmp_path, colours, capsys):
+    saved(tmp_path, "a.png", "b.jpg", "c.png")
+    predict(config(tmp_path))
+    before = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in names(tmp_path)}
+    (tmp_path / "out" / "b_overlay.png").unlink()
+    assert predict(config(tmp_path)) == 0
+    assert "Segmented 1 of 3 images" in capsys.readouterr().out.splitlines()[-1]
+    changed = {name for name in names(tmp_path) if (tmp_path / "out" / name).stat().st_mtime_ns != before[name]}
+    assert changed == {"b.png", "b_overlay.png"}
+    saved(tmp_path, "c.png", value=250)
+    assert predict(config(tmp_path)) == 0
+    assert ids(tmp_path, "c").min() == 2  # another picture in its place is done anew
+    predict(config(tmp_path))
+    assert "Segmented 0 of 3 images" in capsys.readouterr().out.splitlines()[-1]
+    predict(config(tmp_path, overwrite=True))
+    assert "Segmented 3 of 3 images" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_results_of_another_network_are_not_mixed(tmp_path, colours):
+    saved(tmp_path, "a.png", "b.png")
+    predict(config(tmp_path))
+    colours["step"] = 6
+    with pytest.raises(deeplab.UserError, match=r"made with step=5, now it is step=6; name another --output"):
+        predict(config(tmp_path))
+    colours["network.output_stride"], colours["step"] = 16, 5
+    with pytest.raises(deeplab.UserError, match=r"made with network.output_stride=default, now it is .*=16; name"):
+        predict(config(tmp_path))
+    predict(config(tmp_path, input=str(tmp_path / "in" / "a.png"), overwrite=True))
+    predict(config(tmp_path))  # b was not done again, so its old results stay as they are, under a name of their own
+    assert names(tmp_path) == ["a.png", "a_overlay.png", "b.png", "b_overlay.png", "b_png.png", "b_png_overlay.png"]
+
+
+def test_a_run_that_breaks_off_leaves_whole_files_only(tmp_path, colours, monkeypatch):
+    saved(tmp_path, "a.png", "b.png")
+
+    def full_disk(path, picture):
+        if path.endswith("b.png"):
+            raise OSError("no space")
+        save_png(path, picture)
+
+    save_png = visualize.save_png
+    monkeypatch.setattr(visualize, "save_png", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        predict(config(tmp_path))
+    monkeypatch.undo()
+    assert names(tmp_path) == ["a.png", "a_overlay.png", "b_overlay.png"]
+
+
+def test_results_never_replace_one_another(tmp_path, colours):
+    saved(tmp_path, "x.png", "x.jpg", "y.png", "y_overlay.png", "z.png", "z_png.jpg", value=0)
+    saved(tmp_path, "y_overlay.png", value=250)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "z.png").write_text("of somebody else")
+    predict(config(tmp_path))
+    predict(config(tmp_path))
+    saved(tmp_path / "elsewhere", "y.png", value=150)
+    predict(config(tmp_path, input=str(tmp_path / "elsewhere" / "in" / "y.png")))
+    stems = ["x_jpg", "x_png", "y", "y_overlay_png", "z_png", "z_png_jpg", "y_png"]
+    assert names(tmp_path) == sorted(["z.png", *(f"{stem}{kind}.png" for stem in stems for kind in ("", "_overlay"))])
+    assert (tmp_path / "out" / "z.png").read_text() == "of somebody else"
+    assert [ids(tmp_path, name).max() for name in ("y", "y_overlay_png", "y_png")] == [0, 2, 1]
+
+
+def test_large_photographs(tmp_path, colours):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (4000, 3000), (220, 120, 60)).save(tmp_path / "in" / "large.jpg")
+    assert predict(config(tmp_path)) == 0
+    assert ids(tmp_path, "large").shape == ids(tmp_path, "large_overlay").shape[:2] == (3000, 4000)
+    assert ids(tmp_path, "large").min() == 2
+
+
+def test_the_folder_of_the_inputs_is_no_output(tmp_path, colours):
+    saved(tmp_path, "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for output in (tmp_path / "in", tmp_path / "link", tmp_path / "x" / ".." / "in"):
+        with pytest.raises(deeplab.UserError, match=r"--output=.*a\.png lies in it"):
+            predict(config(tmp_path, output=str(output)))
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.png"]
+
+
+def test_videos_come_out_with_as_many_frames(tmp_path, colours, capsys):
+    saved(tmp_path, "photo.png")
+    frames = [np.full((47, 64, 3), 42 * i, np.uint8) for i in range(6)]
+    videos.make(tmp_path / "in" / "film.mp4", frames)
+    videos.make(tmp_path / "in" / "photo.avi", frames)
+    (tmp_path / "in" / "bad.mov").write_text("no video")
+    assert predict(config(tmp_path, save_frames=True)) == 1
+    said = capsys.readouterr()
+    assert "bad.mov: not a readable video" in said.err
+    assert "Segmented 3 of 4 images" in said.out
+    assert names(tmp_path) == [
+        *("film.mp4", "film_frames", "photo_avi.mp4", "photo_avi_frames", "photo_png.png", "photo_png_overlay.png")
+    ]
+    pictures, _times, rate = videos.seen(tmp_path / "out" / "film.mp4")
+    assert (len(pictures), rate, pictures[0].shape) == (6, 25, (47, 64, 3))
+    found = [ids(tmp_path, f"film_frames/{number:06}").item(0) for number in range(6)]
+    assert found == [0, 0, 0, 1, 1, 2]
+    assert predict(config(tmp_path)) == 1
+    assert "Segmented 0 of 4 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input": "nowhere/*.jpg"}, "--input=nowhere"),
+        ({"saved_model": "export"}, "one of the two"),
+        ({"checkpoint_dir": "nowhere"}, "checkpoint_dir=nowhere"),
+        ({"checkpoint_dir": None, "saved_model": "nowhere"}, "--saved_model=nowhere: no SavedModel"),
+        ({"checkpoint_dir": None, "saved_model": "export", "tiles": TilesConfig((65, 65))}, "beside --saved_model"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, changes, message):
+    fake_data.save(PHOTO, tmp_path / "in" / "photo.png")
+    with pytest.raises(deeplab.UserError, match=message) as error:
+        predict(config(tmp_path, **changes))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,149 @@
+"""python -m deeplab.train: what it refuses, what it says, what it leaves behind when something goes wrong."""
+
+import fcntl
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from deeplab import cli
+from deeplab.checkpoints import bundle
+from deeplab.config.training import TrainConfig
+from deeplab.errors import UserError
+from deeplab.train import train
+from deeplab.training import progress
+from deeplab.training import run_folder as logdir
+from helpers import fake_data
+
+pytestmark = pytest.mark.usefixtures("short_mobilenet")
+SMALL = (
+    "--train_crop_size=33,33",
+    "--train_batch_size=2",
+    "--depth_multiplier=0.25",
+    "--add_image_level_feature=false",
+    "--training_number_of_steps=4",
+    "--log_steps=2",
+)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return fake_data.shards(tmp_path_factory.mktemp("data"), {"train": 5, "val": 2})
+
+
+@pytest.fixture
+def run(shards, tmp_path):
+    """Returns a function that trains into the folder tmp_path with flags and returns the exit code."""
+
+    def run(*flags, folder=tmp_path, dataset_dir=shards):
+        folders = (f"--train_logdir={folder}", f"--dataset_dir={dataset_dir}")
+        try:
+            return train(cli.read(TrainConfig, ["train", *folders, *SMALL, *flags]))
+        finally:
+            logdir.release(str(folder))
+
+    return run
+
+
+def test_a_training_leaves_what_the_other_programs_read(run, tmp_path, capsys):
+    assert run("--eval_interval_steps=4", "--save_interval_steps=2") is None
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"config.json", "dataset.json", "checkpoint", "model.ckpt-4.index", "metrics.jsonl", "best"} <= names
+    values = bundle.read(str(tmp_path / "model.ckpt-4"))
+    assert values["global_step"] == 4
+    assert "logits/semantic/weights/Momentum" in values
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 4]
+    assert 0 <= lines[-1]["mean_iou"] <= 1
+    assert lines[-1]["mean_iou"] == json.loads((tmp_path / "best" / "score.json").read_text())["mean_iou"]
+    said = capsys.readouterr().out
+    assert "step 4/4  loss " in said
+    assert "images/s" in said
+    assert run() is None  # nothing left to do
+    with pytest.raises(UserError, match=r"config\.json.*base_learning_rate was 0\.0001, now 0\.5"):
+        run("--base_learning_rate=0.5")
+    assert bundle.read(str(tmp_path / "model.ckpt-4"))["global_step"] == 4
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(run, tmp_path):
+    assert run("--save_interval_steps=2", "--training_number_of_steps=2") is None
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"base_learning_rate": 0.0001', '"base_learning_rate": 1e+30'))
+    with pytest.raises(
+        UserError, match=r"the loss is not finite at step \d.*batch of: img_\d.*model\.ckpt-2.*untouched"
+    ):
+        run("--base_learning_rate=1e30", "--training_number_of_steps=12")
+    assert bundle.latest(str(tmp_path)) == str(tmp_path / "model.ckpt-2")
+
+
+def test_a_label_outside_the_classes_is_named(run, tmp_path, shards):
+    copy = tmp_path / "shards"
+    copy.mkdir()
+    for path in pathlib.Path(shards).iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    content = json.loads((copy / "dataset.json").read_text())
+    content.update(num_classes=2, class_names=[], colors=[], class_histogram=[])
+    (copy / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"img_\d.*label value 2 is outside the classes 0 to 1"):
+        run(folder=tmp_path / "log", dataset_dir=copy)
+    assert bundle.latest(str(tmp_path / "log")) is None
+
+
+def test_a_damaged_newest_checkpoint_falls_back(run, tmp_path, capsys):
+    run("--save_interval_steps=2")
+    data = tmp_path / "model.ckpt-4.data-00000-of-00001"
+    content = bundle.read(str(tmp_path / "model.ckpt-4"))
+    data.write_bytes(data.read_bytes()[:1000])
+    capsys.readouterr()
+    run("--save_interval_steps=2")
+    said = capsys.readouterr().out
+    assert "model.ckpt-4: damaged checkpoint" in said
+    assert "at step 2" in said
+    again = bundle.read(str(tmp_path / "model.ckpt-4"))
+    assert all(np.array_equal(content[name], again[name]) for name in content)
+
+
+def test_a_folder_has_one_process(run, tmp_path):
+    with open(tmp_path / "lock", "a+") as file:
+        file.write("4711")
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="process 4711 trains there now"):
+            run()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--num_clones=2"], "--num_clones does not exist any more: .*distribution_strategy"),
+        (["--quantize_delay_step=5"], "quantize at export"),
+        (["--train_crop_size=33"], "train_crop_size"),
+        (["--gradient_accumulation_steps=3"], "divisor of train_batch_size=2"),
+        (["--train_split=nowhere"], "nowhere"),
+        (["--label_weights=1,2"], "label_weights"),
+        (["--class_weights=/nowhere.txt"], r"class_weights=/nowhere\.txt"),
+        (["--tf_initial_checkpoint=/nowhere"], "/nowhere"),
+        (["--distribution_strategy=multi_worker_mirrored"], "TF_CONFIG"),
+    ],
+)
+def test_nonsense_is_one_line(run, flags, message):
+    with pytest.raises(UserError, match=message) as caught:
+        run(*flags)
+    assert "\n" not in str(caught.value)
+
+
+def test_metrics_of_steps_that_come_again_are_forgotten(tmp_path):
+    path = tmp_path / progress.METRICS_FILE
+    path.write_text('{"step": 2, "loss": 1}\n{"step": 4, "loss": 1}\n{"step": 6, "lo')
+    config = TrainConfig(train_logdir=str(tmp_path), dataset_dir="unused")
+    log = progress.Progress(str(tmp_path), config, start_step=2)
+    log.note(4, {"loss": 2.0})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 2, "loss": 1},
+        {"step": 4, "loss": 2.0},
+    ]
+
+
+def test_time_is_given_in_hours_minutes_seconds():
+    assert progress.time_text(3723.4) == "1:02:03"
