@@ -32,8 +32,7 @@ class AdeConfig(BuildConfig):
 def build_ade20k_data(config):
     """Builds the splits train and val of `config` (an `AdeConfig`)."""
     from deeplab.data import catalog
-    from deeplab.data.building import builder, listing
-    from deeplab.data.building import label_rules as checks
+    from deeplab.data.building import builder, label_rules, listing
 
     splits = {}
     for split in ("train", "val"):
@@ -42,7 +41,7 @@ def build_ade20k_data(config):
         splits[split] = listing.all_pairs(images, labels)
         random.Random(config.seed).shuffle(splits[split])
     dataset = catalog.CATALOG["ade20k"]
-    builder.build(splits, dataset, checks.LabelRules(dataset.num_classes, dataset.ignore_label), config)
+    builder.build(splits, dataset, label_rules.LabelRules(dataset.num_classes, dataset.ignore_label), config)
 
 
 if __name__ == "__main__":

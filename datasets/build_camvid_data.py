@@ -28,8 +28,7 @@ class CamvidConfig(BuildConfig):
 def build_camvid_data(config):
     """Builds every split found below `config.camvid_root`."""
     from deeplab.data import catalog
-    from deeplab.data.building import builder
-    from deeplab.data.building import label_rules as checks
+    from deeplab.data.building import builder, label_rules
 
     splits = {split: pairs for split in SPLITS if (pairs := find_pairs(config.camvid_root, split))}
     if not splits:
@@ -37,7 +36,7 @@ def build_camvid_data(config):
             f"--camvid_root={config.camvid_root}: expected images/train and labels/train, or train and trainannot"
         )
     dataset = catalog.CATALOG["camvid"]
-    builder.build(splits, dataset, checks.LabelRules(dataset.num_classes, dataset.ignore_label), config)
+    builder.build(splits, dataset, label_rules.LabelRules(dataset.num_classes, dataset.ignore_label), config)
 
 
 def find_pairs(root, split):

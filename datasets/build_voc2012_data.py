@@ -43,8 +43,7 @@ class VocConfig(BuildConfig):
 def build_voc2012_data(config):
     """Builds all splits that `config` (a `VocConfig`) names."""
     from deeplab.data import catalog
-    from deeplab.data.building import builder, listing
-    from deeplab.data.building import label_rules as checks
+    from deeplab.data.building import builder, label_rules, listing
     from deeplab.files import paths as files
 
     images = listing.files_by_name(config.image_folder, "image_folder")
@@ -62,7 +61,7 @@ def build_voc2012_data(config):
         for split, members in names.items()
     }
     dataset = catalog.CATALOG["pascal_voc_seg"]
-    rules = checks.LabelRules(dataset.num_classes, dataset.ignore_label, "palette")
+    rules = label_rules.LabelRules(dataset.num_classes, dataset.ignore_label, "palette")
     builder.build(splits, dataset, rules, config)
 
 

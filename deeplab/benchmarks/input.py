@@ -10,7 +10,7 @@ import tensorflow as tf
 from deeplab.benchmarks.timing import Row
 from deeplab.config.data import AugmentConfig
 from deeplab.data import augment, records, sampling, tfrecord
-from deeplab.data.building import label_rules as checks
+from deeplab.data.building import label_rules
 from deeplab.data.pipeline import Batches, train_batches
 from deeplab.data.source import open_split
 
@@ -81,7 +81,7 @@ def draw_shard(folder, size, count=4):
             image = np.clip(128 + 80 * np.stack(waves, -1) + rng.normal(0, 6, (height, width, 3)), 0, 255)
             regions = ((y // 40 + x // 60 + i) % 19).astype(np.uint8)
             encoded = tf.io.encode_jpeg(image.astype(np.uint8), quality=92).numpy()
-            record = tfrecord.Example(f"{i}", encoded, "jpeg", checks.png_bytes(regions), height, width)
+            record = tfrecord.Example(f"{i}", encoded, "jpeg", label_rules.png_bytes(regions), height, width)
             writer.write(tfrecord.serialize(record))
 
 

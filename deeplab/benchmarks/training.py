@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab import devices as runtime
+from deeplab import devices
 from deeplab.benchmarks.own_process import alone
 from deeplab.benchmarks.timing import Row, interleaved, peak_memory, profiled
 from deeplab.config.benchmark import NETWORKS
 from deeplab.config.training import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
-from deeplab.layers import basic as layers
+from deeplab.layers import basic
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model import network as model
 from deeplab.training import losses
@@ -134,7 +134,7 @@ def _batch(setting):
 
 
 def _network(setting):
-    runtime.set_seed(0)
+    devices.set_seed(0)
     return model.build_model(NETWORKS[setting.network], (setting.crop, setting.crop, 3))
 
 
@@ -149,19 +149,19 @@ def _ours(setting, batch, run):
         optimizer=OptimizerConfig(weight_decay=_WEIGHT_DECAY),
         run=run,
     )
-    strategy = runtime.strategy(run)
-    runtime.set_precision(run.mixed_precision)
+    strategy = devices.strategy(run)
+    devices.set_precision(run.mixed_precision)
     with strategy.scope():
         objective = losses.Objective(config.loss, _IGNORE)
         step = Step(model.scale_outputs(_network(setting)), objective, config)
-    runtime.set_precision("none")
-    stepper = Stepper(strategy, step, runtime.distribute(strategy, lambda *_: batch, 0, setting.batch))
+    devices.set_precision("none")
+    stepper = Stepper(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
     return lambda count: stepper.run(count)["loss"]
 
 
 def _fit(network, batch):
     """Keras' own loop: the same loss, L2 by regularisers, momentum."""
-    upsampled = layers.ResizeToScale(1.0, dtype="float32", name="upsampled")([network.output, network.input])
+    upsampled = basic.ResizeToScale(1.0, dtype="float32", name="upsampled")([network.output, network.input])
     whole = keras.Model(network.input, upsampled)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=_IGNORE)
     whole.compile(keras.optimizers.SGD(_RATE, momentum=0.9), loss)
@@ -182,14 +182,14 @@ def _of_keras(layer):
     """Returns Keras' layer for one of ours, or the layer itself where Keras has none (it has no weights then)."""
     if isinstance(layer, BatchNorm):
         return keras.layers.BatchNormalization(momentum=layer.decay, epsilon=layer.epsilon, name=layer.name)
-    if isinstance(layer, (layers.Conv, layers.DepthwiseConv)):
+    if isinstance(layer, (basic.Conv, basic.DepthwiseConv)):
         how = {"strides": layer.stride, "padding": "same", "dilation_rate": layer.rate, "name": layer.name}
         l2 = keras.regularizers.L2(_WEIGHT_DECAY / 2)
-        if isinstance(layer, layers.Conv):
+        if isinstance(layer, basic.Conv):
             return keras.layers.Conv2D(
                 layer.filters, layer.kernel_size, use_bias=layer.use_bias, kernel_regularizer=l2, **how
             )
         return keras.layers.DepthwiseConv2D(layer.kernel_size, use_bias=False, **how)
-    if isinstance(layer, layers.Activation) and layer.kind in ("relu", "relu6"):
+    if isinstance(layer, basic.Activation) and layer.kind in ("relu", "relu6"):
         return keras.layers.ReLU(6.0 if layer.kind == "relu6" else None, name=layer.name)
     return layer

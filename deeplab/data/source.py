@@ -66,9 +66,9 @@ def open_split(dataset_dir, split, name=None, read=None):
       UserError: folder or split missing, shards damaged, no record in the split, unknown name.
     """
     if name and name.startswith(TFDS_PREFIX):
-        from deeplab.data import tfds as tfds_source  # imports tensorflow_datasets, which takes seconds
+        from deeplab.data import tfds  # imports tensorflow_datasets, which takes seconds
 
-        return tfds_source.open_split(name.removeprefix(TFDS_PREFIX), split, read or ReadConfig())
+        return tfds.open_split(name.removeprefix(TFDS_PREFIX), split, read or ReadConfig())
     paths = tfrecord.shards(dataset_dir, split)
     dataset = catalog.load(dataset_dir, name)
     index = tfrecord.index(paths)

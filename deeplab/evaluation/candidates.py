@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab import devices as runtime
+from deeplab import devices
 from deeplab.data import pipeline, source
 from deeplab.errors import UserError
-from deeplab.evaluation import batches as evaluation
-from deeplab.evaluation import report, scoring
+from deeplab.evaluation import batches, report, scoring
 from deeplab.exporting import model_card
 from deeplab.inference import exports
 
@@ -47,8 +46,8 @@ def of_path(config, path):
 
 def _trained(config):
     tiles = config.tiles.tile_size
-    strategy = None if tiles else runtime.for_evaluation(config.distribution_strategy)
-    subject = evaluation.prepare(config, config.eval_split, config.eval_crop_size, strategy)
+    strategy = None if tiles else devices.for_evaluation(config.distribution_strategy)
+    subject = batches.prepare(config, config.eval_split, config.eval_crop_size, strategy)
     loaded = subject.loaded
 
     def score(collectors):
@@ -114,7 +113,7 @@ class AtSourceSize:
     resizes = False
 
     def examples(self):
-        return pipeline.eval_examples(self.split, dct_method=evaluation.DCT_METHOD)
+        return pipeline.eval_examples(self.split, dct_method=batches.DCT_METHOD)
 
 
 def _card(folder):

@@ -3,8 +3,7 @@
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.evaluation import candidates as contestants
-from deeplab.evaluation import plots, report
+from deeplab.evaluation import candidates, plots, report
 from deeplab.pictures.drawing import save_png
 
 FILE = "comparison.json"
@@ -32,7 +31,7 @@ def compare(config):
 
 def _open(config, name, path):
     try:
-        return contestants.of_path(config, path)
+        return candidates.of_path(config, path)
     except UserError as error:
         raise UserError(f"compare={name}={path}: {error}") from None
 

@@ -80,12 +80,12 @@ def _startup(config):
 def print_costs(quick):
     """Prints the cost table, row by row as it is counted."""
     from deeplab import count_multiply_adds
-    from deeplab.benchmarks import published_costs as cost_table
+    from deeplab.benchmarks import published_costs
 
     print("Billions of multiply-adds of one image. Published figures count atrous convolutions as space-to-batch;")
     print("those of MobileNet v3 look like float operations, and EdgeTPU's image size is not stated (513x513 fits).")
     print(f"\n{'network':42} {'stride':>6} {'size':>9} {'passes':>6} {'true':>9} {'as published':>12} {'published':>9}")
-    for row in (*cost_table.PAPER, *cost_table.model_zoo()):
+    for row in (*published_costs.PAPER, *published_costs.model_zoo()):
         passes = len(row.eval_scales) * (1 + row.add_flipped_images)
         if quick and passes > 1:
             continue

@@ -5,20 +5,20 @@ def visualize(config):
     """Draws the images of one split as `config`, a `VisConfig`, says."""
     import tensorflow as tf
 
-    from deeplab.evaluation import batches as evaluation
+    from deeplab.evaluation import batches
     from deeplab.pictures.drawing import save_png
 
     # Where: pictures, and beside them class ids for programs.
-    subject = evaluation.prepare(config, config.vis_split, config.vis_crop_size)
+    subject = batches.prepare(config, config.vis_split, config.vis_crop_size)
     folder = config.vis_logdir or tf.io.gfile.join(subject.loaded.folder, f"vis_{config.vis_split}")
     pictures = tf.io.gfile.join(folder, "segmentation_results")  # the reference's names
     raw = tf.io.gfile.join(folder, "raw_segmentation_results")
 
     # Go: one picture an image.
     total = min(len(subject.split), config.max_images or len(subject.split))
-    draw = _painter(subject, config.colormap_type)
-    for view in evaluation.views(subject, config.vis_batch_size, total):
-        save_png(_place(pictures, view.filename), draw(view))
+    drawing = _painter(subject, config.colormap_type)
+    for view in batches.views(subject, config.vis_batch_size, total):
+        save_png(_place(pictures, view.filename), drawing(view))
         if config.also_save_raw_predictions:
             save_png(_place(raw, view.filename), *server_ids(view.prediction, subject.split.dataset))
     print(f"Wrote {total} pictures to {pictures}" + (f", class ids to {raw}" * config.also_save_raw_predictions))
@@ -50,22 +50,22 @@ def _place(folder, filename):
 def _painter(subject, colormap_type):
     """Returns a function that draws one `evaluation.View`."""
     from deeplab.data import catalog
-    from deeplab.pictures import drawing as draw
+    from deeplab.pictures import drawing
 
     dataset = subject.split.dataset
     palette = catalog.CATALOG[_COLORMAPS[colormap_type]] if colormap_type else dataset
-    colors = draw.with_void(catalog.label_colormap(palette), dataset.ignore_label, dataset.num_classes)
+    colors = drawing.with_void(catalog.label_colormap(palette), dataset.ignore_label, dataset.num_classes)
     names = [dataset.class_name(label) for label in range(dataset.num_classes)]
 
     def paint(view):
         tiles = [
             ("image", view.image),
-            ("truth", draw.colorize(view.label, colors)),
-            ("prediction", draw.colorize(view.prediction, colors)),
-            ("overlay", draw.overlay(view.image, view.prediction, colors)),
-            (_errors_title(view, dataset), draw.error_map(view.label, view.prediction, dataset.ignore_label)),
+            ("truth", drawing.colorize(view.label, colors)),
+            ("prediction", drawing.colorize(view.prediction, colors)),
+            ("overlay", drawing.overlay(view.image, view.prediction, colors)),
+            (_errors_title(view, dataset), drawing.error_map(view.label, view.prediction, dataset.ignore_label)),
         ]
-        return draw.panel(tiles, draw.legend([view.label, view.prediction], names, colors, dataset.ignore_label))
+        return drawing.panel(tiles, drawing.legend([view.label, view.prediction], names, colors, dataset.ignore_label))
 
     return paint
 

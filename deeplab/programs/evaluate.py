@@ -38,11 +38,10 @@ def _evaluate_unless_gone(config):
 
 def evaluate_checkpoint(config):
     """Scores the checkpoint or export that `config` names; prints and writes the result."""
-    from deeplab.evaluation import candidates as contestants
-    from deeplab.evaluation import report
+    from deeplab.evaluation import candidates, report
 
     # From what: the images of the split, and the network as it was trained.
-    one = contestants.prepare(config)
+    one = candidates.prepare(config)
     dataset = one.split.dataset
     print(one.title)
 

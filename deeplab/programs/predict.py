@@ -19,26 +19,26 @@ def predict(config):
     import tensorflow as tf
 
     from deeplab.files import locks
-    from deeplab.inference import output_folder as predictions
+    from deeplab.inference import output_folder
     from deeplab.pictures import images, video
 
     # From what, with what, where to.
     paths = images.find(config.input, images.SUFFIXES + video.SUFFIXES)
-    predictions.refuse_inputs(config.output, paths)
+    output_folder.refuse_inputs(config.output, paths)
     network = _exported(config) if config.saved_model else _trained(config)
     tf.io.gfile.makedirs(config.output)
     with locks.hold(config.output, "output"):
-        jobs = predictions.plan(config.output, paths, network.settings, config)
+        jobs = output_folder.plan(config.output, paths, network.settings, config)
         return _segment(jobs, network, config)
 
 
 def _segment(jobs, network, config):
     """Does what is not finished; a bad file does not stop the others. Returns the exit code."""
-    from deeplab.evaluation import batches as evaluation
+    from deeplab.evaluation import batches
 
     waiting = [job for job in jobs if not job.is_finished]
     failed, pictures, began = 0, 0, time.monotonic()
-    with evaluation.progress(len(waiting), "image") as bar:
+    with batches.progress(len(waiting), "image") as bar:
         for job in waiting:
             done, problem = _attempt(job, network, config)
             pictures += done
@@ -117,11 +117,11 @@ def _trained(config):
 def _settings(config, loaded):
     from deeplab.config.model import ModelConfig
     from deeplab.config.options import differences
-    from deeplab.inference import output_folder as predictions
+    from deeplab.inference import output_folder
 
     tiles = dataclasses.asdict(config.tiles) if config.tiles.tile_size else {}
     return {
-        "checkpoint": predictions.absolute(loaded.checkpoint),
+        "checkpoint": output_folder.absolute(loaded.checkpoint),
         "step": loaded.step,
         **{f"network.{name}": value for name, (value, _default) in differences(loaded.config, ModelConfig()).items()},
         "dataset": loaded.dataset and loaded.dataset.name,
@@ -137,8 +137,7 @@ def _exported(config):
     import tensorflow as tf
 
     from deeplab.data import catalog
-    from deeplab.inference import exports
-    from deeplab.inference import output_folder as predictions
+    from deeplab.inference import exports, output_folder
 
     found = exports.newest(config.saved_model)
     if found is None:
@@ -156,7 +155,7 @@ def _exported(config):
             f"--save_probabilities: {folder} gives none (no signature `reference`); export it again, or use "
             "--checkpoint_dir"
         )
-    settings = {"saved_model": predictions.absolute(folder), **predictions.identity(f"{folder}/saved_model.pb")}
+    settings = {"saved_model": output_folder.absolute(folder), **output_folder.identity(f"{folder}/saved_model.pb")}
 
     def with_probabilities(image):
         results = reference(ImageTensor=tf.constant(image[None]))
@@ -176,20 +175,21 @@ def _write_image(job, network, config):
 
     from deeplab.data import catalog
     from deeplab.files import paths as files
-    from deeplab.inference import output_folder as predictions
-    from deeplab.pictures import drawing as draw
-    from deeplab.pictures import images
+    from deeplab.inference import output_folder
+    from deeplab.pictures import drawing, images
 
     image = images.read(job.path)
     if config.save_probabilities:
         labels, probabilities = network.with_probabilities(image)
         content = io.BytesIO()
         np.savez_compressed(content, probabilities=probabilities.astype(np.float16))
-        files.write(job.stem + predictions.PROBABILITIES, content.getvalue())
+        files.write(job.stem + output_folder.PROBABILITIES, content.getvalue())
     else:
         labels = network.labels(image)
-    draw.save_png(job.stem + predictions.OVERLAY, draw.overlay(image, labels, catalog.label_colormap(network.dataset)))
-    draw.save_png(job.stem + predictions.IDS, labels)
+    drawing.save_png(
+        job.stem + output_folder.OVERLAY, drawing.overlay(image, labels, catalog.label_colormap(network.dataset))
+    )
+    drawing.save_png(job.stem + output_folder.IDS, labels)
     return 1
 
 
@@ -198,24 +198,23 @@ def _write_video(job, network, config):
     import tensorflow as tf
 
     from deeplab.data import catalog
-    from deeplab.evaluation import batches as evaluation
-    from deeplab.inference import output_folder as predictions
-    from deeplab.pictures import drawing as draw
-    from deeplab.pictures import video
+    from deeplab.evaluation import batches
+    from deeplab.inference import output_folder
+    from deeplab.pictures import drawing, video
 
     colors, number = catalog.label_colormap(network.dataset), 0
     with (
         video.read(job.path) as source,
-        video.write(job.stem + predictions.VIDEO, source) as add,
-        evaluation.progress(source.count, "frame") as bar,
+        video.write(job.stem + output_folder.VIDEO, source) as add,
+        batches.progress(source.count, "frame") as bar,
     ):
         if config.save_frames:
-            tf.io.gfile.makedirs(job.stem + predictions.FRAMES)
+            tf.io.gfile.makedirs(job.stem + output_folder.FRAMES)
         for image, moment in source:
             labels = network.labels(image)
-            add(draw.overlay(image, labels, colors), moment)
+            add(drawing.overlay(image, labels, colors), moment)
             if config.save_frames:
-                draw.save_png(tf.io.gfile.join(job.stem + predictions.FRAMES, f"{number:06}.png"), labels)
+                drawing.save_png(tf.io.gfile.join(job.stem + output_folder.FRAMES, f"{number:06}.png"), labels)
             number += 1
             bar.update()
     return number

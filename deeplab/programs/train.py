@@ -5,17 +5,17 @@ RECALIBRATION_BATCHES = 25
 
 def train(config):
     """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 when SIGTERM came."""
-    from deeplab import devices as runtime
+    from deeplab import devices
     from deeplab.data import catalog, records, source
     from deeplab.training import loop, progress
 
     # Where: devices, precision, seed, and a folder that remembers this exact configuration.
-    strategy = runtime.strategy(config.run)
-    runtime.set_seed(config.run.random_seed, config.run.deterministic)
-    runtime.set_precision(config.run.mixed_precision)
+    strategy = devices.strategy(config.run)
+    devices.set_seed(config.run.random_seed, config.run.deterministic)
+    devices.set_precision(config.run.mixed_precision)
     split = source.open_split(config.dataset_dir, config.train_split, config.dataset, config.input)
     model_config = config.model_config(split.dataset.num_classes)
-    folder = config.train_logdir if runtime.is_chief(strategy) else None
+    folder = config.train_logdir if devices.is_chief(strategy) else None
     if folder:
         settle(folder, config, model_config, split.dataset)
 
@@ -29,7 +29,7 @@ def train(config):
     if config.recalibrate_batch_norm and not start:
         recalibrate(network, step, stream)
     steps = loop.Stepper(
-        strategy, step, runtime.distribute(strategy, stream, start, config.train_batch_size), config.run.jit_compile
+        strategy, step, devices.distribute(strategy, stream, start, config.train_batch_size), config.run.jit_compile
     )
 
     # Go: n steps at a time; log, save, evaluate between.
@@ -45,11 +45,11 @@ def train(config):
 def settle(folder, config, model_config, dataset):
     """Takes the train_logdir for this process and writes config.json and dataset.json, or refuses other options."""
     from deeplab.inference import trained
-    from deeplab.training import run_folder as logdir
+    from deeplab.training import run_folder
 
-    settings = logdir.settings(config, model_config)
-    logdir.lock(folder)
-    logdir.check_same(f"{folder}/{trained.CONFIG_FILE}", settings)
+    settings = run_folder.settings(config, model_config)
+    run_folder.lock(folder)
+    run_folder.check_same(f"{folder}/{trained.CONFIG_FILE}", settings)
     trained.remember(folder, model_config, settings["training"], dataset)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.checkpoints import bundle
-from deeplab.pictures import drawing as visualize
+from deeplab.pictures import drawing
 
 METRICS_FILE = "metrics.jsonl"
 _PICTURES = 3  # images per set of sample pictures
@@ -80,9 +80,7 @@ class Progress:
     def _pictures(self, step):
         images, labels, predictions = self.sample(step)
         rows = [
-            np.concatenate(
-                [image, visualize.colorize(label, self.colors), visualize.colorize(guess, self.colors)], axis=1
-            )
+            np.concatenate([image, drawing.colorize(label, self.colors), drawing.colorize(guess, self.colors)], axis=1)
             for image, label, guess in zip(images[:_PICTURES], labels, predictions, strict=False)
         ]
         with self.writer.as_default(step=step):

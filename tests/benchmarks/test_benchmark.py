@@ -9,10 +9,7 @@ import tensorflow as tf
 
 from deeplab import UserError
 from deeplab.benchmarks import export as benchmark_export
-from deeplab.benchmarks import scaling as benchmark_scaling
-from deeplab.benchmarks import startup as benchmark_startup
-from deeplab.benchmarks import timing as benchmark_timing
-from deeplab.benchmarks import training as benchmark_training
+from deeplab.benchmarks import scaling, startup, timing, training
 from deeplab.benchmarks.timing import Row
 from deeplab.config.benchmark import NETWORKS, BenchmarkConfig
 from deeplab.exporting import formats
@@ -23,7 +20,7 @@ from deeplab.programs import benchmark
 def test_contenders_take_turns():
     calls = []
     functions = {name: lambda name=name: calls.append(name) for name in "ab"}
-    milliseconds = benchmark_timing.interleaved(functions, 2, warm_up=3)
+    milliseconds = timing.interleaved(functions, 2, warm_up=3)
     assert calls == ["a", "b"] * 5
     assert {name: len(times) for name, times in milliseconds.items()} == {"a": 2, "b": 2}
 
@@ -31,11 +28,11 @@ def test_contenders_take_turns():
 def test_figures_are_kept_and_compared(tmp_path):
     rows = [Row.of("x", [1, 2, 3]), Row.of("y", [5.0], "s")]
     path = str(tmp_path / "figures.json")
-    benchmark_timing.save(path, rows)
+    timing.save(path, rows)
     assert json.loads((tmp_path / "figures.json").read_text())["machine"]["cores"] > 0
-    old = benchmark_timing.load(path)
+    old = timing.load(path)
     assert old == {"x": Row("x", 2.0, 1.5, 2.5, "ms"), "y": Row("y", 5.0, 5.0, 5.0, "s")}
-    lines = benchmark_timing.comparison(old, [Row.of("x", [4]), Row.of("new", [1])])
+    lines = timing.comparison(old, [Row.of("x", [4]), Row.of("new", [1])])
     assert len(lines) == 2
     assert lines[1].split() == ["x", "2.00", "4.00", "2.00", "ms"]
 
@@ -81,7 +78,7 @@ def test_the_network_of_keras_layers_is_the_same():
         if variable.path.endswith(("moving_mean", "gamma")):
             variable.assign(tf.random.stateless_uniform(variable.shape, (1, 2), 0.5, 1.5))
     images = np.random.default_rng(0).integers(0, 256, (1, 33, 33, 3)).astype(np.float32)
-    plain = benchmark_training.of_keras_layers(network)
+    plain = training.of_keras_layers(network)
     expected = network(images).numpy()
     np.testing.assert_allclose(plain(images).numpy(), expected, atol=1e-4 * np.abs(expected).max())
     ours = {type(layer).__module__.partition(".")[0] for layer in plain.layers if layer.trainable_weights}
@@ -89,8 +86,8 @@ def test_the_network_of_keras_layers_is_the_same():
 
 
 def test_all_trainings_begin_with_one_loss(short_mobilenet, quick_tracing, capsys):
-    settings = (benchmark_training.Setting("mobilenet_v2", 33, 2),)
-    rows = benchmark_training.print_training(1, ("none",), settings=settings)
+    settings = (training.Setting("mobilenet_v2", 33, 2),)
+    rows = training.print_training(1, ("none",), settings=settings)
     lines = capsys.readouterr().out.splitlines()[-len(rows) :]
     losses = {row.name.partition(": ")[2]: float(line[60:71]) for row, line in zip(rows, lines, strict=True)}
     assert set(losses) == {"ours", "ours, 2 devices", "Keras fit, our layers, no L2", "Keras fit, Keras layers"}
@@ -100,10 +97,10 @@ def test_all_trainings_begin_with_one_loss(short_mobilenet, quick_tracing, capsy
 
 
 def test_cost_against_work(short_mobilenet, quick_tracing, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark_scaling, "alone", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(scaling, "alone", lambda function, *arguments: function(*arguments))
     for name, value in {"_SIDE": 33, "STRIDES": (16,), "BATCHES": (2,), "FIVE_SCALES": (0.5, 1.0)}.items():
-        monkeypatch.setattr(benchmark_scaling, name, value)
-    rows = benchmark_scaling.print_scaling(NETWORKS["mobilenet_v2"], "net", 1, sides=(17,))
+        monkeypatch.setattr(scaling, name, value)
+    rows = scaling.print_scaling(NETWORKS["mobilenet_v2"], "net", 1, sides=(17,))
     assert [row.name.partition(", ")[2] for row in rows] == [
         *("17x17", "33x33, output stride 16", "33x33, batch 2"),
         *("one pass", "five scales and flip"),
@@ -114,8 +111,8 @@ def test_cost_against_work(short_mobilenet, quick_tracing, monkeypatch, capsys):
 
 
 def test_training_against_batch(short_mobilenet, quick_tracing, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark_training, "alone", lambda function, *arguments: function(*arguments))
-    rows = benchmark_training.print_batches("mobilenet_v2", 1, crop=33, batches=(1, 2))
+    monkeypatch.setattr(training, "alone", lambda function, *arguments: function(*arguments))
+    rows = training.print_batches("mobilenet_v2", 1, crop=33, batches=(1, 2))
     assert [row.name for row in rows] == ["mobilenet_v2, training, batch 1", "mobilenet_v2, training, batch 2"]
     assert all(row.unit == "images/s" and row.median > 0 for row in rows)
     assert capsys.readouterr().out.count(" images/s ") == 2
@@ -123,6 +120,6 @@ def test_training_against_batch(short_mobilenet, quick_tracing, monkeypatch, cap
 
 def test_seconds_until_a_line(tmp_path):
     command = ["bash", "-c", "echo step 1/9; sleep 60"]
-    assert benchmark_startup._wait(command, "step 1/") < 60
+    assert startup._wait(command, "step 1/") < 60
     with pytest.raises(RuntimeError, match="ended before"):
-        benchmark_startup._wait(["true"], "step 1/")
+        startup._wait(["true"], "step 1/")

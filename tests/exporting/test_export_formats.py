@@ -10,7 +10,7 @@ import deeplab
 from deeplab.config.export import ExportConfig
 from deeplab.exporting.formats import openvino, tflite
 from deeplab.layers import resize
-from deeplab.programs import export as export_module
+from deeplab.programs import export
 from helpers import small_export, small_training
 
 SIZE = (65, 65)
@@ -52,7 +52,7 @@ def test_it_runs_and_agrees(kind, options, tmp_path, capsys, monkeypatch):
     if options.get("quantize") == "int8":
         options = {**options, "dataset_dir": small_training.shards(), "split": "val"}
     for lossy in ("bfloat16", "int8"):  # the network is untrained, its logits wild; five images are few to learn from
-        monkeypatch.setitem(export_module._VERIFY_LEAST, lossy, 0.3)
+        monkeypatch.setitem(export._VERIFY_LEAST, lossy, 0.3)
     folder = small_export.run(tmp_path, format=kind, crop_size=UNALIGNED, verify=True, **options)
     assert "% of the labels equal those of the network" in capsys.readouterr().out
     assert {"model.json", "dataset.json"} < {path.name for path in folder.iterdir()}

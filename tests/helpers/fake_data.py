@@ -4,8 +4,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab.data import catalog
-from deeplab.data.building import builder
-from deeplab.data.building import label_rules as checks
+from deeplab.data.building import builder, label_rules
 from deeplab.data.building.worker import Pair
 
 
@@ -51,7 +50,7 @@ def shards(root, splits=None, num_classes=3, **options):
         split: folders(root / split, count, num_classes, **options) for split, count in (splits or {"train": 5}).items()
     }
     dataset = catalog.Dataset("fake", num_classes, class_names=tuple(f"kind {i}" for i in range(num_classes)))
-    builder.build(pairs, dataset, checks.LabelRules(num_classes), config)
+    builder.build(pairs, dataset, label_rules.LabelRules(num_classes), config)
     return config.output_dir
 
 

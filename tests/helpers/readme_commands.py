@@ -24,9 +24,8 @@ import pytest
 from absl import flags
 
 import deeplab
-from deeplab import cli
-from deeplab import devices as runtime
-from deeplab.benchmarks import published_costs as cost_table
+from deeplab import cli, devices
+from deeplab.benchmarks import published_costs
 from deeplab.checkpoints import bundle
 from deeplab.model.names import reference_name
 from deeplab.programs import benchmark
@@ -214,7 +213,7 @@ def _run(main, arguments):
             with pytest.raises(SystemExit) as ended:
                 main()
         finally:
-            runtime.set_precision("none")
+            devices.set_precision("none")
     assert ended.value.code in (None, 0), f"{arguments}\n{told.getvalue()}"
     return told.getvalue()
 
@@ -229,9 +228,9 @@ def _leave_out_measurements(patch):
     """`benchmark` only reads its flags; that it measures is shown in test_benchmark.py and test_cost.py."""
     for name in ("_export", "_training", "_scaling", "_input", "_startup"):
         patch.setattr(benchmark, name, lambda config: [])
-    rows = cost_table.model_zoo()[:1]
-    patch.setattr(cost_table, "PAPER", ())
-    patch.setattr(cost_table, "model_zoo", lambda: rows)
+    rows = published_costs.model_zoo()[:1]
+    patch.setattr(published_costs, "PAPER", ())
+    patch.setattr(published_costs, "model_zoo", lambda: rows)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import tempfile
 import numpy as np
 
 import deeplab
-from deeplab import devices as runtime
+from deeplab import devices
 from deeplab.checkpoints import bundle
 from deeplab.data import catalog
 from deeplab.inference import trained
@@ -30,7 +30,7 @@ def logdir():
 @functools.cache
 def _logdir(_network):
     folder = _folder()
-    runtime.set_seed(0)
+    devices.set_seed(0)
     config = deeplab.ModelConfig(
         num_classes=CLASSES, depth_multiplier=0.25, output_stride=16, crop_size=(65, 65), decoder_output_stride=(4,)
     )

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab import devices as runtime
+from deeplab import devices
 from deeplab.config.training import RunConfig, TrainConfig
 from deeplab.layers.basic import Activation, Conv, Normalize
 from deeplab.layers.batch_norm import BatchNorm, Dropout
@@ -22,7 +22,7 @@ def config(**options):
 
 def network(frozen=False, dropout=0.1):
     """Returns a keras.Model of images (B, 17, 17, 3) to {"merged_logits": (B, 5, 5, 3)}; equal weights each time."""
-    runtime.set_seed(0)
+    devices.set_seed(0)
     images = keras.Input((SIZE, SIZE, 3))
     x = Normalize(2 / 255, (1.0, 1.0, 1.0), name="pixels")(images)
     x = Conv(8, 3, stride=4, name="net.conv")(x)
@@ -63,7 +63,7 @@ def check_same(expected, found):
 
 def two_replicas():
     """Returns the strategy of two logical CPUs."""
-    strategy = runtime.strategy(RunConfig(distribution_strategy="mirrored"))
+    strategy = devices.strategy(RunConfig(distribution_strategy="mirrored"))
     assert strategy.num_replicas_in_sync == 2
     return strategy
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))  # run by its path: finds `helpers`
-from deeplab import devices as runtime
+from deeplab import devices
 from deeplab.config.training import RunConfig, ScheduleConfig
 from deeplab.training import loop
 from helpers import tiny_training as tiny
@@ -16,7 +16,7 @@ STEPS = 20
 
 
 def main(result):
-    strategy = runtime.strategy(RunConfig(distribution_strategy="multi_worker_mirrored"))
+    strategy = devices.strategy(RunConfig(distribution_strategy="multi_worker_mirrored"))
     settings = tiny.config(schedule=ScheduleConfig(base_learning_rate=0.1, training_number_of_steps=STEPS))
     with strategy.scope():
         step = tiny.step(settings)
@@ -27,12 +27,12 @@ def main(result):
         mine = slice(host * size, (host + 1) * size)
         return tf.data.Dataset.from_tensor_slices((images[:, mine], labels[:, mine]))
 
-    stepper = loop.Stepper(strategy, step, runtime.distribute(strategy, stream, 0, 4))
+    stepper = loop.Stepper(strategy, step, devices.distribute(strategy, stream, 0, 4))
     stepper.run(STEPS)
     assert not stepper.agree(False)
-    assert stepper.agree(not runtime.is_chief(strategy))  # a SIGTERM that only the other process got
+    assert stepper.agree(not devices.is_chief(strategy))  # a SIGTERM that only the other process got
     weights = tiny.weights(step)
-    if runtime.is_chief(strategy):
+    if devices.is_chief(strategy):
         np.savez(result, **{name.replace("/", "|"): value for name, value in weights.items()})
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.config.inference import TilesConfig
-from deeplab.inference import tiles as sliding
+from deeplab.inference import tiles
 from deeplab.inference.predictor import Predictor
 from deeplab.inference.tiles import SlidingWindow, TiledBackbone, starts
 from helpers import fake_data, small_training
@@ -60,25 +60,25 @@ def test_tiles_that_share_their_context_give_what_the_whole_image_gives(scales, 
     model = deeplab.build_model(deeplab.ModelConfig(model_variant="mobilenet_v2", **config))
     image = fake_data.image(70, 417)
     expected, whole = (result[0].numpy() for result in deeplab.predict_labels(model, image[None], scales, flip))
-    window = sliding.window(Predictor(model, None, scales, flip), TilesConfig((288, 384), 256))
+    window = tiles.window(Predictor(model, None, scales, flip), TilesConfig((288, 384), 256))
     assert isinstance(window, TiledBackbone)
     labels, probabilities = window.with_probabilities(image)  # 128 pixels to the edge: more than the backbone looks at
     np.testing.assert_allclose(probabilities, whole, atol=1e-5)
     assert np.mean(labels == expected) > 0.999
-    narrow = sliding.window(Predictor(model, None, scales, flip), TilesConfig((96, 96), 32))
+    narrow = tiles.window(Predictor(model, None, scales, flip), TilesConfig((96, 96), 32))
     assert 0 < np.abs(narrow.with_probabilities(image)[1] - whole).max() < 0.2  # now the edges are seen
 
 
 def test_a_network_that_cannot_be_split_gets_tiles_that_know_nothing_of_each_other():
     model = deeplab.build_model(deeplab.ModelConfig(crop_size=(33, 33)), (33, 33, 3))
-    assert isinstance(sliding.window(Predictor(model), TilesConfig((33, 33), 0)), SlidingWindow)
+    assert isinstance(tiles.window(Predictor(model), TilesConfig((33, 33), 0)), SlidingWindow)
     loose = deeplab.build_model(deeplab.ModelConfig())
-    assert isinstance(sliding.window(Predictor(loose), TilesConfig((33, 33), 0, False)), SlidingWindow)
+    assert isinstance(tiles.window(Predictor(loose), TilesConfig((33, 33), 0, False)), SlidingWindow)
 
 
 @pytest.mark.parametrize("side", [161, 150, 144, 17])
 def test_windows_cover_a_side_at_whole_cells(side):
-    tiled = object.__new__(sliding._Tiled)
+    tiled = object.__new__(tiles._Tiled)
     tiled._strides, tiled._halo = (16, 4), 32
     windows = tiled._windows(side, 48)
     assert [one.first for one in windows[1:]] == [one.last for one in windows[:-1]]

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab import ModelConfig, build_model
-from deeplab.layers import fast_batch_norm as fused_norm
+from deeplab.layers import fast_batch_norm
 from deeplab.layers.basic import AveragePooling, Conv, DepthwiseConv, ResizeToScale
 from deeplab.layers.batch_norm import BatchNorm, Dropout, DropPath, set_progress
 from deeplab.layers.fast_convolution import reached
@@ -109,7 +109,7 @@ def test_explicit_padding_is_symmetric_for_every_size(size, kernel_size):
 
 @pytest.mark.parametrize("shape", [(4, 5, 6, 3), (4, 4, 6, 3), (1, 5, 6, 24), (2, 5, 5, 16)])  # whole, 16, 2, whole
 def test_batch_norm_normalises_by_the_batch_and_keeps_unbiased_variance(shape, monkeypatch):
-    monkeypatch.setattr(fused_norm, "_SMALL", 0)
+    monkeypatch.setattr(fast_batch_norm, "_SMALL", 0)
     layer = BatchNorm(epsilon=1e-3, decay=0.9, warmup=False)
     x = RNG.normal(2.0, 3.0, size=shape).astype(np.float32)
     y = layer(x, training=True).numpy()
@@ -136,7 +136,7 @@ def test_warm_up_forgets_the_initial_statistics():
 
 
 def test_the_gradient_of_cells_taken_together_is_that_of_batch_norm(monkeypatch):
-    monkeypatch.setattr(fused_norm, "_SMALL", 0)
+    monkeypatch.setattr(fast_batch_norm, "_SMALL", 0)
     x = tf.constant(RNG.normal(100.0, 2.0, size=(3, 2, 3, 24)).astype(np.float32))  # a mean far from 0
     weights = tf.constant(RNG.normal(size=x.shape).astype(np.float32))
     layer = BatchNorm(epsilon=1e-3, decay=0.5)
@@ -160,14 +160,14 @@ def test_the_gradient_of_cells_taken_together_is_that_of_batch_norm(monkeypatch)
 
 def test_which_cells_are_taken_together():
     groups = {
-        shape: fused_norm._groups(tf.zeros(shape)) for shape in ((2, 17, 17, 728), (2, 5, 5, 728), (2, 33, 33, 64))
+        shape: fast_batch_norm._groups(tf.zeros(shape)) for shape in ((2, 17, 17, 728), (2, 5, 5, 728), (2, 33, 33, 64))
     }
     assert list(groups.values()) == [2, 1, 1]
 
 
 @pytest.mark.parametrize("cells", [3, 4])  # as they are; 8 taken together
 def test_batch_norm_over_replicas_is_that_of_the_whole_batch(cells, monkeypatch):
-    monkeypatch.setattr(fused_norm, "_SMALL", 0)
+    monkeypatch.setattr(fast_batch_norm, "_SMALL", 0)
     strategy = two_replicas()
     x = RNG.normal(1.0, 2.0, size=(4, cells, cells, 2)).astype(np.float32)
     with strategy.scope():

@@ -16,7 +16,7 @@ from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig, TilesConfig
 from deeplab.data import pipeline, source
 from deeplab.eval import evaluate
-from deeplab.evaluation import batches as evaluation
+from deeplab.evaluation import batches
 from deeplab.evaluation.metrics import Scores
 from deeplab.inference import trained
 from deeplab.layers.resize import resize_nearest
@@ -67,7 +67,7 @@ def test_scores_are_those_of_predict_labels(plain):
     model = deeplab.load(small_training.logdir()).model
     confusion = np.zeros((3, 3), np.int64)
     split = source.open_split(small_training.shards(), "val")
-    for example in pipeline.eval_examples(split, dct_method=evaluation.DCT_METHOD):
+    for example in pipeline.eval_examples(split, dct_method=batches.DCT_METHOD):
         labels = example["label"].numpy().ravel()
         predictions = deeplab.predict_labels(model, example["image"][None])[0].numpy().ravel()
         valid = labels != 255
@@ -121,7 +121,7 @@ def test_resized_images_are_also_scored_at_their_own_size(tmp_path, resized):
     found, printed = resized
     model = deeplab.load(small_training.logdir()).model
     split = source.open_split(small_training.shards(), "val")
-    sizes = [pipeline.eval_examples(split, one, dct_method=evaluation.DCT_METHOD) for one in (RESIZE, None)]
+    sizes = [pipeline.eval_examples(split, one, dct_method=batches.DCT_METHOD) for one in (RESIZE, None)]
     confusion = np.zeros((3, 3), np.int64)
     for seen, whole in zip(*sizes, strict=True):
         predictions = deeplab.predict_labels(model, seen["image"][None])[0]

@@ -12,7 +12,7 @@ import tensorflow as tf
 import deeplab
 from deeplab.config.export import ExportConfig
 from deeplab.data import catalog
-from deeplab.programs import export as export_module
+from deeplab.programs import export
 from helpers import small_export, small_training
 
 FRESH_PROCESS = """
@@ -74,7 +74,7 @@ def test_weights_are_constants_unless_they_shall_be_variables(tmp_path, options)
 
 
 def test_an_export_that_disagrees_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setitem(export_module._VERIFY_LEAST, "float32", 1.1)
+    monkeypatch.setitem(export._VERIFY_LEAST, "float32", 1.1)
     with pytest.raises(deeplab.UserError, match="not exported"):
         small_export.run(tmp_path, verify=True, format="frozen_graph", crop_size=(65, 65))
     assert not list(tmp_path.iterdir())

@@ -18,13 +18,12 @@ from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
 from deeplab.data import catalog, pipeline, records, source, tfrecord
-from deeplab.data.building import label_rules as checks
-from deeplab.data.building import listing, survey
+from deeplab.data.building import label_rules, listing, survey
 from deeplab.errors import UserError
 from deeplab.inference import trained
 from deeplab.model.heads import dense_prediction_cell
 from deeplab.serving import contract, model
-from deeplab.training import run_folder as logdir
+from deeplab.training import run_folder
 from helpers import fake_data
 
 OPTIONS = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -100,7 +99,7 @@ def test_config_json(place, values):
         config = trained._read_config(str(place))
         assert config is None or config.rates is not None
     with refusals():
-        logdir.check_same(str(path), {"model": {"output_stride": 16}, "training": {"loss": {"loss": "focal"}}})
+        run_folder.check_same(str(path), {"model": {"output_stride": 16}, "training": {"loss": {"loss": "focal"}}})
 
 
 @fuzzed(max_examples=60)
@@ -113,7 +112,7 @@ def test_bytes_as_files_of_a_training(place, content):
     with refusals():
         trained._read_dataset(str(place))
     with refusals():
-        logdir.check_same(str(place / "config.json"), {"model": {}, "training": {}})
+        run_folder.check_same(str(place / "config.json"), {"model": {}, "training": {}})
     (place / "dataset.json").unlink()
 
 
@@ -139,7 +138,7 @@ def test_json_nested_beyond_all_limits(place):
     readers = {
         "config": lambda: trained._read_config(str(place)),
         "dataset": lambda: trained._read_dataset(str(place)),
-        "logdir": lambda: logdir.check_same(str(place / "config.json"), {}),
+        "logdir": lambda: run_folder.check_same(str(place / "config.json"), {}),
         "classes": lambda: listing.read_classes(str(place / "cell.json")),
         "cell": lambda: dense_prediction_cell.read(str(place / "cell.json")),
         "request": lambda: contract.parse(deep, SIGNATURES),
@@ -183,14 +182,14 @@ def test_bytes_as_flagfile(place, content):
 PICTURE = fake_data.image(12, 10)
 FILES = {
     "jpeg": tf.io.encode_jpeg(PICTURE).numpy(),
-    "png": checks.png_bytes(PICTURE),
-    "label": checks.png_bytes(fake_data.label(12, 10)),
+    "png": label_rules.png_bytes(PICTURE),
+    "label": label_rules.png_bytes(fake_data.label(12, 10)),
 }
 RULES = (
-    checks.LabelRules(3),
-    checks.LabelRules(3, format="palette", lookup=checks.make_lookup(255, (7,))),
-    checks.LabelRules(2, format="binary"),
-    checks.LabelRules(2, format="rgb", colors=((0, 0, 0), (1, 2, 3)), ignore_colors=((9, 9, 9),)),
+    label_rules.LabelRules(3),
+    label_rules.LabelRules(3, format="palette", lookup=label_rules.make_lookup(255, (7,))),
+    label_rules.LabelRules(2, format="binary"),
+    label_rules.LabelRules(2, format="rgb", colors=((0, 0, 0), (1, 2, 3)), ignore_colors=((9, 9, 9),)),
 )
 
 
@@ -203,14 +202,14 @@ def put(path, content):
 @given(st.sampled_from(sorted(FILES)).flatmap(lambda kind: damaged(FILES[kind])), st.sampled_from(RULES))
 def test_images_and_labels_of_builders_and_server(place, content, rules):
     with refusals():
-        labels = checks.read_label(content, rules)
+        labels = label_rules.read_label(content, rules)
         assert labels.dtype == np.uint8
         assert np.all((labels < rules.num_classes) | (labels == rules.ignore_label))
     seen = survey.look([put(place / "label.png", content)])
-    assert survey.label_format(seen, 2) in checks.FORMATS
+    assert survey.label_format(seen, 2) in label_rules.FORMATS
     assert len(survey.told(seen) + survey.suggestion(seen)) < 5000
     with refusals():
-        stored, kind, *_ = checks.image_record(content)
+        stored, kind, *_ = label_rules.image_record(content)
         assert stored
         assert kind in ("jpeg", "png")
     with refusals():

@@ -16,8 +16,7 @@ from deeplab.checkpoints import bundle
 from deeplab.config.inference import PredictConfig
 from deeplab.config.training import TrainConfig
 from deeplab.data import catalog, pipeline, records, source
-from deeplab.data.building import builder
-from deeplab.data.building import label_rules as checks
+from deeplab.data.building import builder, label_rules
 from deeplab.errors import UserError
 from deeplab.exporting import model_card
 from deeplab.files import locks
@@ -25,8 +24,7 @@ from deeplab.files import paths as files
 from deeplab.inference import exports, trained
 from deeplab.pictures import images
 from deeplab.programs import predict
-from deeplab.training import progress
-from deeplab.training import run_folder as logdir
+from deeplab.training import progress, run_folder
 from helpers import fake_data, small_export
 from helpers.options import Outer
 from helpers.places import ROOT
@@ -128,7 +126,7 @@ def test_a_full_disk_while_shards_are_written(tmp_path):
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "train-00001-of-00002.tfrecord.tmp").symlink_to(FULL)
     with pytest.raises(UserError, match=r"cannot be written, nothing was left behind: .*No space left on device"):
-        builder.build({"train": pairs}, catalog.Dataset("fake", 3), checks.LabelRules(3), config)
+        builder.build({"train": pairs}, catalog.Dataset("fake", 3), label_rules.LabelRules(3), config)
     assert not list((tmp_path / "shards").iterdir())
     assert FULL.exists()
 
@@ -217,10 +215,13 @@ def test_folders_that_cannot_be_made_are_named(place, capsys):
     if not os.path.exists(os.path.dirname(place)):
         pytest.skip("needs Linux")
     for function in (
-        lambda: logdir.lock(place),
+        lambda: run_folder.lock(place),
         lambda: bundle.write(bundle.prefix_for(place, 1), VALUES),
         lambda: builder.build(
-            {"train": [("a", "b", "c")]}, catalog.Dataset("fake", 3), checks.LabelRules(3), fake_data.BuildTo(place)
+            {"train": [("a", "b", "c")]},
+            catalog.Dataset("fake", 3),
+            label_rules.LabelRules(3),
+            fake_data.BuildTo(place),
         ),
     ):
         code, told = run(capsys, function)
@@ -266,7 +267,7 @@ def test_times_of_files_and_of_the_clock_decide_nothing(tmp_path):
 def test_one_process_at_a_time_writes_to_a_folder(tmp_path):
     folder = str(tmp_path / "shards")
     pairs = fake_data.folders(tmp_path, 2)
-    arguments = ({"train": pairs}, catalog.Dataset("fake", 3), checks.LabelRules(3), fake_data.BuildTo(folder))
+    arguments = ({"train": pairs}, catalog.Dataset("fake", 3), label_rules.LabelRules(3), fake_data.BuildTo(folder))
     builder.build(*arguments)
     before = sorted(os.listdir(folder))
     with locks.hold(folder, "output_dir"):

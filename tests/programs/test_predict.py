@@ -6,7 +6,7 @@ from PIL import Image
 
 import deeplab
 from deeplab.config.inference import PredictConfig, TilesConfig
-from deeplab.pictures import drawing as visualize
+from deeplab.pictures import drawing
 from deeplab.predict import predict
 from deeplab.programs import predict as program
 from helpers import fake_data, small_export, small_training, videos
@@ -150,8 +150,8 @@ def test_a_run_that_breaks_off_leaves_whole_files_only(tmp_path, colours, monkey
             raise OSError("no space")
         save_png(path, picture)
 
-    save_png = visualize.save_png
-    monkeypatch.setattr(visualize, "save_png", full_disk)
+    save_png = drawing.save_png
+    monkeypatch.setattr(drawing, "save_png", full_disk)
     with pytest.raises(OSError, match="no space"):
         predict(config(tmp_path))
     monkeypatch.undo()

@@ -12,8 +12,7 @@ from deeplab.checkpoints import bundle
 from deeplab.config.training import TrainConfig
 from deeplab.errors import UserError
 from deeplab.train import train
-from deeplab.training import progress
-from deeplab.training import run_folder as logdir
+from deeplab.training import progress, run_folder
 from helpers import fake_data
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
@@ -41,7 +40,7 @@ def run(shards, tmp_path):
         try:
             return train(cli.read(TrainConfig, ["train", *folders, *SMALL, *flags]))
         finally:
-            logdir.release(str(folder))
+            run_folder.release(str(folder))
 
     return run
 

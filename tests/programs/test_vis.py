@@ -12,8 +12,8 @@ import deeplab
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import VisConfig
 from deeplab.data import catalog, pipeline, source, tfrecord
-from deeplab.evaluation import batches as evaluation
-from deeplab.programs import draw as vis
+from deeplab.evaluation import batches
+from deeplab.programs import draw
 from deeplab.vis import visualize
 from helpers import fake_data, small_training
 
@@ -31,9 +31,7 @@ def test_panels_and_ids_keep_the_file_names(tmp_path):
     assert sorted(path.name for path in (tmp_path / "segmentation_results").iterdir()) == names
     assert sorted(path.name for path in (tmp_path / "raw_segmentation_results").iterdir()) == names
     model = deeplab.load(small_training.logdir()).model
-    examples = pipeline.eval_examples(
-        source.open_split(small_training.shards(), "val"), dct_method=evaluation.DCT_METHOD
-    )
+    examples = pipeline.eval_examples(source.open_split(small_training.shards(), "val"), dct_method=batches.DCT_METHOD)
     for example in examples.take(3):
         name = f"{example['filename'].numpy().decode()}.png"
         with Image.open(tmp_path / "raw_segmentation_results" / name) as ids:
@@ -54,10 +52,10 @@ def test_pictures_have_the_size_of_the_images_though_the_network_sees_them_resiz
 
 def test_servers_get_the_ids_and_colors_they_ask_for():
     labels = np.array([[0, 18], [13, 1]])
-    ids, palette = vis.server_ids(labels, catalog.CATALOG["cityscapes"])
+    ids, palette = draw.server_ids(labels, catalog.CATALOG["cityscapes"])
     assert ids.tolist() == [[7, 33], [26, 8]]
     assert palette is None
-    ids, palette = vis.server_ids(labels, catalog.CATALOG["pascal_voc_seg"])
+    ids, palette = draw.server_ids(labels, catalog.CATALOG["pascal_voc_seg"])
     assert ids.tolist() == labels.tolist()
     assert palette[[0, 1, 15, 255]].tolist() == [[0, 0, 0], [128, 0, 0], [192, 128, 128], [224, 224, 192]]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import devices as runtime
+from deeplab import devices
 from deeplab.config.training import LossConfig, RunConfig
 from deeplab.data.catalog import Dataset
 from deeplab.errors import UserError
@@ -55,7 +55,7 @@ def objective(**options):
     ids=str,
 )
 def test_two_replicas_have_the_loss_and_gradient_of_one(options):
-    strategy = runtime.strategy(RunConfig(distribution_strategy="mirrored"))
+    strategy = devices.strategy(RunConfig(distribution_strategy="mirrored"))
     assert strategy.num_replicas_in_sync == 2
     loss = objective(**options)
     logits, labels = ARRAYS["logits"], ARRAYS["labels"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import devices as runtime
+from deeplab import devices
 from deeplab.config.model import ModelConfig
 from deeplab.config.training import LossConfig, OptimizerConfig, RunConfig, ScheduleConfig
 from deeplab.model.network import build_model, scale_outputs
@@ -60,7 +60,7 @@ def replicas_trained(settings, strategy, count):
     )
     with strategy.scope():
         step = tiny.step(settings)
-    stream = runtime.distribute(strategy, lambda first, host, hosts: dataset, 0, 4)
+    stream = devices.distribute(strategy, lambda first, host, hosts: dataset, 0, 4)
     loop.Stepper(strategy, step, stream).run(count)
     return tiny.weights(step)
 
@@ -151,7 +151,7 @@ def test_a_frozen_backbone_does_not_move():
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])
 def test_mixed_precision_trains_and_an_overflow_changes_nothing(kind):
     settings = tiny.config(schedule=SCHEDULE, run=RunConfig(mixed_precision=kind))
-    runtime.set_precision(kind)
+    devices.set_precision(kind)
     try:
         step = tiny.step(settings)
         results = tiny.train(step, count=3)
@@ -163,7 +163,7 @@ def test_mixed_precision_trains_and_an_overflow_changes_nothing(kind):
             tiny.train(step, count=1)
             np.testing.assert_array_equal(tiny.weights(step)["net/conv/weights"], before["net/conv/weights"])
     finally:
-        runtime.set_precision("none")
+        devices.set_precision("none")
 
 
 def test_the_step_compiles_under_xla():
@@ -225,6 +225,6 @@ def test_training_uses_freed_memory_again():
     assert mapped() > 0
     strategy = tf.distribute.get_strategy()
     batches = tf.data.Dataset.from_tensors((tf.zeros((2, 3, 3, 3)), tf.zeros((2, 3, 3)))).repeat()
-    stream = runtime.distribute(strategy, lambda *_: batches, 0, 2)
-    next(runtime.iterate(stream))
+    stream = devices.distribute(strategy, lambda *_: batches, 0, 2)
+    next(devices.iterate(stream))
     assert mapped() == 0

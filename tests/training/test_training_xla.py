@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import devices as runtime
+from deeplab import devices
 from deeplab.config.model import ModelConfig
 from deeplab.model.network import build_model, scale_outputs
 from deeplab.training import losses
@@ -17,7 +17,7 @@ SIDE = 33
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["mobilenet_v2", "xception_65"])
 def test_the_step_compiles_with_the_same_loss(variant):
-    runtime.set_seed(0)
+    devices.set_seed(0)
     config = ModelConfig(
         model_variant=variant, num_classes=5, output_stride=16, decoder_output_stride=(4,), crop_size=(SIDE, SIDE)
     )

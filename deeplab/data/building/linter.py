@@ -10,7 +10,7 @@ import tqdm
 from PIL import Image, ImageDraw
 
 from deeplab.data import catalog, tfrecord
-from deeplab.data.building import label_rules as checks
+from deeplab.data.building import label_rules
 from deeplab.errors import UserError
 from deeplab.pictures.drawing import save_png
 
@@ -108,15 +108,17 @@ def _look(path, example, dataset, found):
         return name, None
     try:
         data = _feature(example, tfrecord.IMAGE)
-        _, image_format, size, orientation = checks.image_record(data)
+        _, image_format, size, orientation = label_rules.image_record(data)
         if orientation != 1:
             raise UserError(
                 f"EXIF orientation {orientation}, which training ignores: it sees another picture than viewers and "
                 "predict; build the split again, which stores it upright"
             )
-        label_image = checks.open_image(_feature(example, tfrecord.LABEL))
-        checks.check_same_size(size, (label_image.height, label_image.width))
-        label = checks.classes_of(_gray(label_image), checks.LabelRules(dataset.num_classes, dataset.ignore_label))
+        label_image = label_rules.open_image(_feature(example, tfrecord.LABEL))
+        label_rules.check_same_size(size, (label_image.height, label_image.width))
+        label = label_rules.classes_of(
+            _gray(label_image), label_rules.LabelRules(dataset.num_classes, dataset.ignore_label)
+        )
     except UserError as error:
         found.problems.append(f"{path}: {name}: {error}")
         return name, None
@@ -128,7 +130,7 @@ def _look(path, example, dataset, found):
         found.problems.append(f"{path}: {name}: its record says {claimed.decode()!r}, the image is {image_format}")
     found.histogram += np.bincount(label.ravel(), minlength=256)
     found.sizes.append(size)
-    return name, (np.asarray(checks.open_image(data).convert("RGB")), label)
+    return name, (np.asarray(label_rules.open_image(data).convert("RGB")), label)
 
 
 def _gray(image):

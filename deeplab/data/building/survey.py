@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab.data.building import label_rules as checks
+from deeplab.data.building import label_rules
 from deeplab.errors import UserError
 from deeplab.files import paths as files
 from deeplab.pictures import images
@@ -66,16 +66,16 @@ class _Seen(NamedTuple):
 def _look_at(path, as_color=False):
     """Returns the `_Seen` of one file."""
     try:
-        image = checks.open_image(files.read(path))
+        image = label_rules.open_image(files.read(path))
         kind = _kind(image)
     except (UserError, OSError) as error:
         return _Seen("unreadable", reason=f"{path}: {error}")
     if kind == "jpeg":
         return _Seen(kind)
-    codes = checks.color_codes(image)
+    codes = label_rules.color_codes(image)
     if kind == "colour" or (kind == "palette" and as_color):
         return _Seen(kind, {_rgb(code): count for code, count in _counts(codes)[0]})
-    counts, first = _counts(checks.one_channel(image))
+    counts, first = _counts(label_rules.one_channel(image))
     palette = {value: _rgb(codes.flat[i]) for (value, _), i in zip(counts, first, strict=True)}
     return _Seen(kind, dict(counts), palette if kind == "palette" else {})
 
@@ -87,7 +87,7 @@ def _kind(image):
     if image.mode == "P":
         return "palette"
     try:
-        checks.one_channel(image)
+        label_rules.one_channel(image)
     except UserError:
         if image.mode not in ("RGB", "RGBA"):
             raise
@@ -123,7 +123,7 @@ def _black_and_white(survey):
 
 def _in_steps(survey):
     """Tells whether few values lie far apart, as 0, 100, 200: shades that somebody can tell from each other."""
-    values = survey.files.keys() - {checks.DEFAULT_IGNORE}
+    values = survey.files.keys() - {label_rules.DEFAULT_IGNORE}
     return survey.kind == "one channel" and 2 <= len(values) <= max(values) // _MOSTLY
 
 
@@ -167,10 +167,10 @@ def suggestion(survey):
             f"--label_format=rgb --class_names={names} (shades that do not count: --ignore_colors=R,G,B), or, where "
             f"the values are ids, --label_format=index --num_classes=N"
         )
-    count = max((value for value in survey.files if value != checks.DEFAULT_IGNORE), default=0) + 1
+    count = max((value for value in survey.files if value != label_rules.DEFAULT_IGNORE), default=0) + 1
     names = ",".join(f"NAME{i}" for i in range(count))
     classes = f"--class_names={names}" if count <= _TOO_MANY else f"--num_classes={count}"
-    void = f" ({checks.DEFAULT_IGNORE} does not count)" if checks.DEFAULT_IGNORE in survey.files else ""
+    void = f" ({label_rules.DEFAULT_IGNORE} does not count)" if label_rules.DEFAULT_IGNORE in survey.files else ""
     if min(survey.files) == 1:
         void += ", or one class less and --reduce_zero_label, since 0 does not occur"
     flags = f"--label_format={label_format(survey, 0)} {classes}{void}"

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab.data.building import label_rules as checks
-from deeplab.data.building import upright
+from deeplab.data.building import label_rules, upright
 from deeplab.errors import UserError
 from deeplab.files import paths as files
 
@@ -47,15 +46,15 @@ def prepare(pair, rules):
         return Prepared(pair.name, f"{present}: its {missing[0]} is missing")
     path = pair.image
     try:
-        image = checks.image_record(files.read(pair.image))
+        image = label_rules.image_record(files.read(pair.image))
         path = pair.label
-        label = checks.read_label(files.read(pair.label), rules)
+        label = label_rules.read_label(files.read(pair.label), rules)
         label, turned = upright.turn_label(label, image.size, image.orientation)
-        checks.check_same_size(image.size, label.shape)
+        label_rules.check_same_size(image.size, label.shape)
     except (UserError, OSError) as error:
         return Prepared(pair.name, f"{path}: {error}")
     histogram = np.bincount(label.ravel(), minlength=256)
-    label = checks.png_bytes(label)
+    label = label_rules.png_bytes(label)
     turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
     return Prepared(pair.name, "", image.data, image.format, label, image.size, turned, histogram)
 

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab.data import catalog
-from deeplab.data.building import builder, listing
-from deeplab.data.building import label_rules as checks
+from deeplab.data.building import builder, label_rules, listing
 from deeplab.data.building.label_rules import LabelRules
 from deeplab.data.building.worker import Pair, prepare_all
 from deeplab.errors import UserError
@@ -88,15 +87,15 @@ def test_label_formats(tmp_path):
     classes = fake_data.label(ignore=255)
     colored = np.array([*COLORS, *[(0, 0, 0)] * 253], np.uint8)[classes]
     rules = LabelRules(3, 255, "rgb", None, COLORS, ((0, 0, 0),))
-    np.testing.assert_array_equal(checks.read_label(label_file(tmp_path, colored), rules), classes)
+    np.testing.assert_array_equal(label_rules.read_label(label_file(tmp_path, colored), rules), classes)
     palette = label_file(tmp_path, classes, list(range(256)) * 3)
-    np.testing.assert_array_equal(checks.read_label(palette, LabelRules(3, format="palette")), classes)
-    zero = checks.make_lookup(255, ignore_values=(9,), reduce_zero=True)
+    np.testing.assert_array_equal(label_rules.read_label(palette, LabelRules(3, format="palette")), classes)
+    zero = label_rules.make_lookup(255, ignore_values=(9,), reduce_zero=True)
     raised = np.where(classes == 255, 0, classes + 1).astype(np.uint8)
     raised[5, 5] = 9
     expected = classes.copy()
     expected[5, 5] = 255
-    reduced = checks.read_label(label_file(tmp_path, raised), LabelRules(3, lookup=zero))
+    reduced = label_rules.read_label(label_file(tmp_path, raised), LabelRules(3, lookup=zero))
     np.testing.assert_array_equal(reduced, expected)
 
 
@@ -104,7 +103,7 @@ def test_unknown_colors_are_listed(tmp_path):
     colored = np.zeros((4, 5, 3), np.uint8)
     colored[0] = COLORS[0]
     with pytest.raises(UserError, match=r"colours that belong to no class: 0,0,0 \(15 pixels\)"):
-        checks.read_label(label_file(tmp_path, colored), LabelRules(3, 255, "rgb", None, COLORS))
+        label_rules.read_label(label_file(tmp_path, colored), LabelRules(3, 255, "rgb", None, COLORS))
 
 
 def test_an_image_bomb_is_refused(tmp_path, monkeypatch):

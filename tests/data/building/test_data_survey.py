@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from deeplab.data import catalog
-from deeplab.data.building import builder, listing, survey
-from deeplab.data.building import label_rules as checks
+from deeplab.data.building import builder, label_rules, listing, survey
 from deeplab.data.building.label_rules import LabelRules
 from deeplab.errors import UserError
 from helpers import fake_data
@@ -90,10 +89,10 @@ def test_why_labels_cannot_be_read_is_told(content, reason, tmp_path):
 def test_shades_become_classes(tmp_path):
     colors = tuple((value,) * 3 for value in (0, 50, 200))
     for dtype in (np.uint8, np.uint16):
-        found = checks.read_label(label(SHADES.astype(dtype)), LabelRules(3, format="rgb", colors=colors))
+        found = label_rules.read_label(label(SHADES.astype(dtype)), LabelRules(3, format="rgb", colors=colors))
         np.testing.assert_array_equal(found, [[0, 1, 2]])
     with pytest.raises(UserError, match="label values 0 to 51200"):
-        checks.read_label(label(SHADES.astype(np.uint16) * 256), LabelRules(3, format="rgb", colors=colors))
+        label_rules.read_label(label(SHADES.astype(np.uint16) * 256), LabelRules(3, format="rgb", colors=colors))
 
 
 def test_what_most_labels_are_counts_and_all_are_told(tmp_path):
@@ -129,17 +128,17 @@ def test_smoothed_colours_are_no_classes(tmp_path):
 
 @pytest.mark.parametrize("mode", ["LA", "RGB", "RGBA"])
 def test_equal_channels_are_one(mode):
-    np.testing.assert_array_equal(checks.read_label(label(IDS, mode), LabelRules(3)), IDS)
+    np.testing.assert_array_equal(label_rules.read_label(label(IDS, mode), LabelRules(3)), IDS)
 
 
 def test_black_and_white_labels():
     rules = LabelRules(2, format="binary")
     expected = (IDS > 0).astype(np.uint8)
     for content in (label(BLACK_WHITE), label(BLACK_WHITE > 0), label(BLACK_WHITE, "RGB")):
-        np.testing.assert_array_equal(checks.read_label(content, rules), expected)
+        np.testing.assert_array_equal(label_rules.read_label(content, rules), expected)
     large = np.zeros((64, 64), np.uint8)
     large[13:50, 9:40] = 255
-    np.testing.assert_array_equal(checks.read_label(label(large, kind="JPEG"), rules), large // 255)
+    np.testing.assert_array_equal(label_rules.read_label(label(large, kind="JPEG"), rules), large // 255)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,7 @@ def test_black_and_white_labels():
 )
 def test_wrong_promises_are_refused(content, rules, message):
     with pytest.raises(UserError, match=message):
-        checks.read_label(content, rules)
+        label_rules.read_label(content, rules)
 
 
 def test_black_and_white_as_ids_would_teach_nothing(tmp_path):
@@ -191,17 +190,17 @@ def test_many_alike_problems_are_counted(tmp_path):
 
 def test_images_of_unusual_kinds_are_stored_as_predict_reads_them(tmp_path):
     deep = np.full((2, 3), 51 * 257, np.uint16)
-    stored, kind, size, _ = checks.image_record(label(deep))
+    stored, kind, size, _ = label_rules.image_record(label(deep))
     assert (kind, size) == ("png", (2, 3))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(stored))), np.full((2, 3, 3), 51))
     clear = np.zeros((2, 3, 4), np.uint8)
     np.testing.assert_array_equal(
-        np.asarray(Image.open(io.BytesIO(checks.image_record(label(clear))[0]))), np.full((2, 3, 3), 255)
+        np.asarray(Image.open(io.BytesIO(label_rules.image_record(label(clear))[0]))), np.full((2, 3, 3), 255)
     )
     file = io.BytesIO()
     Image.fromarray(np.ones((2, 3), np.float32)).save(file, "TIFF")
     with pytest.raises(UserError, match="32 bit"):
-        checks.image_record(file.getvalue())
+        label_rules.image_record(file.getvalue())
 
 
 def touch(folder, *names):

@@ -9,8 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab.data import catalog, tfrecord
-from deeplab.data.building import builder, linter, upright
-from deeplab.data.building import label_rules as checks
+from deeplab.data.building import builder, label_rules, linter, upright
 from deeplab.data.building.label_rules import LabelRules
 from deeplab.data.building.worker import Pair, prepare
 from deeplab.data.pipeline import eval_examples
@@ -106,13 +105,13 @@ def test_a_phone_s_jpeg_with_more_pictures_stays_a_jpeg():
     file = io.BytesIO()
     first, second = (Image.fromarray(fake_data.image(seed=i)) for i in range(2))
     first.save(file, "MPO", save_all=True, append_images=[second])
-    record = checks.image_record(file.getvalue())
+    record = label_rules.image_record(file.getvalue())
     assert record[:3] == (file.getvalue(), "jpeg", (48, 64))
 
 
 def test_transparency_is_laid_on_white_as_in_predict():
     file = io.BytesIO()
     Image.fromarray(PICTURE).save(file, "PNG", transparency=tuple(PICTURE[0, 0].tolist()))
-    stored = np.asarray(Image.open(io.BytesIO(checks.image_record(file.getvalue()).data)))
+    stored = np.asarray(Image.open(io.BytesIO(label_rules.image_record(file.getvalue()).data)))
     np.testing.assert_array_equal(stored, images.decode(file.getvalue(), "picture"))
     assert (stored[0, 0] == 255).all()
