@@ -42,14 +42,14 @@ def build_camvid_data(config):
 def find_pairs(root, split):
     """Returns the pairs of one split, [] where it is not there."""
     from deeplab.data.building import listing
-    from deeplab.files import paths as files
+    from deeplab.files import paths
 
     for arrangement in ARRANGEMENTS:
         folders = [os.path.join(root, folder.format(split)) for folder in arrangement]
-        if all(map(files.is_folder, folders)):
+        if all(map(paths.is_folder, folders)):
             images, labels = (listing.files_by_name(folder, "camvid_root") for folder in folders)
             names = os.path.join(root, f"{split}.txt")
-            if files.exists(names):
+            if paths.exists(names):
                 return listing.pairs_of([name.rsplit("/", 1)[-1] for name in listing.read_list(names)], images, labels)
             return listing.all_pairs(images, labels)
     return []

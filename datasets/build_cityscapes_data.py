@@ -50,10 +50,10 @@ def build_cityscapes_data(config):
 def find_pairs(root, ground_truth, folder):
     """Returns ([Pair], suffix of the labels) of one folder, e.g. gtFine/train; ([], "") if it is not there."""
     from deeplab.data.building import listing
-    from deeplab.files import paths as files
+    from deeplab.files import paths
 
     images_folder, labels_folder = (os.path.join(root, kind, folder) for kind in ("leftImg8bit", ground_truth))
-    if not files.is_folder(labels_folder):
+    if not paths.is_folder(labels_folder):
         return [], ""
     images = listing.files_by_name(images_folder, "cityscapes_root", IMAGE_SUFFIX)
     for suffix in (f"_{ground_truth}_labelTrainIds", f"_{ground_truth}_labelIds"):

@@ -44,12 +44,12 @@ def build_voc2012_data(config):
     """Builds all splits that `config` (a `VocConfig`) names."""
     from deeplab.data import catalog
     from deeplab.data.building import builder, label_rules, listing
-    from deeplab.files import paths as files
+    from deeplab.files import paths
 
     images = listing.files_by_name(config.image_folder, "image_folder")
     labels = listing.files_by_name(config.semantic_segmentation_folder, "semantic_segmentation_folder")
     augmented = config.augmented_folder and listing.files_by_name(config.augmented_folder, "augmented_folder")
-    _, _, found = next(iter(files.walk(config.list_folder)), ("", [], []))
+    _, _, found = next(iter(paths.walk(config.list_folder)), ("", [], []))
     lists = sorted(os.path.join(config.list_folder, name) for name in found if name.endswith(".txt"))
     if not lists:
         raise UserError(f"--list_folder={config.list_folder}: holds no *.txt lists")

@@ -54,12 +54,12 @@ LAYERS = (
         ),
         *("evaluation.boundary", "data.augment", "data.tfrecord", "pictures.images"),
     ),
-    ("layers.resize",),
-    ("data.catalog", "model.names", "model.variables", "model.atrous"),
+    ("layers.resize", "layers.replicas", "layers.weights"),
+    ("data.catalog", "model.names", "model.atrous"),
     ("data.tables", "cli"),
     ("config", "config.presets"),
     # "" is deeplab/__init__.py, which imports nothing until it is asked
-    ("errors", "files.locks", "files.quiet", "benchmarks.own_process", "files", "files.paths", ""),
+    ("errors", "files.locks", "files.quiet", "files.atomic", "benchmarks.own_process", "files", "files.paths", ""),
 )
 ENTRY_POINTS = LAYERS[0]
 MODEL_SIDE = ("model", "training", "checkpoints")

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.files import paths as files
+from deeplab.files import atomic
 
 PREFIX = "model.ckpt"
 _INDEX, _DATA = ".index", ".data-00000-of-00001"
@@ -32,7 +32,7 @@ def write(prefix, values):
     """Writes {name: NumPy array} as the checkpoint `prefix`, atomically, and makes it the newest of its folder."""
     folder, base = _split(prefix)
     tf.io.gfile.makedirs(folder)
-    unfinished = tf.io.gfile.join(folder, files.UNFINISHED + base)
+    unfinished = tf.io.gfile.join(folder, atomic.UNFINISHED + base)
     names = sorted(values)
     with tf.device("/cpu:0"):
         tf.raw_ops.SaveV2(
@@ -70,7 +70,7 @@ def prefixes(folder):
         return []
     present = set(tf.io.gfile.listdir(folder))
     found = [
-        name[: -len(_INDEX)] for name in present if name.endswith(_INDEX) and not name.startswith(files.UNFINISHED)
+        name[: -len(_INDEX)] for name in present if name.endswith(_INDEX) and not name.startswith(atomic.UNFINISHED)
     ]
     complete = [base for base in found if any(name.startswith(base + ".data-") for name in present)]
     return [tf.io.gfile.join(folder, base) for base in sorted(complete, key=lambda base: (step_of(base), base))]
@@ -86,14 +86,14 @@ def prune(folder, keep):
     for prefix in prefixes(folder)[:-keep]:
         for path in [prefix + _INDEX, *tf.io.gfile.glob(prefix + ".data-*")]:  # no index: no checkpoint
             tf.io.gfile.remove(path)
-    for path in tf.io.gfile.glob(tf.io.gfile.join(folder, files.UNFINISHED + "*")):
+    for path in tf.io.gfile.glob(tf.io.gfile.join(folder, atomic.UNFINISHED + "*")):
         tf.io.gfile.remove(path)
     _write_state(folder)
 
 
 def write_text(path, text):
     """Writes a text file in one piece: readers, and whoever comes after a crash, never see half of it."""
-    files.write(path, text)
+    atomic.write(path, text)
 
 
 def _write_state(folder):

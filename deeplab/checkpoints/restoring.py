@@ -9,9 +9,7 @@ from deeplab.checkpoints import keras_applications, sources
 from deeplab.checkpoints.batch_norms import SETTLED, unfolded
 from deeplab.checkpoints.report import RestoreReport
 from deeplab.errors import UserError
-from deeplab.model.names import LAST_LAYERS, is_bookkeeping, last_layers, reference_name
-from deeplab.model.variables import assign
-from deeplab.model.variables import path as path_of
+from deeplab.model.names import LAST_LAYERS, assign, is_bookkeeping, last_layers, path_of, reference_name
 
 _AVERAGED = "/ExponentialMovingAverage"
 _EXPECTED_EXTRAS = (  # what the published files hold besides a network's variables

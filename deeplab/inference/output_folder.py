@@ -12,7 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.files import paths as files
+from deeplab.files import atomic
 from deeplab.pictures import video
 
 FILE = "predict.json"
@@ -68,7 +68,7 @@ def plan(folder, paths, settings, config):
             _remove(folder, present.intersection(_claims(path, names[key])))
         jobs.append(Job(path, tf.io.gfile.join(folder, names[key]), finished))
     content = {"format": FORMAT, "settings": settings, "files": {**known, **entries}}
-    files.write(tf.io.gfile.join(folder, FILE), json.dumps(content, indent=1) + "\n")
+    atomic.write(tf.io.gfile.join(folder, FILE), json.dumps(content, indent=1) + "\n")
     return jobs
 
 

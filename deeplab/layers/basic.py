@@ -4,13 +4,13 @@ Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1
 """
 
 import functools
-import random
 
 import tensorflow as tf
 from tensorflow import keras
 
 from deeplab.layers.fast_convolution import in_blocks, pointwise, reached
 from deeplab.layers.resize import dynamic_size, resize_bilinear, same_static_size, scale_dimension
+from deeplab.layers.weights import seeded
 
 ACTIVATIONS = {
     "relu": tf.nn.relu,
@@ -51,15 +51,6 @@ class Normalize(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-
-def _seeded(initializer):
-    """Returns a copy with a seed drawn from Python's generator, which `keras.utils.set_random_seed` seeds.
-
-    A Keras 3 initializer draws its seed when it is made, and then gives equal layers equal weights.
-    """
-    initializer = keras.initializers.get(initializer)
-    return type(initializer).from_config({**initializer.get_config(), "seed": random.randrange(2**31)})
 
 
 class _Convolution(keras.layers.Layer):
@@ -103,7 +94,7 @@ class Conv(_Convolution):
 
     def build(self, input_shape):
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
-        self.kernel = self.add_weight(name="weights", shape=shape, initializer=_seeded(self.initializer))
+        self.kernel = self.add_weight(name="weights", shape=shape, initializer=seeded(self.initializer))
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(name="biases", shape=(self.filters,), initializer="zeros")
@@ -130,7 +121,7 @@ class DepthwiseConv(_Convolution):
 
     def build(self, input_shape):
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], 1)
-        self.kernel = self.add_weight(name="depthwise_weights", shape=shape, initializer=_seeded(self.initializer))
+        self.kernel = self.add_weight(name="depthwise_weights", shape=shape, initializer=seeded(self.initializer))
         self.built = True
 
     def call(self, x):
@@ -156,7 +147,7 @@ class SeparableConv(DepthwiseConv):
     def build(self, input_shape):
         super().build(input_shape)
         shape = (1, 1, input_shape[-1], self.filters)
-        self.pointwise = self.add_weight(name="pointwise_weights", shape=shape, initializer=_seeded(self.initializer))
+        self.pointwise = self.add_weight(name="pointwise_weights", shape=shape, initializer=seeded(self.initializer))
 
     def call(self, x):
         return tf.nn.conv2d(super().call(x), tf.convert_to_tensor(self.pointwise), strides=1, padding="SAME")

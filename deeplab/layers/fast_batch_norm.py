@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from deeplab.devices import all_sum, replicas
+from deeplab.layers.replicas import all_sum, replicas
 
 _LANES = 16  # channels that oneDNN's kernels work on at once
 _LONG = 1024  # values in a row that matrix products sum fast

@@ -4,8 +4,6 @@ Keras forbids "/" in layer names and the reference uses no ".", so the two trans
 layer `xception_65.entry_flow.conv1_1`, variable `weights` <-> `xception_65/entry_flow/conv1_1/weights`.
 """
 
-from deeplab.model.variables import path
-
 # Kept by our layers and unknown to the reference: updates of a batch norm, draws of a dropout, progress of a drop path.
 BOOKKEEPING = ("/updates", "/draws", "/progress")
 
@@ -17,7 +15,7 @@ def layer_name(scope):
 
 def reference_name(variable):
     """Returns the name that the reference gives to a variable of the model, e.g. `MobilenetV2/Conv/weights`."""
-    return path(variable).replace(".", "/")
+    return path_of(variable).replace(".", "/")
 
 
 def is_bookkeeping(name):
@@ -33,3 +31,13 @@ LAST_LAYERS = ("logits", "image_pooling", "aspp", "concat_projection", "decoder"
 def last_layers(logits_only=False):
     """Returns the scopes of the last layers; only the logits with `last_layers_contain_logits_only`."""
     return LAST_LAYERS[:1] if logits_only else LAST_LAYERS
+
+
+def assign(variable, array):
+    """Sets a variable to a NumPy array of its shape; the values are cast to the variable's type."""
+    variable.assign(array.astype(getattr(variable.dtype, "as_numpy_dtype", variable.dtype)))  # tf_keras, Keras 3
+
+
+def path_of(variable):
+    """Returns the name that tells a variable from all others of its model, e.g. `MobilenetV2.Conv/weights`."""
+    return getattr(variable, "path", None) or variable.name.split(":")[0]  # Keras 3, tf_keras

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from deeplab.files import paths as files
+from deeplab.files import atomic
 
 BACKGROUND, INK, FAINT = (255, 255, 255), (32, 32, 32), (120, 120, 120)
 VOID = (224, 224, 224)  # of pixels without label
@@ -110,7 +110,7 @@ def save_png(path, picture, palette=None):
     if palette is not None:
         image.putpalette(np.asarray(palette, np.uint8).tobytes())
     image.save(buffer, "PNG", compress_level=1 if picture.ndim == 3 else 6)  # photographs hardly shrink, but take long
-    files.write(path, buffer.getvalue())
+    atomic.write(path, buffer.getvalue())
 
 
 def _shrink(picture):

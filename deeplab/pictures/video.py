@@ -11,7 +11,7 @@ import tempfile
 import numpy as np
 
 from deeplab.errors import UserError
-from deeplab.files import paths as files
+from deeplab.files import atomic
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts")
 _CODEC, _QUALITY = "libx264", {"crf": "18"}  # visually near the frames themselves
@@ -101,8 +101,8 @@ def write(path, source):
             encoder = _Encoder(container, source)
             yield encoder.add
             encoder.finish()
-        tf.io.gfile.copy(local, files.aside(path), overwrite=True)
-        tf.io.gfile.rename(files.aside(path), path, overwrite=True)
+        tf.io.gfile.copy(local, atomic.aside(path), overwrite=True)
+        tf.io.gfile.rename(atomic.aside(path), path, overwrite=True)
 
 
 class _Encoder:

@@ -174,7 +174,7 @@ def _write_image(job, network, config):
     import numpy as np
 
     from deeplab.data import catalog
-    from deeplab.files import paths as files
+    from deeplab.files import atomic
     from deeplab.inference import output_folder
     from deeplab.pictures import drawing, images
 
@@ -183,7 +183,7 @@ def _write_image(job, network, config):
         labels, probabilities = network.with_probabilities(image)
         content = io.BytesIO()
         np.savez_compressed(content, probabilities=probabilities.astype(np.float16))
-        files.write(job.stem + output_folder.PROBABILITIES, content.getvalue())
+        atomic.write(job.stem + output_folder.PROBABILITIES, content.getvalue())
     else:
         labels = network.labels(image)
     drawing.save_png(

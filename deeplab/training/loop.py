@@ -8,8 +8,9 @@ import time
 
 import tensorflow as tf
 
-from deeplab.devices import all_sum, iterate
+from deeplab.devices import iterate
 from deeplab.errors import UserError
+from deeplab.layers.replicas import all_sum
 from deeplab.training import state
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: saved on SIGTERM; the same command goes on

@@ -10,8 +10,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from deeplab.devices import all_gather, all_sum, replica_index, replicas
 from deeplab.errors import UserError
+from deeplab.layers.replicas import all_gather, all_sum, replica_index, replicas
 from deeplab.layers.resize import resize_bilinear, resize_nearest
 
 _MAX_WEIGHT = 10.0  # of a rare class with class_weights=auto

@@ -4,8 +4,7 @@ import numpy as np
 
 from deeplab.checkpoints import bundle
 from deeplab.errors import UserError
-from deeplab.model.names import reference_name
-from deeplab.model.variables import assign
+from deeplab.model.names import assign, reference_name
 
 
 def variables(model, step):

@@ -5,8 +5,8 @@ Rules for variables go by the reference's names (checkpoints/names.py) and say s
 
 import tensorflow as tf
 
-from deeplab.devices import all_sum
-from deeplab.layers.batch_norm import set_progress
+from deeplab.layers.replicas import all_sum
+from deeplab.layers.stochastic import set_progress
 from deeplab.model.names import last_layers, reference_name
 from deeplab.training.loss_scale import LossScale, NoScale
 from deeplab.training.optimizers import Optimizer

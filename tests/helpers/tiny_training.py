@@ -7,7 +7,8 @@ from tensorflow import keras
 from deeplab import devices
 from deeplab.config.training import RunConfig, TrainConfig
 from deeplab.layers.basic import Activation, Conv, Normalize
-from deeplab.layers.batch_norm import BatchNorm, Dropout
+from deeplab.layers.batch_norm import BatchNorm
+from deeplab.layers.stochastic import Dropout
 from deeplab.training import losses
 from deeplab.training.step import Step
 

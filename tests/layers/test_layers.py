@@ -7,9 +7,10 @@ import tensorflow as tf
 from deeplab import ModelConfig, build_model
 from deeplab.layers import fast_batch_norm
 from deeplab.layers.basic import AveragePooling, Conv, DepthwiseConv, ResizeToScale
-from deeplab.layers.batch_norm import BatchNorm, Dropout, DropPath, set_progress
+from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.fast_convolution import reached
 from deeplab.layers.resize import resize_bilinear, resize_nearest
+from deeplab.layers.stochastic import Dropout, DropPath, set_progress
 from helpers.tiny_training import two_replicas
 
 RNG = np.random.default_rng(1)

@@ -19,8 +19,7 @@ from deeplab.data import catalog, pipeline, records, source
 from deeplab.data.building import builder, label_rules
 from deeplab.errors import UserError
 from deeplab.exporting import model_card
-from deeplab.files import locks
-from deeplab.files import paths as files
+from deeplab.files import atomic, locks
 from deeplab.inference import exports, trained
 from deeplab.pictures import images
 from deeplab.programs import predict
@@ -154,19 +153,19 @@ def photos(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_ends_predict_and_keeps_what_is_finished(photos, tmp_path, monkeypatch, capsys):
-    write = files.write
+    write = atomic.write
 
     def full(path, content):
         if "b.png" in path:
             raise tf.errors.ResourceExhaustedError(None, None, f"{path}; No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(files, "write", full)
+    monkeypatch.setattr(atomic, "write", full)
     code, told = run(capsys, lambda: predict.predict(photos))
     assert (code, "b.png; No space left on device" in told) == (cli.EXIT_BAD_INPUT, True)
     assert "memory" not in told
     before = (tmp_path / "out" / "a.png").stat().st_mtime_ns
-    monkeypatch.setattr(files, "write", write)
+    monkeypatch.setattr(atomic, "write", write)
     assert predict.predict(photos) == 0
     assert "1 were finished before" in capsys.readouterr().out
     assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before

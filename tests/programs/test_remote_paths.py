@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab.data.building import listing
-from deeplab.files import paths as files
+from deeplab.files import paths
 from helpers import fake_data
 from helpers.readme_commands import ROOT, run_program, run_script
 
@@ -58,7 +58,7 @@ def test_files_of_both_kinds(tmp_path):
     for root in (str(tmp_path), "ram://both"):
         assert list(listing.files_by_name(f"{root}/images", "image_dir")) == ["img_0", "img_1"]
         assert listing.read_list(f"{root}/train.txt") == ["img_0", "img_1"]
-        assert files.exists(f"{root}/train.txt")
-        assert not files.is_folder(f"{root}/nowhere")
+        assert paths.exists(f"{root}/train.txt")
+        assert not paths.is_folder(f"{root}/nowhere")
         with pytest.raises(OSError, match="nowhere"):
-            files.read(f"{root}/nowhere")
+            paths.read(f"{root}/nowhere")

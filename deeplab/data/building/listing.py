@@ -11,7 +11,7 @@ import unicodedata
 
 from deeplab.data.building.worker import Pair
 from deeplab.errors import UserError
-from deeplab.files import paths as files
+from deeplab.files import paths
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what names may have more than the name of the pair: "_mask", "-rgb"
@@ -29,7 +29,7 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
     Raises:
       UserError: no such folder, no such file in it, or two files of one name.
     """
-    if not files.is_folder(folder):
+    if not paths.is_folder(folder):
         raise UserError(f"--{flag}={folder}: no such folder")
     found = _files(folder, flag, suffix, extensions=extensions)
     if not found:
@@ -42,7 +42,7 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
 
 def left_out(folder):
     """Returns which files, but for hidden ones, are in a folder and below that are no images: "2 .heic, 1 .txt"."""
-    names = [name for _, _, names in files.walk(folder) for name in names if not name.startswith(".")]
+    names = [name for _, _, names in paths.walk(folder) for name in names if not name.startswith(".")]
     extensions = collections.Counter(os.path.splitext(name)[1].lower() for name in names)
     counts = sorted((-count, kind) for kind, count in extensions.items() if kind not in SUFFIXES)
     kinds = [f"{-count} {kind or 'without extension'}" for count, kind in counts]
@@ -52,7 +52,7 @@ def left_out(folder):
 def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
     """`files_by_name`, but for the paths in `without`; maybe none."""
     found = {}
-    for directory, folders, names in files.walk(folder):
+    for directory, folders, names in paths.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             stem, extension = os.path.splitext(name)
@@ -124,7 +124,7 @@ def _split(name):
 def read_list(path):
     """Returns the names in a list file: one a line, without spaces at the ends, CRLF or extension."""
     try:
-        lines = [line.strip() for line in io.StringIO(files.read_text(path), newline=None)]
+        lines = [line.strip() for line in io.StringIO(paths.read_text(path), newline=None)]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"list {path}: cannot be read: {error}") from None
     names = [without_extension(composed(line)) for line in lines if line]
@@ -211,7 +211,7 @@ def _class_rows(text):
     """Returns [(name, colour or None)]; see `read_classes`."""
     if not re.search(r"\.(json|csv|txt)$", text, re.IGNORECASE):
         return [_with_color(name.strip()) for name in text.split(",")]
-    content = files.read_text(text)
+    content = paths.read_text(text)
     if text.lower().endswith(".json"):
         return _json_rows(json.loads(content))
     return _csv_rows(io.StringIO(content, newline=""))

@@ -7,7 +7,7 @@ import numpy as np
 
 from deeplab.data.building import label_rules
 from deeplab.errors import UserError
-from deeplab.files import paths as files
+from deeplab.files import paths
 from deeplab.pictures import images
 
 MOST = 60  # files looked at, evenly chosen
@@ -66,7 +66,7 @@ class _Seen(NamedTuple):
 def _look_at(path, as_color=False):
     """Returns the `_Seen` of one file."""
     try:
-        image = label_rules.open_image(files.read(path))
+        image = label_rules.open_image(paths.read(path))
         kind = _kind(image)
     except (UserError, OSError) as error:
         return _Seen("unreadable", reason=f"{path}: {error}")

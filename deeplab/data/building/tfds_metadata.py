@@ -6,7 +6,7 @@ import tempfile
 import tensorflow as tf
 
 from deeplab.data import catalog, tfrecord
-from deeplab.files import paths as files
+from deeplab.files import atomic, paths
 
 VERSION = "1.0.0"
 
@@ -20,7 +20,7 @@ def write(dataset_dir):
         _write(dataset_dir, scratch)
         for name in os.listdir(scratch):
             if name.endswith(".json"):
-                files.write(tf.io.gfile.join(dataset_dir, name), files.read(os.path.join(scratch, name)))
+                atomic.write(tf.io.gfile.join(dataset_dir, name), paths.read(os.path.join(scratch, name)))
 
 
 def _write(dataset_dir, scratch):
@@ -31,11 +31,11 @@ def _write(dataset_dir, scratch):
         data_dir=scratch, template="{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}", filetype_suffix="tfrecord"
     )
     infos = []
-    for split, paths in tfrecord.splits(dataset_dir).items():
-        for path in paths:  # TFDS looks at the names of the shards
+    for split, shards in tfrecord.splits(dataset_dir).items():
+        for path in shards:  # TFDS looks at the names of the shards
             open(os.path.join(scratch, os.path.basename(path)), "wb").close()
-        sizes = [len(tfrecord.index([path])) for path in paths]
-        num_bytes = sum(tf.io.gfile.stat(path).length for path in paths)
+        sizes = [len(tfrecord.index([path])) for path in shards]
+        num_bytes = sum(tf.io.gfile.stat(path).length for path in shards)
         infos.append(
             tfds.core.SplitInfo(name=split, shard_lengths=sizes, num_bytes=num_bytes, filename_template=template)
         )

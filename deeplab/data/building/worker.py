@@ -12,7 +12,7 @@ import numpy as np
 
 from deeplab.data.building import label_rules, upright
 from deeplab.errors import UserError
-from deeplab.files import paths as files
+from deeplab.files import paths
 
 _AHEAD = 4  # pairs in flight per worker: bounds the memory
 
@@ -46,9 +46,9 @@ def prepare(pair, rules):
         return Prepared(pair.name, f"{present}: its {missing[0]} is missing")
     path = pair.image
     try:
-        image = label_rules.image_record(files.read(pair.image))
+        image = label_rules.image_record(paths.read(pair.image))
         path = pair.label
-        label = label_rules.read_label(files.read(pair.label), rules)
+        label = label_rules.read_label(paths.read(pair.label), rules)
         label, turned = upright.turn_label(label, image.size, image.orientation)
         label_rules.check_same_size(image.size, label.shape)
     except (UserError, OSError) as error:

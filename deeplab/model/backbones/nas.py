@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tensorflow import keras
 
 from deeplab.layers.basic import ResizeLike
-from deeplab.layers.batch_norm import DropPath
+from deeplab.layers.stochastic import DropPath
 from deeplab.model.blocks import Style
 
 STYLE = Style(

@@ -3,7 +3,7 @@
 from tensorflow import keras
 
 from deeplab.layers.basic import AveragePooling, ResizeToScale
-from deeplab.layers.batch_norm import Dropout
+from deeplab.layers.stochastic import Dropout
 
 DROPOUT = 0.1  # after the projection; the reference keeps 0.9
 

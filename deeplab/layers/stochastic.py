@@ -1,0 +1,79 @@
+"""Dropout and drop path.
+
+What they draw and count is a pure function of the weights that they keep, so that a resumed training goes on exactly,
+and any number of replicas computes what one would.
+"""
+
+import zlib
+
+import tensorflow as tf
+from tensorflow import keras
+
+from deeplab.layers.weights import replicated_weight
+
+
+class _Drawing(keras.layers.Layer):
+    """A layer whose random numbers depend on its name, the number of the draw and the place in the global batch."""
+
+    def build(self, input_shape):
+        self.draws = replicated_weight(self, "draws", (), "zeros", "int32")
+        self.built = True
+
+    def draw(self, shape):
+        """Returns uniform numbers in [0, 1) of the shape (B, ...) of this replica, and counts."""
+        draws = tf.convert_to_tensor(self.draws)
+        replicas = tf.distribute.get_replica_context()
+        count = replicas.num_replicas_in_sync if replicas else 1
+        first = shape[0] * replicas.replica_id_in_sync_group if count > 1 else 0
+        seed = tf.stack([zlib.crc32(self.name.encode()) >> 1, draws])
+        uniform = tf.random.stateless_uniform(tf.concat([[shape[0] * count], shape[1:]], axis=0), seed=seed)
+        self.draws.assign(draws + 1)
+        return tf.slice(uniform, tf.concat([[first], tf.zeros_like(shape[1:])], axis=0), shape)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class Dropout(_Drawing):
+    """Sets the share `rate` of the values to 0 in training, and scales the others up."""
+
+    def __init__(self, rate, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def call(self, x, training=False):
+        if not training or not self.rate:
+            return x
+        return tf.where(self.draw(tf.shape(x)) >= self.rate, x / (1 - self.rate), tf.zeros_like(x))
+
+
+@keras.utils.register_keras_serializable("deeplab")
+class DropPath(_Drawing):
+    """Drops the whole input of some examples in training, and scales that of the others up (NAS cells).
+
+    The probability to keep falls from 1 to `keep_probability` while `progress`, the share of the training that is
+    done, goes from 0 to 1; see `set_progress`. Source: reference, nas_cell.
+    """
+
+    def __init__(self, keep_probability, **kwargs):
+        super().__init__(**kwargs)
+        self.keep_probability = keep_probability
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.progress = replicated_weight(self, "progress", (), "zeros")
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        keep = 1 - tf.minimum(1.0, tf.convert_to_tensor(self.progress)) * (1 - self.keep_probability)
+        kept = self.draw(tf.stack([tf.shape(x)[0], 1, 1, 1])) < keep
+        return tf.where(kept, x / tf.cast(keep, x.dtype), tf.zeros_like(x))
+
+
+def set_progress(model, progress):
+    """Tells the drop paths of a model which share of the training is done (a scalar, 0 to 1)."""
+    for layer in model.layers:
+        if isinstance(layer, DropPath):
+            layer.progress.assign(progress)

@@ -1,0 +1,25 @@
+"""Weights whose type or replicas are not left to the policy of the day."""
+
+import random
+
+import tensorflow as tf
+from tensorflow import keras
+
+_KERAS_3 = hasattr(keras, "ops")  # else tf_keras, under TF_USE_LEGACY_KERAS=1
+FLOAT32 = {"dtype": "float32", "autocast" if _KERAS_3 else "experimental_autocast": False}  # whatever the policy
+
+
+def replicated_weight(layer, name, shape, initializer, dtype="float32"):
+    """Adds a weight that is not learned and of which every replica computes the same value."""
+    first = "only_first_replica" if _KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
+    settings = {**FLOAT32, "dtype": dtype, "aggregation": first, "trainable": False}
+    return layer.add_weight(name=name, shape=shape, initializer=initializer, **settings)
+
+
+def seeded(initializer):
+    """Returns a copy with a seed drawn from Python's generator, which `keras.utils.set_random_seed` seeds.
+
+    A Keras 3 initializer draws its seed when it is made, and then gives equal layers equal weights.
+    """
+    initializer = keras.initializers.get(initializer)
+    return type(initializer).from_config({**initializer.get_config(), "seed": random.randrange(2**31)})
