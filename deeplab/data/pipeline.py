@@ -9,12 +9,13 @@ order, at source size, without padding (inference pads).
 """
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
 from deeplab.config.data import ResizeConfig
 from deeplab.data import augment as steps
-from deeplab.data import photometric, records, sampling
+from deeplab.data import photometric, records, sampling, service
 from deeplab.errors import UserError
 
 _ENDLESS = 2**62
@@ -49,7 +50,7 @@ def train_batches(split, augment, batches, start_step=0, cache=False, data_servi
     shuffle(seed, epoch)[i mod N], augmented by the seed (seed, i): entering at any step gives what would have come.
 
     Args:
-      split: `source.Split`.
+      split: the `Split` to read.
       augment: `AugmentConfig`.
       batches: `Batches`.
       start_step: the first step wanted.
@@ -57,9 +58,10 @@ def train_batches(split, augment, batches, start_step=0, cache=False, data_servi
       data_service: addresses of `python -m deeplab.data_service` processes that prepare the batches in turn.
     """
     if data_service:
-        from deeplab.data import service
-
-        return service.distributed_batches(split, augment, batches, start_step, data_service)
+        hosts, load = len(data_service), functools.partial(split.record, in_graph=True)
+        return service.distributed_batches(
+            lambda host: batch_stream(split, augment, batches, start_step + host, load, stride=hosts), data_service
+        )
     load = _cached(split) if cache else split.record
     return batch_stream(split, augment, batches, start_step, load).prefetch(tf.data.AUTOTUNE)
 

@@ -5,7 +5,6 @@ steps i, i + n, ..., and the batches are taken from the hosts in turn, so the st
 (seed, step) whatever the number of hosts. The shards must be readable under the same path on every host.
 """
 
-import functools
 import socket
 
 import tensorflow as tf
@@ -15,19 +14,24 @@ from deeplab.errors import UserError
 _CONNECT_SECONDS = 10
 
 
-def distributed_batches(split, augment, batches, start_step, addresses):
-    """Returns the dataset of `pipeline.train_batches`, prepared at `addresses` ("grpc://host:port" each)."""
-    from deeplab.data.pipeline import batch_stream
+def distributed_batches(make_part, addresses):
+    """Returns the dataset whose batches the hosts at `addresses` prepare in turn.
 
-    load = functools.partial(split.record, anywhere=True)
+    Args:
+      make_part: function that maps the number of a host to the dataset of the batches that the host prepares. Its
+        graph must hold no Python, since it runs on the host.
+      addresses: "grpc://host:port" of each host.
+
+    Raises:
+      UserError: no process answers at one of the addresses.
+    """
     parts = []
     for number, address in enumerate(addresses):
         _check_reachable(address)
-        part = batch_stream(split, augment, batches, start_step + number, load, stride=len(addresses))
         distribute = tf.data.experimental.service.distribute(
             processing_mode=tf.data.experimental.service.ShardingPolicy.OFF, service=address
         )
-        parts.append(part.prefetch(tf.data.AUTOTUNE).apply(distribute))
+        parts.append(make_part(number).prefetch(tf.data.AUTOTUNE).apply(distribute))
     turns = tf.data.Dataset.range(len(parts)).repeat()
     return tf.data.Dataset.choose_from_datasets(parts, turns, stop_on_empty_dataset=True).prefetch(tf.data.AUTOTUNE)
 

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from deeplab.data import catalog, source, tfrecord
+from deeplab.data import catalog, tfrecord
+from deeplab.data.split import Split
 from deeplab.errors import UserError
 
 _SPEC = re.compile(r"(?P<name>[\w/-]+(:\d+\.[\d.*]+)?)(:(?P<split>[^:]+(\[.*\])?))?")
@@ -38,7 +39,7 @@ KNOWN = {
 
 
 def open_split(spec, split, read):
-    """Returns the `source.Split` of a TFDS data set.
+    """Returns the `Split` of a TFDS data set.
 
     Args:
       spec: "NAME", "NAME/CONFIG:VERSION" or either followed by ":SPLIT", which wins over `split`.
@@ -57,7 +58,7 @@ def open_split(spec, split, read):
     dataset, lookup = _labels(builder, mask, read)
     paths, index = _files(builder, split)
     parse = functools.partial(_parse, image, mask, name)
-    return source.Split(dataset, split, paths, index, parse, lookup)
+    return Split(dataset, split, paths, index, parse, lookup)
 
 
 def _builder(name, read):

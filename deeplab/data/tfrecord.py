@@ -136,7 +136,7 @@ def _records(path):
 def read_record(path, offset, length):
     """Returns the `length` bytes at `offset` of the file `path` as a scalar string tensor; arguments: scalar tensors.
 
-    Runs Python (0.4 ms for a record, one at a time), so the graph stays on this machine; see `read_record_anywhere`.
+    Runs Python (0.4 ms for a record, one at a time), so the graph stays on this machine; see `read_record_in_graph`.
     """
     record = tf.numpy_function(_read, [path, offset, length], tf.string)
     record.set_shape(())
@@ -150,7 +150,7 @@ def _read(path, offset, length):
         return file.read(int(length))
 
 
-def read_record_anywhere(path, offset, length, size):
+def read_record_in_graph(path, offset, length, size):
     """Like `read_record`, in a graph that another machine can run (2.3 ms for a record); `size`: bytes of the file."""
     # A file of one fixed-length record between a header and a footer: what reads a range of a file without Python.
     footer = size - offset - length

@@ -17,8 +17,9 @@ from deeplab.checkpoints import bundle, sources
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
-from deeplab.data import catalog, pipeline, records, source, tfrecord
+from deeplab.data import catalog, pipeline, records, tfrecord
 from deeplab.data.building import label_rules, listing, survey
+from deeplab.data.split import Split
 from deeplab.errors import UserError
 from deeplab.inference import trained
 from deeplab.model.heads import dense_prediction_cell
@@ -243,10 +244,10 @@ def read_shard(place):
         yield path.read_bytes()
 
     content = tf.data.Dataset.from_generator(examples, output_signature=tf.TensorSpec((), tf.string))
-    one = source.Split(catalog.Dataset("fake", 3), "train", ("records.tfrecord",), np.zeros((1, 3), np.int64))
+    one = Split(catalog.Dataset("fake", 3), "train", ("records.tfrecord",), np.zeros((1, 3), np.int64))
 
-    class OneFile(source.Split):
-        def record(self, number, anywhere=False):
+    class OneFile(Split):
+        def record(self, number, in_graph=False):
             return {**self.parse(content.get_single_element()), "shard": tf.constant("records.tfrecord")}
 
     split = OneFile(one.dataset, one.name, one.paths, one.index)
