@@ -30,21 +30,19 @@ def step_of(prefix):
 
 def write(prefix, values):
     """Writes {name: NumPy array} as the checkpoint `prefix`, atomically, and makes it the newest of its folder."""
-    folder, base = _split(prefix)
+    folder = _split(prefix)[0]
     tf.io.gfile.makedirs(folder)
-    unfinished = tf.io.gfile.join(folder, atomic.UNFINISHED + base)
     names = sorted(values)
-    with tf.device("/cpu:0"):
+    # The context that is entered last ends first: the data get their name before the index does.
+    with atomic.replacing(prefix + _INDEX) as index, atomic.replacing(prefix + _DATA), tf.device("/cpu:0"):
         tf.raw_ops.SaveV2(
-            prefix=unfinished,
+            prefix=index.removesuffix(_INDEX),
             tensor_names=names,
             shape_and_slices=[""] * len(names),
             tensors=[tf.constant(values[name]) for name in names],
         )
-    if tf.io.gfile.exists(prefix + _INDEX):  # without its index an old checkpoint of this step is no checkpoint
-        tf.io.gfile.remove(prefix + _INDEX)
-    for suffix in (_DATA, _INDEX):
-        tf.io.gfile.rename(unfinished + suffix, prefix + suffix, overwrite=True)
+        if tf.io.gfile.exists(prefix + _INDEX):  # without its index an old checkpoint of this step is no checkpoint
+            tf.io.gfile.remove(prefix + _INDEX)
     _write_state(folder)
 
 
@@ -91,18 +89,13 @@ def prune(folder, keep):
     _write_state(folder)
 
 
-def write_text(path, text):
-    """Writes a text file in one piece: readers, and whoever comes after a crash, never see half of it."""
-    atomic.write(path, text)
-
-
 def _write_state(folder):
     """Makes the state file name the complete checkpoints; it is replaced in one piece."""
     names = [_split(prefix)[1] for prefix in prefixes(folder)]
     if not names:
         return
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
-    write_text(tf.io.gfile.join(folder, "checkpoint"), "\n".join(lines) + "\n")
+    atomic.write(tf.io.gfile.join(folder, "checkpoint"), "\n".join(lines) + "\n")
 
 
 def _split(prefix):

@@ -1,4 +1,4 @@
-"""What is known of each data set: classes, names, colours, ignore label, sizes of the splits. No TensorFlow at import.
+"""What is known of each data set: classes, names, colours, ignore label, sizes of the splits.
 
 `CATALOG` holds the published data sets; an own data set brings the same facts in `dataset.json` beside its shards.
 """
@@ -6,8 +6,12 @@
 import dataclasses
 import json
 
+import numpy as np
+import tensorflow as tf
+
 from deeplab.data import tables
 from deeplab.errors import UserError
+from deeplab.files import atomic
 
 FILE = "dataset.json"
 FORMAT = 1
@@ -116,8 +120,6 @@ def load(dataset_dir, name=None):
     Raises:
       UserError: an unknown name, or a dataset.json that cannot be read.
     """
-    import tensorflow as tf
-
     path = tf.io.gfile.join(dataset_dir, FILE) if dataset_dir else ""
     if path and tf.io.gfile.exists(path):
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -132,12 +134,7 @@ def load(dataset_dir, name=None):
 
 def save(dataset, dataset_dir):
     """Writes `dataset` to dataset.json in `dataset_dir`; the file is replaced as a whole or not at all."""
-    import tensorflow as tf
-
-    path = tf.io.gfile.join(dataset_dir, FILE)
-    with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
-        file.write(to_json(dataset))
-    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+    atomic.write(tf.io.gfile.join(dataset_dir, FILE), to_json(dataset))
 
 
 def to_json(dataset):
@@ -163,8 +160,6 @@ def label_colormap(dataset):
     Values outside the classes are black, but for data sets in PASCAL's colours (or without any), whose rule gives a
     colour to every value. Source: reference, utils/get_dataset_colormap.py.
     """
-    import numpy as np
-
     rule = np.array(tables.bit_colors(256), np.uint8)
     colors = np.array(dataset.colors, np.uint8).reshape(-1, 3)
     if np.array_equal(rule[: len(colors)], colors):

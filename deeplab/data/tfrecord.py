@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import UserError
+from deeplab.files import atomic
 
 IMAGE = "image/encoded"  # JPEG or PNG bytes
 FILENAME = "image/filename"  # without suffix
@@ -76,7 +77,7 @@ def splits(dataset_dir):
     found = {}
     for name in sorted(tf.io.gfile.listdir(dataset_dir)):
         match = SHARD_NAME.fullmatch(name)
-        if match:
+        if match and not name.startswith(atomic.UNFINISHED):
             found.setdefault(match["split"], []).append(tf.io.gfile.join(dataset_dir, name))
     return found
 

@@ -1,9 +1,10 @@
 """Writes the shards of a data set: what every datasets/build_*.py ends in.
 
-Nothing is replaced until everything is written: shards get temporary names, and only when all pairs were good (or
-`skip_bad`) are they renamed and dataset.json updated.
+Nothing is replaced until everything is written: only when all pairs were good, or with `skip_bad`, do the shards get
+their names, and then dataset.json is updated.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -17,9 +18,8 @@ from deeplab.data import catalog, tfrecord
 from deeplab.data.building import tfds_metadata, upright
 from deeplab.data.building.worker import prepare_all
 from deeplab.errors import UserError
-from deeplab.files import locks
+from deeplab.files import atomic, locks
 
-_TEMPORARY = ".tmp"
 _ALIKE = 10  # problems of one kind that are listed
 
 
@@ -39,12 +39,16 @@ def build(splits, dataset, rules, config):
     Args:
       splits: {split: [`Pair`]}.
       dataset: `catalog.Dataset`; its split sizes, histogram and mean size are filled in here.
-      rules: `checks.LabelRules`, or {split: LabelRules}.
+      rules: `label_rules.LabelRules`, or {split: LabelRules}.
       config: `BuildConfig`.
 
     Raises:
-      UserError: an empty split, bad pairs (listed, one a line) without skip_bad, no space, no permission.
+      UserError: a split is empty or named like unfinished files; there are bad pairs (listed, one a line) and no
+        skip_bad; the folder cannot be written to.
     """
+    reserved = [split for split in splits if split.startswith(atomic.UNFINISHED)]
+    if reserved:
+        raise UserError(f"split {reserved[0]!r}: names that begin with {atomic.UNFINISHED} mark files being written")
     empty = [split for split, pairs in splits.items() if not pairs]
     if empty:
         raise UserError(f"split {empty[0]!r} is empty: check the list file or the folder it comes from")
@@ -69,17 +73,18 @@ def _absent(report, dataset):
 
 
 def _write(splits, dataset, rules, config):
-    """Writes the shards, then what tells of them; leaves nothing behind where that fails. Returns {split: report}."""
-    existing, written = _existing(dataset, config.output_dir), []
-    try:
-        reports = {split: _write_split(split, pairs, rules, config, written) for split, pairs in splits.items()}
+    """Writes the shards, then dataset.json and the metadata of TFDS. Returns {split: report}.
+
+    Nothing is left behind where the shards cannot be written.
+    """
+    existing = _existing(dataset, config.output_dir)
+    with contextlib.ExitStack() as unfinished:  # at its end all shards get their names, or none does after an error
+        reports = {split: _write_split(split, pairs, rules, config, unfinished) for split, pairs in splits.items()}
         _refuse_or_report(reports, config)
         _refuse_one_class(reports, dataset)
-        _publish(written, splits, config.output_dir)
-        catalog.save(_merged(existing, reports), config.output_dir)
-        tfds_metadata.write(config.output_dir)
-    finally:
-        _remove(path + _TEMPORARY for path in written)
+    _remove_other_shards(splits, config)
+    catalog.save(_merged(existing, reports), config.output_dir)
+    tfds_metadata.write(config.output_dir)
     return reports
 
 
@@ -98,20 +103,22 @@ def _existing(dataset, output_dir):
     return dataclasses.replace(dataset, **{f: getattr(existing, f) for f in ("splits", "class_histogram", "mean_size")})
 
 
-def _write_split(split, pairs, rules, config, written):
-    """Writes the shards of one split under temporary names, adding their final names to `written`."""
+def _shard_paths(split, config):
+    names = [tfrecord.shard_name(split, shard, config.num_shards) for shard in range(config.num_shards)]
+    return [tf.io.gfile.join(config.output_dir, name) for name in names]
+
+
+def _write_split(split, pairs, rules, config, unfinished):
+    """Writes the shards of one split, which get their names when the `unfinished` ExitStack ends."""
     rules = rules[split] if isinstance(rules, dict) else rules
     per_shard = -(-len(pairs) // config.num_shards)  # reference: sequential, ceil(n / shards) in each
-    names = [tfrecord.shard_name(split, shard, config.num_shards) for shard in range(config.num_shards)]
     problems, histogram, sizes, turned = _duplicates(pairs), np.zeros(256, np.int64), [], []
     workers = min(config.workers, -(-len(pairs) // 8))  # starting a process costs as much as a few images
     prepared = prepare_all(pairs, rules, workers)
     progress = tqdm.tqdm(total=len(pairs), desc=split, unit="image", mininterval=0.5)
     try:
-        for shard, name in enumerate(names):
-            path = tf.io.gfile.join(config.output_dir, name)
-            written.append(path)
-            with tf.io.TFRecordWriter(path + _TEMPORARY) as writer:
+        for shard, path in enumerate(_shard_paths(split, config)):
+            with tf.io.TFRecordWriter(unfinished.enter_context(atomic.replacing(path))) as writer:
                 for _ in range(min(per_shard, len(pairs) - shard * per_shard)):
                     item = next(prepared)
                     progress.update()
@@ -183,18 +190,11 @@ def _refuse_one_class(reports, dataset):
         )
 
 
-def _publish(written, splits, output_dir):
-    """Renames the finished shards and removes those that an earlier build of the same splits left over."""
-    for path in written:
-        tf.io.gfile.rename(path + _TEMPORARY, path, overwrite=True)
-    for split, paths in tfrecord.splits(output_dir).items():
-        if split in splits:
-            _remove(path for path in paths if path not in written)
-
-
-def _remove(paths):
-    for path in paths:
-        if tf.io.gfile.exists(path):
+def _remove_other_shards(splits, config):
+    """Removes the shards of an earlier build of the same splits that had another number of shards."""
+    existing = tfrecord.splits(config.output_dir)
+    for split in splits:
+        for path in set(existing[split]) - set(_shard_paths(split, config)):
             tf.io.gfile.remove(path)
 
 

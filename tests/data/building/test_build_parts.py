@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.data import catalog
+from deeplab.data import catalog, tfrecord
 from deeplab.data.building import builder, label_rules, listing
 from deeplab.data.building.label_rules import LabelRules
 from deeplab.data.building.worker import Pair, prepare_all
@@ -160,3 +160,15 @@ def test_a_failed_build_leaves_the_old_one_alone(tmp_path, monkeypatch):
         )  # fmt: skip
     with pytest.raises(UserError, match="split 'val' is empty"):
         builder.build({"val": []}, catalog.Dataset("fake", 3), LabelRules(3), fake_data.BuildTo(str(folder)))
+
+
+def test_shards_of_a_killed_build_are_no_shards(tmp_path):
+    folder = build(tmp_path, "train", 2)
+    (folder / "unfinished-train-00001-of-00002.tfrecord").write_text("half a shard")
+    (folder / "unfinished-val-00000-of-00009.tfrecord").write_text("of another build")
+    assert list(tfrecord.splits(str(folder))) == ["train"]
+    assert len(tfrecord.shards(str(folder), "train")) == 2
+    build(tmp_path, "train", 3)
+    assert not (folder / "unfinished-train-00001-of-00002.tfrecord").exists()
+    with pytest.raises(UserError, match="split 'unfinished-train': names that begin with unfinished- mark files"):
+        build(tmp_path, "unfinished-train", 1)
