@@ -15,10 +15,10 @@ import pathlib
 
 import numpy as np
 from PIL import Image, ImageDraw
-from tqdm import tqdm
 
 from deeplab import cli
 from deeplab.config.options import Checked, option, require
+from deeplab.files import progress_bar
 
 CLASSES = ("sky", "ground", "ball", "box", "tent", "pole", "bush")
 COLORS = ((116, 173, 209), (166, 118, 64), (215, 48, 39), (69, 60, 150), (253, 190, 60), (40, 40, 40), (35, 139, 69))
@@ -50,9 +50,9 @@ def draw_dataset(config):
     total = config.train_images + config.val_images
     stems = [f"scene_{index:04d}" for index in range(total)]
     jobs = [(folder, stem, (config.seed, index), config.size) for index, stem in enumerate(stems)]
-    with multiprocessing.Pool() as pool:
-        for _ in tqdm(pool.imap_unordered(_draw_one, jobs), total=total, desc="drawing", unit="image", mininterval=2):
-            pass
+    with multiprocessing.Pool() as pool, progress_bar.show(total, "image", "drawing") as bar:
+        for _ in pool.imap_unordered(_draw_one, jobs):
+            bar.update()
     for name, part in (("train", stems[: config.train_images]), ("val", stems[config.train_images :])):
         (folder / f"{name}.txt").write_text("".join(f"{stem}\n" for stem in part), "utf-8")
     classes = [{"name": name, "color": list(color)} for name, color in zip(CLASSES, COLORS, strict=True)]

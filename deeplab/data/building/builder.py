@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import tfds_metadata, upright
 from deeplab.data.building.worker import prepare_all
 from deeplab.errors import UserError
-from deeplab.files import atomic, locks
+from deeplab.files import atomic, locks, progress_bar
 
 _ALIKE = 10  # problems of one kind that are listed
 
@@ -115,13 +114,12 @@ def _write_split(split, pairs, rules, config, unfinished):
     problems, histogram, sizes, turned = _duplicates(pairs), np.zeros(256, np.int64), [], []
     workers = min(config.workers, -(-len(pairs) // 8))  # starting a process costs as much as a few images
     prepared = prepare_all(pairs, rules, workers)
-    progress = tqdm.tqdm(total=len(pairs), desc=split, unit="image", mininterval=0.5)
-    try:
+    with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(prepared):
         for shard, path in enumerate(_shard_paths(split, config)):
             with tf.io.TFRecordWriter(unfinished.enter_context(atomic.replacing(path))) as writer:
                 for _ in range(min(per_shard, len(pairs) - shard * per_shard)):
                     item = next(prepared)
-                    progress.update()
+                    bar.update()
                     if item.problem:
                         problems.append(item.problem)
                         continue
@@ -129,9 +127,6 @@ def _write_split(split, pairs, rules, config, unfinished):
                     histogram += item.histogram
                     sizes.append(item.size)
                     turned += [item.turned] if item.turned else []
-    finally:
-        progress.close()
-        prepared.close()
     mean_size = tuple(np.mean(sizes, axis=0)) if sizes else ()
     return SplitReport(len(sizes), problems, histogram, mean_size, turned)
 

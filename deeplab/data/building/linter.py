@@ -6,12 +6,12 @@ import hashlib
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 from PIL import Image, ImageDraw
 
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import label_rules
 from deeplab.errors import UserError
+from deeplab.files import progress_bar
 from deeplab.pictures.drawing import save_png
 
 _STRIDE = 16  # crop sizes are suggested as a multiple of the usual output stride, plus one
@@ -31,34 +31,39 @@ class Findings:
 
 def lint(dataset_dir, dataset, num_samples):
     """Reads every record of every split; returns `Findings` with the first `num_samples` good pairs of each split."""
-    found, contents = Findings(), {}
+    found, first_with = Findings(), {}
     splits = tfrecord.splits(dataset_dir)
     if not splits:
         raise UserError(f"--dataset_dir={dataset_dir}: no *.tfrecord shards in it; build them with datasets/build_*.py")
     for split, paths in splits.items():
-        names = collections.Counter()
-        samples = []
-        for path, serialized in tqdm.tqdm(
-            _serialized(paths, found.problems), desc=split, unit="record", mininterval=0.5
-        ):
+        _lint_split(split, paths, dataset, num_samples, found, first_with)
+        expected, count = dataset.splits.get(split), found.counts.get(split, 0)
+        if expected not in (None, count):
+            found.problems.append(f"{dataset_dir}: {split} has {count} records, expected {expected}")
+    return found
+
+
+def _lint_split(split, paths, dataset, num_samples, found, first_with):
+    """Adds what is seen in one split to the `Findings`.
+
+    `first_with` maps the digest of an image to the (split, name) that it was seen in first, over all splits.
+    """
+    names, samples = collections.Counter(), []
+    with progress_bar.show(None, "record", split) as bar:
+        for path, example in _examples(paths, found.problems):
+            bar.update()
             found.counts[split] = found.counts.get(split, 0) + 1
-            name, pair = _look(path, serialized, dataset, found)
+            name, pair = _check_record(path, example, dataset, found)
             names[name] += 1
             if names[name] == 2:
                 found.problems.append(f"{path}: {name}: the name occurs twice in split {split}")
             if pair is not None and len(samples) < num_samples:
                 samples.append((f"{split} {name}", *pair))
-            digest = hashlib.blake2b(_feature(serialized, tfrecord.IMAGE), digest_size=8).digest()
-            first = contents.setdefault(digest, (split, name))
+            digest = hashlib.blake2b(_feature(example, tfrecord.IMAGE), digest_size=8).digest()
+            first = first_with.setdefault(digest, (split, name))
             if first[0] != split and not _overlap(first[0], split):
                 found.problems.append(f"{path}: {name}: the same image is {first[1]} in split {first[0]}")
-        found.samples += samples
-        expected = dataset.splits.get(split)
-        if expected not in (None, found.counts.get(split, 0)):
-            found.problems.append(
-                f"{dataset_dir}: {split} has {found.counts.get(split, 0)} records, expected {expected}"
-            )
-    return found
+    found.samples += samples
 
 
 def _overlap(first, second):
@@ -68,7 +73,7 @@ def _overlap(first, second):
     )
 
 
-def _serialized(paths, problems):
+def _examples(paths, problems):
     """Yields (path, tf.train.Example) of all records; damaged shards become problems."""
     try:
         tfrecord.shards(*_folder_and_split(paths[0]))
@@ -96,7 +101,7 @@ def _feature(example, key):
     return values[0] if values else b""
 
 
-def _look(path, example, dataset, found):
+def _check_record(path, example, dataset, found):
     """Checks one record; returns its name and (image, label) as arrays, or None where they are bad."""
     name = _feature(example, tfrecord.FILENAME)
     name = name.decode(errors="replace") if name else "(no name)"
