@@ -9,7 +9,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from deeplab.data import tables
+from deeplab.data import published_classes
 from deeplab.errors import UserError
 from deeplab.files import atomic
 
@@ -63,8 +63,8 @@ CATALOG = {
         "pascal_voc_seg",
         num_classes=21,
         splits={"train": 1464, "train_aug": 10582, "trainval": 2913, "val": 1449},
-        class_names=tables.VOC_NAMES,
-        colors=tables.bit_colors(21),
+        class_names=published_classes.VOC_NAMES,
+        colors=published_classes.bit_colors(21),
     ),
     "cityscapes": Dataset(
         "cityscapes",
@@ -77,33 +77,33 @@ CATALOG = {
             "val_fine": 500,
             "test_fine": 1525,
         },
-        class_names=tables.CITYSCAPES_NAMES,
-        colors=tables.CITYSCAPES_COLORS,
+        class_names=published_classes.CITYSCAPES_NAMES,
+        colors=published_classes.CITYSCAPES_COLORS,
     ),
     "ade20k": Dataset(
         "ade20k",
         num_classes=151,
         ignore_label=0,  # class 0 (other objects) has a logit but is neither trained nor scored
         splits={"train": 20210, "val": 2000},
-        class_names=tables.ADE20K_NAMES,
-        colors=tables.ADE20K_COLORS,
+        class_names=published_classes.ADE20K_NAMES,
+        colors=published_classes.ADE20K_COLORS,
     ),
     "camvid": Dataset(
         "camvid",
         num_classes=11,
         ignore_label=11,
         splits={"train": 367, "val": 101},
-        class_names=tables.CAMVID_NAMES,
-        colors=tables.CAMVID_COLORS,
+        class_names=published_classes.CAMVID_NAMES,
+        colors=published_classes.CAMVID_COLORS,
     ),
 }
 
-CITYSCAPES_RAW_IDS = tables.CITYSCAPES_RAW_IDS  # train id -> id that the evaluation server expects
+CITYSCAPES_RAW_IDS = published_classes.CITYSCAPES_RAW_IDS  # train id -> id that the evaluation server expects
 
 
 def cityscapes_train_ids():
     """Returns 256 numbers: the train id of every Cityscapes label id, 255 for those not trained on, -1 for no id."""
-    last, ignore = tables.CITYSCAPES_LAST_RAW_ID, CATALOG["cityscapes"].ignore_label
+    last, ignore = published_classes.CITYSCAPES_LAST_RAW_ID, CATALOG["cityscapes"].ignore_label
     train_ids = [ignore if raw <= last or raw == ignore else -1 for raw in range(MAX_LABEL + 1)]
     for train_id, raw in enumerate(CITYSCAPES_RAW_IDS):
         train_ids[raw] = train_id
@@ -160,7 +160,7 @@ def label_colormap(dataset):
     Values outside the classes are black, but for data sets in PASCAL's colours (or without any), whose rule gives a
     colour to every value. Source: reference, utils/get_dataset_colormap.py.
     """
-    rule = np.array(tables.bit_colors(256), np.uint8)
+    rule = np.array(published_classes.bit_colors(256), np.uint8)
     colors = np.array(dataset.colors, np.uint8).reshape(-1, 3)
     if np.array_equal(rule[: len(colors)], colors):
         return rule
