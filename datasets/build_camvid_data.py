@@ -50,7 +50,9 @@ def find_pairs(root, split):
             images, labels = (listing.files_by_name(folder, "camvid_root") for folder in folders)
             names = os.path.join(root, f"{split}.txt")
             if paths.exists(names):
-                return listing.pairs_of([name.rsplit("/", 1)[-1] for name in listing.read_list(names)], images, labels)
+                return listing.listed_pairs(
+                    [name.rsplit("/", 1)[-1] for name in listing.read_list(names)], images, labels
+                )
             return listing.all_pairs(images, labels)
     return []
 

@@ -66,12 +66,12 @@ def build_folder_data(config):
         config.image_dir, config.label_dir, config.image_suffix, config.label_suffix
     )
     for folder in dict.fromkeys((config.image_dir, config.label_dir)):
-        if left_out := listing.left_out(folder):
+        if left_out := listing.other_files(folder):
             print(f"{folder}: left out {left_out}, kinds of files that are not read", flush=True)
-    seen = survey.look(sorted(labels.values()))
-    print(survey.told(seen), flush=True)
+    seen = survey.inspect(sorted(labels.values()))
+    print(survey.summary(seen), flush=True)
     if not config.class_names and config.num_classes is None:
-        raise UserError(f"give the classes by --class_names or --num_classes. Try {survey.suggestion(seen)}")
+        raise UserError(f"give the classes by --class_names or --num_classes. Try {survey.suggested_flags(seen)}")
     dataset = describe(config)
     if config.label_format == "auto":
         config = dataclasses.replace(config, label_format=survey.label_format(seen, dataset.num_classes))
@@ -80,7 +80,7 @@ def build_folder_data(config):
     if config.list:
         names = [config.split or os.path.splitext(os.path.basename(path))[0] for path in config.list]
         lists = zip(names, config.list, strict=True)
-        splits = {name: listing.pairs_of(listing.read_list(path), images, labels) for name, path in lists}
+        splits = {name: listing.listed_pairs(listing.read_list(path), images, labels) for name, path in lists}
     elif config.val_fraction:
         splits = listing.random_split(listing.all_pairs(images, labels), config.val_fraction, config.seed)
     else:
@@ -109,7 +109,7 @@ def label_rules(config, dataset, seen):
     if config.label_format == "rgb" and not dataset.colors:
         raise UserError(
             f"--class_names={config.class_names}: the labels are read by colour, so each class needs one. "
-            f"Try {survey.suggestion(seen)}"
+            f"Try {survey.suggested_flags(seen)}"
         )
     if config.label_format == "binary":
         require(dataset.num_classes == 2, "class_names", config.class_names, "two classes with --label_format=binary")

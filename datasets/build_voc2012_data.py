@@ -57,7 +57,7 @@ def build_voc2012_data(config):
     if augmented and TRAIN_AUG not in names:
         names[TRAIN_AUG] = sorted(set(augmented) - set(names.get("val", ())))
     splits = {
-        split: listing.pairs_of(members, images, augmented if augmented and split == TRAIN_AUG else labels)
+        split: listing.listed_pairs(members, images, augmented if augmented and split == TRAIN_AUG else labels)
         for split, members in names.items()
     }
     dataset = catalog.CATALOG["pascal_voc_seg"]

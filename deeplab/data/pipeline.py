@@ -110,7 +110,7 @@ def sample_pair(record, split, augment, crop_size, seed):
     Returns:
       image (h, w, 3) float32 0..255, label (h, w) uint8, and whether they are mirrored (bool scalar).
     """
-    size, record = records.checked(record)
+    size, record = records.check_record(record)
     drawn, rows, columns = sampling.draw(size, crop_size, augment, seed)
     resizes = augment.min_resize_value is not None
     image = sampling.sample_image(records.read_box(record, size), rows, columns, drawn.flip, resizes)
@@ -183,7 +183,7 @@ def _in_file_order(split, numbers):
 
 
 def _decoded(record, split, with_labels, dct_method):
-    (height, width), record = records.checked(record, with_labels)
+    (height, width), record = records.check_record(record, with_labels)
     image = records.whole_image(record, dct_method)
     decoded = {"filename": record["filename"], "height": height, "width": width, "image": image}
     if with_labels:

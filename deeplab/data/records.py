@@ -48,7 +48,7 @@ def user_errors():
         raise UserError(f"a record is damaged; {_LINTER}") from None
 
 
-def checked(record, with_label=True):
+def check_record(record, with_label=True):
     """Checks that a record is complete and that image and label have one size.
 
     Returns:

@@ -206,11 +206,11 @@ def test_images_and_labels_of_builders_and_server(place, content, rules):
         labels = label_rules.read_label(content, rules)
         assert labels.dtype == np.uint8
         assert np.all((labels < rules.num_classes) | (labels == rules.ignore_label))
-    seen = survey.look([put(place / "label.png", content)])
+    seen = survey.inspect([put(place / "label.png", content)])
     assert survey.label_format(seen, 2) in label_rules.FORMATS
-    assert len(survey.told(seen) + survey.suggestion(seen)) < 5000
+    assert len(survey.summary(seen) + survey.suggested_flags(seen)) < 5000
     with refusals():
-        stored, kind, *_ = label_rules.image_record(content)
+        stored, kind, *_ = label_rules.stored_image(content)
         assert stored
         assert kind in ("jpeg", "png")
     with refusals():

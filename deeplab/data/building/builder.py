@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import tfds_metadata, upright
-from deeplab.data.building.worker import prepare_all
+from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError
 from deeplab.files import atomic, locks, progress_bar
 
@@ -61,7 +61,7 @@ def build(splits, dataset, rules, config):
             f"--output_dir={config.output_dir}: cannot be written, nothing was left behind: {message}"
         ) from None
     for split, report in reports.items():
-        print("\n".join([f"{split}: {report.written} images in {config.output_dir}", *upright.told(report.turned)]))
+        print("\n".join([f"{split}: {report.written} images in {config.output_dir}", *upright.summary(report.turned)]))
         absent = [dataset.class_name(label) for label in _absent(report, dataset)]
         if absent:
             print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
@@ -113,7 +113,7 @@ def _write_split(split, pairs, rules, config, unfinished):
     per_shard = -(-len(pairs) // config.num_shards)  # reference: sequential, ceil(n / shards) in each
     problems, histogram, sizes, turned = _duplicates(pairs), np.zeros(256, np.int64), [], []
     workers = min(config.workers, -(-len(pairs) // 8))  # starting a process costs as much as a few images
-    prepared = prepare_all(pairs, rules, workers)
+    prepared = make_records(pairs, rules, workers)
     with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(prepared):
         for shard, path in enumerate(_shard_paths(split, config)):
             with tf.io.TFRecordWriter(unfinished.enter_context(atomic.replacing(path))) as writer:

@@ -38,7 +38,7 @@ class LabelRules(NamedTuple):
     ignore_colors: tuple = ()
 
 
-class ImageRecord(NamedTuple):
+class StoredImage(NamedTuple):
     """What is stored for an image file."""
 
     data: bytes
@@ -82,8 +82,8 @@ def open_image(data):
         raise UserError(f"damaged or cut off ({error}); get the file again") from None
 
 
-def image_record(data):
-    """Returns the `ImageRecord` of an image file; unusual colour modes become RGB.
+def stored_image(data):
+    """Returns the `StoredImage` of an image file; unusual colour modes become RGB.
 
     Raises:
       UserError: as `open_image`, or it has 32 bits.
@@ -93,9 +93,9 @@ def image_record(data):
     plain = image.mode in ("RGB", "L") and "transparency" not in image.info
     kind = "jpeg" if image.format in images.JPEGS else image.format.lower()
     if plain and orientation == 1 and kind in ("jpeg", "png"):
-        return ImageRecord(data, kind, (image.height, image.width))
+        return StoredImage(data, kind, (image.height, image.width))
     try:
-        return ImageRecord(*upright.encode(image), orientation)
+        return StoredImage(*upright.encode(image), orientation)
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -115,7 +115,7 @@ def read_label(data, rules):
     """
     image = open_image(data)
     if rules.format == "binary":
-        return classes_of(_from_binary(image), rules)
+        return to_classes(_from_binary(image), rules)
     if image.format == "JPEG":
         raise UserError(
             "JPEG, which changes values at every edge: save labels as PNG; black and white ones: --label_format=binary"
@@ -124,7 +124,7 @@ def read_label(data, rules):
         return _from_colors(image, rules)
     if image.mode == "P" and rules.format == "index":
         raise UserError("palette image where index values were promised; use --label_format=palette")
-    return classes_of(one_channel(image), rules)
+    return to_classes(one_channel(image), rules)
 
 
 def one_channel(image):
@@ -176,7 +176,7 @@ def _from_binary(image):
     return (values > 0).astype(np.uint8)
 
 
-def classes_of(values, rules):
+def to_classes(values, rules):
     """Returns the labels (H, W) uint8 of the values in a file, checked; see `read_label`."""
     counts = np.bincount(values.ravel(), minlength=256)
     lookup = np.arange(256) if rules.lookup is None else np.array(rules.lookup)

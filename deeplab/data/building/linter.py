@@ -113,7 +113,7 @@ def _check_record(path, example, dataset, found):
         return name, None
     try:
         data = _feature(example, tfrecord.IMAGE)
-        _, image_format, size, orientation = label_rules.image_record(data)
+        _, image_format, size, orientation = label_rules.stored_image(data)
         if orientation != 1:
             raise UserError(
                 f"EXIF orientation {orientation}, which training ignores: it sees another picture than viewers and "
@@ -121,7 +121,7 @@ def _check_record(path, example, dataset, found):
             )
         label_image = label_rules.open_image(_feature(example, tfrecord.LABEL))
         label_rules.check_same_size(size, (label_image.height, label_image.width))
-        label = label_rules.classes_of(
+        label = label_rules.to_classes(
             _gray(label_image), label_rules.LabelRules(dataset.num_classes, dataset.ignore_label)
         )
     except UserError as error:

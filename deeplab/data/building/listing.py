@@ -8,13 +8,21 @@ import os
 import random
 import re
 import unicodedata
+from typing import NamedTuple
 
-from deeplab.data.building.worker import Pair
 from deeplab.errors import UserError
 from deeplab.files import paths
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what names may have more than the name of the pair: "_mask", "-rgb"
+
+
+class Pair(NamedTuple):
+    """An image file and its label file, None where one of them is missing, and the name of both, without extension."""
+
+    name: str
+    image: str | None
+    label: str | None
 
 
 def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
@@ -34,13 +42,13 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
     found = _files(folder, flag, suffix, extensions=extensions)
     if not found:
         ending = f" whose names end in {suffix!r}" if suffix else ""
-        others = left_out(folder)
+        others = other_files(folder)
         others = f"; it has {others}" if others else ""
         raise UserError(f"--{flag}={folder}: holds no {', '.join(extensions)} files{ending}{others}")
     return found
 
 
-def left_out(folder):
+def other_files(folder):
     """Returns which files, but for hidden ones, are in a folder and below that are no images: "2 .heic, 1 .txt"."""
     names = [name for _, _, names in paths.walk(folder) for name in names if not name.startswith(".")]
     extensions = collections.Counter(os.path.splitext(name)[1].lower() for name in names)
@@ -62,7 +70,7 @@ def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
             if path in without:
                 continue
             key = os.path.relpath(os.path.join(directory, stem[: len(stem) - len(suffix)]), folder)
-            key = composed(key.replace(os.sep, "/"))
+            key = normalized(key.replace(os.sep, "/"))
             if key in found:
                 raise UserError(f"--{flag}={folder}: {found[key]} and {path} have one name: remove one of them")
             found[key] = path
@@ -127,13 +135,13 @@ def read_list(path):
         lines = [line.strip() for line in io.StringIO(paths.read_text(path), newline=None)]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"list {path}: cannot be read: {error}") from None
-    names = [without_extension(composed(line)) for line in lines if line]
+    names = [without_extension(normalized(line)) for line in lines if line]
     if not names:
         raise UserError(f"list {path}: names no images")
     return names
 
 
-def composed(name):
+def normalized(name):
     """Returns a name with each accent in one character with its letter: macOS writes two, others one."""
     return unicodedata.normalize("NFC", name)
 
@@ -144,7 +152,7 @@ def without_extension(name):
     return stem if extension.lower() in SUFFIXES else name
 
 
-def pairs_of(names, images, labels):
+def listed_pairs(names, images, labels):
     """Returns a `Pair` for each name of a list; partners that do not exist are None, for the builder to report.
 
     Args:
@@ -171,7 +179,7 @@ def _finder(files):
 
 def all_pairs(images, labels):
     """Returns a `Pair` for every name that occurs among the images or the labels, sorted by name."""
-    pairs = pairs_of(sorted(images), images, labels)
+    pairs = listed_pairs(sorted(images), images, labels)
     used = {pair.label for pair in pairs}
     return pairs + [Pair(key, None, path) for key, path in sorted(labels.items()) if path not in used]
 
