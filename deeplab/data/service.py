@@ -1,8 +1,8 @@
-"""Batches prepared on other hosts by tf.data service, in the same order as if they were prepared here.
+"""Batches that other hosts prepare by tf.data service, in the same order as if they were prepared here.
 
-Every address is a process of `python -m deeplab.data_service`: a dispatcher with one worker. Host i of n prepares the
-steps i, i + n, ..., and the batches are taken from the hosts in turn, so the stream stays a pure function of
-(seed, step) whatever the number of hosts. The shards must be readable under the same path on every host.
+On each host runs `python -m deeplab.data_service`, which is a dispatcher with one worker. Host i of n prepares the
+steps i, i + n, ..., and the batches are taken from the hosts in turn. So the stream is a pure function of (seed, step)
+whatever the number of hosts. The shards must be readable under the same path on every host.
 """
 
 import socket
@@ -46,11 +46,28 @@ def _check_reachable(address):
         ) from None
 
 
-def start(port, host):
-    """Starts a dispatcher on `port` (0: any free one) with one worker; returns (dispatcher, worker).
+def serve(port, host=None):
+    """Prepares batches for trainings elsewhere until the process is stopped.
 
-    `host` is the name under which the training finds the worker.
+    Args:
+      port: where trainings connect to; 0 for any free port, which is printed.
+      host: name or address under which trainings reach this machine; None for its name.
+
+    Raises:
+      UserError: the port cannot be opened.
     """
+    host = host or socket.gethostname()
+    try:
+        dispatcher, _worker = _start(port, host)  # the worker serves as long as the object exists
+    except tf.errors.OpError as error:
+        raise UserError(f"--port={port}: cannot be opened: {' '.join(str(error).split())}") from None
+    bound = dispatcher.target.rpartition(":")[2]
+    print(f"ready: python -m deeplab.train --data_service=grpc://{host}:{bound} ...", flush=True)
+    dispatcher.join()
+
+
+def _start(port, host):
+    """Starts a dispatcher on `port` with one worker, which trainings reach at `host`; returns both."""
     service = tf.data.experimental.service
     dispatcher = service.DispatchServer(service.DispatcherConfig(port=port))
     address = dispatcher.target.split("://")[1]
