@@ -1,4 +1,4 @@
-"""Writes the shards of a data set: what every datasets/build_*.py ends in.
+"""Writes the shards of a data set, which is how every datasets/build_*.py ends.
 
 Nothing is replaced until everything is written: only when all pairs were good, or with `skip_bad`, do the shards get
 their names, and then dataset.json is updated.
@@ -19,24 +19,24 @@ from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError
 from deeplab.files import atomic, locks, progress_bar
 
-_ALIKE = 10  # problems of one kind that are listed
+_ALIKE = 10  # problems of one kind, and absent classes, that a message lists
 
 
 class SplitReport(NamedTuple):
-    """What came of one split."""
+    """What a build has done for one split."""
 
-    written: int
-    problems: list  # lines, each naming a file
-    histogram: np.ndarray  # (256,) pixels of each label value
-    mean_size: tuple  # (height, width)
-    turned: list  # `upright.Turned`
+    written: int  # number of records
+    problems: list[str]  # one line each, which names a file
+    histogram: np.ndarray  # (256,) number of pixels of each label value
+    mean_size: tuple  # (height, width); () if nothing was written
+    turned: list[upright.Turned]
 
 
 def build(splits, dataset, rules, config):
     """Writes all splits of a data set and prints what was done.
 
     Args:
-      splits: {split: [`Pair`]}.
+      splits: {split: [`listing.Pair`]}.
       dataset: `catalog.Dataset`; its split sizes, histogram and mean size are filled in here.
       rules: `label_rules.LabelRules`, or {split: LabelRules}.
       config: `BuildConfig`.
@@ -77,7 +77,7 @@ def _write(splits, dataset, rules, config):
     Nothing is left behind where the shards cannot be written.
     """
     existing = _existing(dataset, config.output_dir)
-    with contextlib.ExitStack() as unfinished:  # at its end all shards get their names, or none does after an error
+    with contextlib.ExitStack() as unfinished:  # at its end the shards get their names, after an error they are removed
         reports = {split: _write_split(split, pairs, rules, config, unfinished) for split, pairs in splits.items()}
         _refuse_or_report(reports, config)
         _refuse_one_class(reports, dataset)
@@ -88,7 +88,11 @@ def _write(splits, dataset, rules, config):
 
 
 def _existing(dataset, output_dir):
-    """Returns the data set that is in the folder already, which must have the same classes, else `dataset`."""
+    """Returns the data set that the folder holds already; for a new folder `dataset` without facts about splits.
+
+    Raises:
+      UserError: the folder holds a data set with other classes.
+    """
     path = os.path.join(output_dir, catalog.FILE)
     if not tf.io.gfile.exists(path):
         return dataclasses.replace(dataset, splits={}, class_histogram=(), mean_size=())
@@ -110,29 +114,30 @@ def _shard_paths(split, config):
 def _write_split(split, pairs, rules, config, unfinished):
     """Writes the shards of one split, which get their names when the `unfinished` ExitStack ends."""
     rules = rules[split] if isinstance(rules, dict) else rules
-    per_shard = -(-len(pairs) // config.num_shards)  # reference: sequential, ceil(n / shards) in each
+    per_shard = -(-len(pairs) // config.num_shards)  # as in the reference: in order, ceil(n / shards) in each
     problems, histogram, sizes, turned = _duplicates(pairs), np.zeros(256, np.int64), [], []
-    workers = min(config.workers, -(-len(pairs) // 8))  # starting a process costs as much as a few images
-    prepared = make_records(pairs, rules, workers)
-    with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(prepared):
+    workers = min(config.workers, -(-len(pairs) // 8))  # starting a process takes as long as a few images
+    records = make_records(pairs, rules, workers)
+    with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(records):
         for shard, path in enumerate(_shard_paths(split, config)):
             with tf.io.TFRecordWriter(unfinished.enter_context(atomic.replacing(path))) as writer:
                 for _ in range(min(per_shard, len(pairs) - shard * per_shard)):
-                    item = next(prepared)
+                    record = next(records)
                     bar.update()
-                    if item.problem:
-                        problems.append(item.problem)
+                    if record.problem:
+                        problems.append(record.problem)
                         continue
-                    writer.write(_record(item))
-                    histogram += item.histogram
-                    sizes.append(item.size)
-                    turned += [item.turned] if item.turned else []
+                    writer.write(_serialized(record))
+                    histogram += record.histogram
+                    sizes.append(record.size)
+                    turned += [record.turned] if record.turned else []
     mean_size = tuple(np.mean(sizes, axis=0)) if sizes else ()
     return SplitReport(len(sizes), problems, histogram, mean_size, turned)
 
 
-def _record(item):
-    return tfrecord.serialize(tfrecord.Example(item.name, item.image, item.image_format, item.label, *item.size))
+def _serialized(record):
+    example = tfrecord.Example(record.name, record.image, record.image_format, record.label, *record.size)
+    return tfrecord.serialize(example)
 
 
 def _duplicates(pairs):
@@ -160,7 +165,7 @@ def _refuse_or_report(reports, config):
 
 
 def _grouped(problems):
-    """Returns a line for each (split, problem), but only the first few of those that differ in their numbers only."""
+    """Returns a line for each (split, problem), but only the first few of problems that differ only in numbers."""
     groups = {}
     for split, problem in problems:
         kind = re.sub(r"(\d+ \(\d+ pixels\)(, )?)+|\d+", "", problem.partition(": ")[2])
@@ -173,7 +178,10 @@ def _grouped(problems):
 
 
 def _refuse_one_class(reports, dataset):
-    """Raises a UserError where all that counts is of one class: 0 and 255 of black and white labels, read as ids."""
+    """Raises a UserError if all pixels that are not ignored have one class.
+
+    That happens when the 0 and 255 of black and white labels are read as class ids.
+    """
     counts = sum(report.histogram for report in reports.values())
     ignored = counts[dataset.ignore_label]
     classes = [label for label in np.flatnonzero(counts) if label != dataset.ignore_label]
@@ -194,7 +202,7 @@ def _remove_other_shards(splits, config):
 
 
 def _merged(existing, reports):
-    """Returns the data set with split sizes, and histogram and mean size of its training split."""
+    """Returns `existing` with the split sizes of this build, and histogram and mean size of its training split."""
     sizes = {**existing.splits, **{split: report.written for split, report in reports.items()}}
     training = min(sizes, key=lambda split: (not split.startswith("train"), list(sizes).index(split)))
     updates = {"splits": sizes}

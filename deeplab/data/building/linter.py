@@ -1,4 +1,4 @@
-"""Looks at every record of a folder of shards and says what is wrong or odd with it; draws a contact sheet."""
+"""Checks every record of a folder of shards, reports what is wrong or odd, and draws a contact sheet."""
 
 import collections
 import dataclasses
@@ -20,13 +20,13 @@ _THUMBNAIL = (240, 180)  # width, height of a picture on the contact sheet
 
 @dataclasses.dataclass
 class Findings:
-    """What the linter saw: `problems` are lines naming the file; sizes are (height, width)."""
+    """What the linter found in all splits."""
 
-    problems: list = dataclasses.field(default_factory=list)
-    counts: dict = dataclasses.field(default_factory=dict)  # split -> records
-    histogram: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
-    sizes: list = dataclasses.field(default_factory=list)
-    samples: list = dataclasses.field(default_factory=list)  # (name, image, label) of the first few
+    problems: list = dataclasses.field(default_factory=list)  # one line each, which names a file
+    counts: dict = dataclasses.field(default_factory=dict)  # {split: number of records}
+    histogram: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))  # pixels per label
+    sizes: list = dataclasses.field(default_factory=list)  # (height, width) of each good image
+    samples: list = dataclasses.field(default_factory=list)  # (name, image, label) of the first good pairs
 
 
 def lint(dataset_dir, dataset, num_samples):
@@ -44,9 +44,9 @@ def lint(dataset_dir, dataset, num_samples):
 
 
 def _lint_split(split, paths, dataset, num_samples, found, first_with):
-    """Adds what is seen in one split to the `Findings`.
+    """Adds what one split holds to the `Findings`.
 
-    `first_with` maps the digest of an image to the (split, name) that it was seen in first, over all splits.
+    `first_with` maps the digest of an image to the (split, name) of the first record that holds it, in all splits.
     """
     names, samples = collections.Counter(), []
     with progress_bar.show(None, "record", split) as bar:
@@ -74,7 +74,7 @@ def _overlap(first, second):
 
 
 def _examples(paths, problems):
-    """Yields (path, tf.train.Example) of all records; damaged shards become problems."""
+    """Yields (path, tf.train.Example) of all records; adds a line to `problems` for each damaged shard."""
     try:
         tfrecord.shards(*_folder_and_split(paths[0]))
     except UserError as error:
@@ -102,7 +102,7 @@ def _feature(example, key):
 
 
 def _check_record(path, example, dataset, found):
-    """Checks one record; returns its name and (image, label) as arrays, or None where they are bad."""
+    """Checks one record; returns its name, and (image, label) as arrays or None if they are bad."""
     name = _feature(example, tfrecord.FILENAME)
     name = name.decode(errors="replace") if name else "(no name)"
     keys = (tfrecord.IMAGE, tfrecord.FILENAME, tfrecord.FORMAT, tfrecord.HEIGHT, tfrecord.WIDTH, tfrecord.LABEL)
@@ -146,7 +146,7 @@ def _gray(image):
 
 
 def report(found, dataset):
-    """Returns the report as text: problems, sizes with a suggested crop, class histogram with absent classes."""
+    """Returns the report as text: problems, sizes with a suggested crop, and the class histogram."""
     lines = [f"{len(found.problems)} problems", *(f"  {problem}" for problem in found.problems)]
     lines += [f"{split}: {count} records" for split, count in found.counts.items()]
     if found.sizes:
@@ -168,7 +168,7 @@ def report(found, dataset):
 
 
 def contact_sheet(found, dataset, path):
-    """Writes a PNG with the sample images, each above its labels in the colours of the data set."""
+    """Writes a PNG that shows each sample image above its labels in the colours of the data set."""
     columns = min(6, max(1, len(found.samples)))
     rows = -(-len(found.samples) // columns)
     width, height = _THUMBNAIL

@@ -1,4 +1,7 @@
-"""Finds the files of a data set: pairs by name, lists of names, a random split, classes from a file. No TensorFlow."""
+"""Finds the files of a data set: pairs of equal names, lists of names, a random split, classes from a file.
+
+This module imports nothing heavy, so that the scripts can import it before they know what to do.
+"""
 
 import collections
 import csv
@@ -14,7 +17,7 @@ from deeplab.errors import UserError
 from deeplab.files import paths
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what names may have more than the name of the pair: "_mask", "-rgb"
+_ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what a file name may add to the name of the pair: "_mask", "-rgb"
 
 
 class Pair(NamedTuple):
@@ -26,16 +29,16 @@ class Pair(NamedTuple):
 
 
 def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
-    """Returns {path below `folder` without extension: path} of all images in it, sorted; hidden files are left out.
+    """Returns {path below `folder` without extension: path} of all images in it, sorted, without hidden files.
 
     Args:
       folder: searched with all folders below.
-      flag: the flag it came from, for messages.
-      suffix: what the names of these files end in, before the extension; removed from the keys, e.g. "_mask".
+      flag: the flag that names the folder, for messages.
+      suffix: what the names of these files end with before the extension, e.g. "_mask"; it is removed from the keys.
       extensions: which files are images.
 
     Raises:
-      UserError: no such folder, no such file in it, or two files of one name.
+      UserError: there is no such folder, no such file in it, or there are two files of one name.
     """
     if not paths.is_folder(folder):
         raise UserError(f"--{flag}={folder}: no such folder")
@@ -49,7 +52,7 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
 
 
 def other_files(folder):
-    """Returns which files, but for hidden ones, are in a folder and below that are no images: "2 .heic, 1 .txt"."""
+    """Returns text that counts the files below a folder that are neither images nor hidden: "2 .heic, 1 .txt"."""
     names = [name for _, _, names in paths.walk(folder) for name in names if not name.startswith(".")]
     extensions = collections.Counter(os.path.splitext(name)[1].lower() for name in names)
     counts = sorted((-count, kind) for kind, count in extensions.items() if kind not in SUFFIXES)
@@ -58,7 +61,7 @@ def other_files(folder):
 
 
 def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
-    """`files_by_name`, but for the paths in `without`; maybe none."""
+    """Returns what `files_by_name` returns, but without the paths in `without`; {} if there are no such files."""
     found = {}
     for directory, folders, names in paths.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -80,10 +83,11 @@ def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
 def images_and_labels(image_dir, label_dir, image_suffix="", label_suffix=""):
     """Returns ({name: image path}, {name: label path}) of two folders, or of one that holds both.
 
-    In one folder labels are what ends in `label_suffix`, without it the PNGs; images are the rest.
+    In a folder that holds both, labels are the files that end with `label_suffix`, or the PNGs if there is no suffix.
+    The other files are images.
 
     Raises:
-      UserError: as `files_by_name`; or no image has a label of its name, with the suffix flags that would help.
+      UserError: as `files_by_name`; or no image has a label of its name, in which case suffix flags are suggested.
     """
     one = os.path.realpath(image_dir) == os.path.realpath(label_dir)
     labels = files_by_name(label_dir, "label_dir", label_suffix, (".png",) if one and not label_suffix else SUFFIXES)
@@ -106,7 +110,7 @@ def _some(names):
 
 
 def _suffix_hint(images, labels):
-    """Returns advice: the suffixes that would make most pairs."""
+    """Returns advice: the suffix flags that would give the most pairs."""
     endings = collections.Counter()
     bases = {}
     for name in images:
@@ -130,7 +134,7 @@ def _split(name):
 
 
 def read_list(path):
-    """Returns the names in a list file: one a line, without spaces at the ends, CRLF or extension."""
+    """Returns the names in a list file, one per line, without surrounding spaces and extension."""
     try:
         lines = [line.strip() for line in io.StringIO(paths.read_text(path), newline=None)]
     except (OSError, UnicodeDecodeError) as error:
@@ -142,21 +146,21 @@ def read_list(path):
 
 
 def normalized(name):
-    """Returns a name with each accent in one character with its letter: macOS writes two, others one."""
+    """Returns a name in Unicode form NFC: macOS writes a letter and its accent as two characters, others as one."""
     return unicodedata.normalize("NFC", name)
 
 
 def without_extension(name):
-    """Returns the name without .jpg, .png and the like."""
+    """Returns the name without the extension of an image file, if it has one."""
     stem, extension = os.path.splitext(name)
     return stem if extension.lower() in SUFFIXES else name
 
 
 def listed_pairs(names, images, labels):
-    """Returns a `Pair` for each name of a list; partners that do not exist are None, for the builder to report.
+    """Returns a `Pair` for each name of a list. Files that do not exist are None; the builder reports them.
 
     Args:
-      names: as in the list: the path below the folder, or only the last part of it, without extension.
+      names: for each pair the path below the folder, or only the last part of it, without extension.
       images, labels: from `files_by_name`.
     """
     finders = [_finder(images), _finder(labels)]
@@ -185,7 +189,7 @@ def all_pairs(images, labels):
 
 
 def random_split(pairs, fraction, seed):
-    """Returns {"train": [...], "val": [...]}: a random `fraction` (0 to 1) of the pairs, at least one, in val."""
+    """Returns {"train": [...], "val": [...]}, where val is a random `fraction` (0 to 1) of the pairs, at least one."""
     shuffled = sorted(pairs)
     random.Random(seed).shuffle(shuffled)
     count = max(1, round(len(shuffled) * fraction))
@@ -195,12 +199,12 @@ def random_split(pairs, fraction, seed):
 
 
 def read_classes(text):
-    """Returns (names, colours) of the classes; colours () where there are none.
+    """Returns (names, colours) of the classes; colours are () if none are given.
 
     Args:
-      text: a JSON file (a list of names, of {"name", "color"} objects, {name: [r, g, b]}, or a dataset.json), a CSV
-        file (name or name,r,g,b in each row), or the names themselves, separated by commas, each with its colour
-        where there are colours: "road=#804080,sky=#4682b4".
+      text: the path of a JSON file (a list of names or of {"name", "color"} objects, {name: [r, g, b]}, or a
+        dataset.json), the path of a CSV file (name or name,r,g,b in each row), or the names themselves, separated by
+        commas, with or without colours: "road=#804080,sky=#4682b4".
     """
     try:
         rows = _class_rows(text)
