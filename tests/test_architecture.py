@@ -30,11 +30,12 @@ LAYERS = (
             "pictures.video",
             "inference.output_folder",
         ),
-        *("evaluation.scoring", "evaluation.candidates", "evaluation.comparison"),
+        *("evaluation.scoring", "evaluation.candidates"),
     ),
     (
         "evaluation",
         "evaluation.batches",
+        "evaluation.split_predictor",
     ),
     ("inference.trained", "inference", "inference.predictor", "inference.tiles", "exporting.folding"),
     ("checkpoints", "training"),

@@ -32,7 +32,7 @@ def test_distances_are_scipys(limit):
 
 
 def test_trimaps_are_scipys():
-    trimaps = boundary.Trimaps((1, 2, 5), 3, 255)
+    trimaps = boundary.TrimapScores((1, 2, 5), 3, 255)
     expected = np.zeros((3, 3, 3), np.int64)
     for seed in range(3):
         label, prediction = blobs(seed)
@@ -42,7 +42,7 @@ def test_trimaps_are_scipys():
             band = (far > 0) & (far <= width)
             np.add.at(expected[i], (label[band], prediction[band]), 1)
     np.testing.assert_array_equal(trimaps.confusions, expected)
-    assert trimaps.result() == {w: Scores.of(c).mean_iou for w, c in zip((1, 2, 5), expected, strict=True)}
+    assert trimaps.result() == {w: Scores.from_confusion(c).mean_iou for w, c in zip((1, 2, 5), expected, strict=True)}
 
 
 def independent_scores(label, prediction, k):
@@ -59,7 +59,7 @@ def independent_scores(label, prediction, k):
 
 
 def test_boundary_scores_are_scipys():
-    boundaries = boundary.Boundaries(3, 255)
+    boundaries = boundary.ContourScores(3, 255)
     counts = []
     for seed in range(3):
         pair = blobs(seed, size=(120, 160))
@@ -74,7 +74,7 @@ def test_boundary_scores_are_scipys():
 def test_a_perfect_prediction_scores_one_and_an_absent_class_nothing():
     label = np.zeros((30, 30), int)
     label[5:20, 5:20] = 1
-    boundaries = boundary.Boundaries(3, 255)
+    boundaries = boundary.ContourScores(3, 255)
     boundaries.add(label, label)
     for scores in boundaries.result():
         np.testing.assert_allclose(scores, [1, 1, np.nan])
@@ -84,10 +84,10 @@ def test_a_shifted_square():
     label, prediction = np.zeros((2, 21, 21), int)
     label[5:10, 5:10] = 1
     prediction[5:10, 6:11] = 1  # diagonal 29.7: widths are the least, 1 pixel
-    boundaries = boundary.Boundaries(2, 255)
+    boundaries = boundary.ContourScores(2, 255)
     boundaries.add(label, prediction)
     assert boundaries.result()[0][1] == pytest.approx(8 / 24)  # contours of 16 pixels, rows of 4 in common
     assert boundaries.result()[1][1] == 1  # within a pixel of each other
-    trimaps = boundary.Trimaps((2,), 2, 255)
+    trimaps = boundary.TrimapScores((2,), 2, 255)
     trimaps.add(label, prediction)  # nothing is ignored: there is no trimap
     assert np.isnan(trimaps.result()[2])
