@@ -27,7 +27,6 @@ LAYERS = (
             "exporting",
             "exporting.model_card",
             "exporting.formats",
-            "pictures.video",
             "inference.output_folder",
         ),
         *("evaluation.scoring", "evaluation.candidates"),
@@ -40,7 +39,7 @@ LAYERS = (
     ("inference.trained", "inference", "inference.predictor", "inference.tiles", "exporting.folding"),
     ("checkpoints", "training"),
     ("model", "model.network", "model.cost"),
-    ("model.backbones", "model.heads", "model.blocks", "data", "pictures", "pictures.drawing", "evaluation.plots"),
+    ("model.backbones", "model.heads", "model.blocks", "data", "evaluation.plots"),
     (
         *(
             "layers",
@@ -53,11 +52,12 @@ LAYERS = (
             "training.schedules",
             "devices",
         ),
-        *("evaluation.boundary", "data.augment", "data.tfrecord", "pictures.images"),
+        *("evaluation.boundary", "data.augment", "data.tfrecord"),
     ),
     ("layers.resize", "layers.replicas", "layers.weights"),
     ("data.catalog", "model.names", "model.atrous"),
     ("data.tables", "cli"),
+    ("pictures",),
     ("config", "config.presets"),
     # "" is deeplab/__init__.py, which imports nothing until it is asked
     ("errors", "files.locks", "files.quiet", "files.atomic", "benchmarks.own_process", "files", "files.paths", ""),
