@@ -46,7 +46,7 @@ def server_ids(labels, dataset):
 def _label_colors(dataset, colormap_type=None):
     """Returns the colours (256, 3) uint8 of labels: those of the data set, or of the one that `colormap_type` names."""
     source = catalog.CATALOG[_COLORMAPS[colormap_type]] if colormap_type else dataset
-    return drawing.with_void(catalog.label_colormap(source), dataset.ignore_label, dataset.num_classes)
+    return drawing.with_ignore_color(catalog.label_colormap(source), dataset.ignore_label, dataset.num_classes)
 
 
 def _png_path(folder, filename):
@@ -61,9 +61,9 @@ def _png_path(folder, filename):
 
 
 def _draw(predicted, dataset, colors):
-    """Returns the picture of a `PredictedImage`: five tiles side by side above a legend of the classes in it."""
+    """Returns the picture of a `PredictedImage`: five pictures side by side above a legend of the classes in it."""
     image, label, prediction = predicted.image, predicted.label, predicted.prediction
-    tiles = [
+    pictures = [
         ("image", image),
         ("truth", drawing.colorize(label, colors)),
         ("prediction", drawing.colorize(prediction, colors)),
@@ -71,7 +71,7 @@ def _draw(predicted, dataset, colors):
         (_errors_title(label, prediction, dataset), drawing.error_map(label, prediction, dataset.ignore_label)),
     ]
     names = [dataset.class_name(number) for number in range(dataset.num_classes)]
-    return drawing.panel(tiles, drawing.legend([label, prediction], names, colors, dataset.ignore_label))
+    return drawing.panel(pictures, drawing.legend([label, prediction], names, colors, dataset.ignore_label))
 
 
 def _errors_title(label, prediction, dataset):
