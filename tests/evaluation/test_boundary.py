@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from deeplab.data import catalog
 from deeplab.evaluation import boundary
 from deeplab.evaluation.metrics import Scores
 
@@ -91,3 +92,16 @@ def test_a_shifted_square():
     trimaps = boundary.TrimapScores((2,), 2, 255)
     trimaps.add(label, prediction)  # nothing is ignored: there is no trimap
     assert np.isnan(trimaps.result()[2])
+
+
+@pytest.mark.parametrize(("widths", "with_contours"), [((), False), ((1, 2), False), ((), True), ((1, 2), True)])
+def test_only_the_scores_that_are_asked_for_are_computed(widths, with_contours):
+    asked = boundary.BoundaryScores(widths, with_contours, catalog.Dataset("blobs", 3))
+    label, prediction = blobs(0)
+    for collector in asked.collectors:
+        collector.add(label, prediction)
+    assert len(asked.collectors) == bool(widths) + with_contours
+    assert tuple(asked.trimap_miou()) == widths
+    contours = asked.contours()
+    assert (contours is not None) == with_contours
+    assert not with_contours or [scores.shape for scores in contours] == [(3,), (3,)]
