@@ -89,6 +89,7 @@ def _open_compared(config, name, path):
 
 
 def _open_checkpoint(config):
+    """Returns the `Candidate` of `config.checkpoint_dir`, which runs as the flags say."""
     strategy = None if config.tiles.tile_size else devices.for_evaluation(config.distribution_strategy)
     loaded, split_predictor = restore_split_predictor(config, config.eval_split, config.eval_crop_size, strategy)
 
@@ -118,6 +119,7 @@ def _open_checkpoint(config):
 
 
 def _open_export(config):
+    """Returns the `Candidate` of `config.saved_model`, which brings its own scales, crop size and resizing."""
     config.check_export()
     found = exports.newest(config.saved_model)
     if found is None:
