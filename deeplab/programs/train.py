@@ -132,8 +132,8 @@ def evaluator(config, network, session):
     """Returns the `Best` that scores the network on eval_split and keeps the best checkpoint."""
     from deeplab.config.data import ResizeConfig
     from deeplab.data import source
-    from deeplab.evaluation import batches as evaluation
     from deeplab.evaluation import scoring
+    from deeplab.evaluation.split_predictor import make_split_predictor
     from deeplab.inference import trained
     from deeplab.inference.predictor import Predictor
     from deeplab.model import views
@@ -143,7 +143,7 @@ def evaluator(config, network, session):
     split = source.open_split(config.dataset_dir, run.eval_split, config.dataset, config.input)
     resize = ResizeConfig(**{name: getattr(config.augment, name) for name in ResizeConfig.__dataclass_fields__})
     same_weights = views.any_size(network)
-    scored = evaluation.of(Predictor(same_weights, run.eval_crop_size), split, resize, run.eval_crop_size)
+    scored = make_split_predictor(Predictor(same_weights, run.eval_crop_size), split, resize, run.eval_crop_size)
 
     def score():
         with session.step.optimizer.averaged():
