@@ -16,8 +16,8 @@ from deeplab.layers import basic
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model import network as model
 from deeplab.training import losses
-from deeplab.training.loop import Stepper
-from deeplab.training.step import Step
+from deeplab.training.loop import StepRunner
+from deeplab.training.step import TrainingStep
 
 _STEPS = 4  # in one turn, so that what `fit` does around its steps weighs little
 _IGNORE = 255
@@ -153,10 +153,10 @@ def _ours(setting, batch, run):
     devices.set_precision(run.mixed_precision)
     with strategy.scope():
         objective = losses.Objective(config.loss, _IGNORE)
-        step = Step(model.scale_outputs(_network(setting)), objective, config)
+        step = TrainingStep(model.scale_outputs(_network(setting)), objective, config)
     devices.set_precision("none")
-    stepper = Stepper(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
-    return lambda count: stepper.run(count)["loss"]
+    runner = StepRunner(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
+    return lambda count: runner.run(count)["loss"]
 
 
 def _fit(network, batch):

@@ -28,14 +28,14 @@ def train(config):
     stream = batches(config, split, model_config)
     if config.recalibrate_batch_norm and not start:
         recalibrate(network, step, stream)
-    steps = loop.Stepper(
+    steps = loop.StepRunner(
         strategy, step, devices.distribute(strategy, stream, start, config.train_batch_size), config.run.jit_compile
     )
 
     # Go: n steps at a time; log, save, evaluate between.
     colors = catalog.label_colormap(split.dataset)
     log = progress.Progress(folder, config, start, sampler(network, stream), colors)
-    session = loop.Session(config, folder, network, step, steps, log, lambda at: file_names(stream, at))
+    session = loop.TrainingLoop(config, folder, network, step, steps, log, lambda at: file_names(stream, at))
     if config.run.eval_interval_steps:
         session.evaluate = evaluator(config, network, session)
     with records.user_errors():
@@ -54,15 +54,15 @@ def settle(folder, config, model_config, dataset):
 
 
 def build(config, model_config, dataset):
-    """Returns the network, whose input is a training crop, and its `Step`."""
+    """Returns the network, whose input is a training crop, and its `TrainingStep`."""
     from deeplab.model import network as model
     from deeplab.training import losses
-    from deeplab.training.step import Step
+    from deeplab.training.step import TrainingStep
 
     network = model.build_model(model_config, (*config.train_crop_size, 3))
     weights = losses.class_weights(config.loss.class_weights, dataset, model_config.label_weights)
     objective = losses.Objective(config.loss, dataset.ignore_label, weights)
-    return network, Step(model.scale_outputs(network), objective, config)
+    return network, TrainingStep(model.scale_outputs(network), objective, config)
 
 
 def restore(config, model_config, network, step):

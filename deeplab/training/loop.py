@@ -16,12 +16,12 @@ from deeplab.training import state
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: saved on SIGTERM; the same command goes on
 
 
-class Stepper:
+class StepRunner:
     """Runs steps on all replicas; batches come from a (distributed) dataset of (images, labels).
 
     Args:
       strategy: a tf.distribute strategy.
-      step: a `Step`, created in the strategy's scope.
+      step: a `TrainingStep`, created in the strategy's scope.
       batches: the dataset, entered at the step that comes next.
       jit_compile: compile the step with XLA (one replica only).
     """
@@ -30,7 +30,7 @@ class Stepper:
         self.strategy = strategy
         plain = tf.autograph.experimental.do_not_convert(step)
         self.step = tf.function(plain, jit_compile=True) if jit_compile else plain
-        self.names = step.results
+        self.names = step.result_names
         self.iterator = iterate(batches)
         self._run = tf.function(self._run_steps)
         self._votes = tf.function(lambda vote: strategy.run(_sum_of_votes, (vote,)), autograph=False)
@@ -77,14 +77,14 @@ class StopSignal:
 
 
 @dataclasses.dataclass
-class Session:
+class TrainingLoop:
     """One training in progress, and who takes part in it.
 
     Attributes:
       config: a TrainConfig.
       folder: where checkpoints go; None on workers that write nothing.
-      model, step: what is trained, and its `Step`.
-      stepper: a `Stepper`.
+      model, step: what is trained, and its `TrainingStep`.
+      runner: a `StepRunner`.
       progress: a `progress.Progress`, or anything with its methods.
       names_at: step -> names of the records in its batch, for messages.
       evaluate: None, or a `best.Best`.
@@ -94,11 +94,11 @@ class Session:
     folder: str | None
     model: object
     step: object
-    stepper: Stepper
+    runner: StepRunner
     progress: object
     names_at: object
     evaluate: object = None
-    calls: int = 0  # of the stepper, by this process
+    calls: int = 0  # of the runner, by this process
 
     def train(self):
         """Trains to the last step; returns None, or EXIT_STOPPED after a SIGTERM. The checkpoint is saved either way.
@@ -112,7 +112,7 @@ class Session:
         while now < total and not stopped and not (self.evaluate and self.evaluate.ended(now)):
             began, run = time.monotonic(), self.config.run
             with self._profile():
-                results = self.stepper.run(self._next_stop(now) - now)
+                results = self.runner.run(self._next_stop(now) - now)
             before, now = now, self._now()
             self._check(results, now - 1)
             self.progress.after(now, results, now - before, time.monotonic() - began)
@@ -121,7 +121,7 @@ class Session:
             if now % run.save_interval_steps == 0 or time.monotonic() - saved > run.save_interval_secs:
                 self._save()
                 saved, done = time.monotonic(), now
-            stopped = self.stepper.agree(stop.asked)  # a signal to one machine stops all, at one step
+            stopped = self.runner.agree(stop.asked)  # a signal to one machine stops all, at one step
         if now > done:
             self._save()
         return EXIT_STOPPED if stopped and now < total else None
@@ -134,7 +134,7 @@ class Session:
         return tf.profiler.experimental.Profile(self.config.run.profile_logdir)
 
     def _now(self):
-        return int(self.step.step.numpy())
+        return int(self.step.global_step.numpy())
 
     def _next_stop(self, now):
         """Returns the first step after `now` at which something is due."""

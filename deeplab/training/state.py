@@ -8,7 +8,7 @@ from deeplab.model.names import assign, reference_name
 
 
 def variables(model, step):
-    """Returns {name in a checkpoint: variable} of a model and its `Step`: weights, averages, counters, slots, step."""
+    """Returns {name in a checkpoint: variable} of everything that training changes in a model and its `TrainingStep`."""
     found = {reference_name(variable): variable for variable in model.variables}
     if len(found) != len(model.variables):
         raise ValueError("two variables of the model have one name; a checkpoint would lose one of them")
@@ -22,7 +22,7 @@ def values(model, step):
 
 def save(folder, model, step, keep):
     """Writes the checkpoint of the present step and removes all but the newest `keep`; returns its prefix."""
-    prefix = bundle.prefix_for(folder, int(step.step.numpy()))
+    prefix = bundle.prefix_for(folder, int(step.global_step.numpy()))
     bundle.write(prefix, values(model, step))
     bundle.prune(folder, keep)
     return prefix
@@ -44,7 +44,7 @@ def resume(folder, model, step, say=print):
             say(f"{error}; falling back to the checkpoint before it")
             continue
         _assign(prefix, found, variables(model, step))
-        return int(step.step.numpy())
+        return int(step.global_step.numpy())
     if candidates:
         raise UserError(f"train_logdir={folder}: all its checkpoints are damaged; choose another folder or remove them")
     return None

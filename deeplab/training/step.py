@@ -36,7 +36,7 @@ def gradient_multiplier(name, config):
     return 2.0 * multiplier if "biases" in name else multiplier
 
 
-class Step:
+class TrainingStep:
     """A training step of one model: call it with this replica's part of the batch.
 
     Args:
@@ -44,7 +44,7 @@ class Step:
       objective: `losses.Objective`.
       config: a TrainConfig.
 
-    Create it in the scope of the strategy. Attributes: `step`, int64 variable, updates so far; `optimizer`.
+    Create it in the scope of the strategy. Attributes: `global_step`, int64 variable, updates so far; `optimizer`.
     """
 
     def __init__(self, model, objective, config):
@@ -53,9 +53,9 @@ class Step:
         self.regularized = [name for name in self.variables if is_regularized(name)]
         self.multipliers = {name: gradient_multiplier(name, config) for name in self.variables}
         self.optimizer = Optimizer(config.optimizer, self.variables, self.regularized)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, **_REPLICATED)
-        self.scale = LossScale() if config.run.mixed_precision == "float16" else NoScale()
-        self.results = ("loss", *model.output_names, "regularization", "learning_rate", "gradient_norm")
+        self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, **_REPLICATED)
+        self.loss_scale = LossScale() if config.run.mixed_precision == "float16" else NoScale()
+        self.result_names = ("loss", *model.output_names, "regularization", "learning_rate", "gradient_norm")
         if not self.regularized or not any(map(is_last_layer, self.variables)):
             raise ValueError("no variable has a name that L2 or the gradient multipliers know: names have changed")
 
@@ -67,19 +67,19 @@ class Step:
           labels: (B, H, W) class ids.
 
         Returns:
-          {name of `results`: float32 scalar}, the same on every replica: "loss" (all parts), the loss of every output,
-          "regularization", "learning_rate", "gradient_norm" (before clipping).
+          {name of `result_names`: float32 scalar}, the same on every replica: "loss" (all parts), the loss of every
+          output, "regularization", "learning_rate", "gradient_norm" (before clipping).
         """
-        step = tf.identity(self.step)
+        step = tf.identity(self.global_step)
         total_steps = self.config.schedule.training_number_of_steps
         set_progress(self.model, tf.cast(step, tf.float32) / total_steps)
         gradients, losses = self.gradients(images, labels)
         regularization = self.regularization()
         gradients, norm = self.shaped(gradients, step)
-        accept = self.scale.update(norm)
+        accept = self.loss_scale.update(norm)
         rate = self.learning_rate(step)
         self.optimizer.apply(gradients, rate, step, accept)
-        self.step.assign_add(1)
+        self.global_step.assign_add(1)
         total = tf.add_n(list(losses.values())) + regularization
         extras = {"regularization": regularization, "learning_rate": rate, "gradient_norm": norm}
         return {"loss": total, **losses, **extras}
@@ -98,16 +98,16 @@ class Step:
                 more = self._part(tf.identity(image), label, share)
             gradients = more[0] if gradients is None else [a + b for a, b in zip(gradients, more[0], strict=True)]
             losses = more[1] if losses is None else {name: losses[name] + more[1][name] for name in losses}
-        gradients = [self.scale.unscale(gradient) for gradient in all_sum(gradients)]
+        gradients = [self.loss_scale.unscale(gradient) for gradient in all_sum(gradients)]
         values = all_sum(tf.stack(list(losses.values())))
         return dict(zip(self.variables, gradients, strict=True)), dict(zip(losses, tf.unstack(values), strict=True))
 
     def _part(self, images, labels, share):
         with tf.GradientTape() as tape:
             outputs = self.model(images, training=True)
-            losses = self.objective(outputs, labels, tf.identity(self.step))
+            losses = self.objective(outputs, labels, tf.identity(self.global_step))
             losses = {name: loss * share for name, loss in losses.items()}
-            scaled = self.scale.scale(tf.add_n(list(losses.values())))
+            scaled = self.loss_scale.scale(tf.add_n(list(losses.values())))
         weights = list(self.variables.values())
         gradients = tape.gradient(scaled, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return gradients, losses
@@ -146,7 +146,7 @@ class Step:
 
     def state(self):
         """Returns {name in a checkpoint: variable} of everything that a step changes, besides the model."""
-        return {"global_step": self.step, **self.optimizer.state(), **self.scale.state()}
+        return {"global_step": self.global_step, **self.optimizer.state(), **self.loss_scale.state()}
 
 
 def _split(tensor, parts):

@@ -10,7 +10,7 @@ from deeplab.layers.basic import Activation, Conv, Normalize
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.stochastic import Dropout
 from deeplab.training import losses
-from deeplab.training.step import Step
+from deeplab.training.step import TrainingStep
 
 CLASSES, IGNORE, SIZE = 3, 255, 17
 
@@ -44,8 +44,8 @@ def batches(count, batch_size=4, seed=0):
 
 
 def step(settings, **options):
-    """Returns a `Step` for a `network(**options)` with the loss of the TrainConfig `settings`."""
-    return Step(network(**options), losses.Objective(settings.loss, IGNORE), settings)
+    """Returns a `TrainingStep` for a `network(**options)` with the loss of the TrainConfig `settings`."""
+    return TrainingStep(network(**options), losses.Objective(settings.loss, IGNORE), settings)
 
 
 def weights(step):

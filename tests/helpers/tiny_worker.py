@@ -27,10 +27,10 @@ def main(result):
         mine = slice(host * size, (host + 1) * size)
         return tf.data.Dataset.from_tensor_slices((images[:, mine], labels[:, mine]))
 
-    stepper = loop.Stepper(strategy, step, devices.distribute(strategy, stream, 0, 4))
-    stepper.run(STEPS)
-    assert not stepper.agree(False)
-    assert stepper.agree(not devices.is_chief(strategy))  # a SIGTERM that only the other process got
+    runner = loop.StepRunner(strategy, step, devices.distribute(strategy, stream, 0, 4))
+    runner.run(STEPS)
+    assert not runner.agree(False)
+    assert runner.agree(not devices.is_chief(strategy))  # a SIGTERM that only the other process got
     weights = tiny.weights(step)
     if devices.is_chief(strategy):
         np.savez(result, **{name.replace("/", "|"): value for name, value in weights.items()})

@@ -10,7 +10,7 @@ from deeplab.checkpoints.sources import Source
 from deeplab.config.training import ScheduleConfig, TrainConfig
 from deeplab.model.network import scale_outputs
 from deeplab.training import losses
-from deeplab.training.step import Step
+from deeplab.training.step import TrainingStep
 from helpers import golden_cases
 
 CASE = "mobilenet_v2_os16"
@@ -62,7 +62,7 @@ def test_loss_falls(golden, form):
         dataset_dir="unused",
         schedule=ScheduleConfig(base_learning_rate=1e-3, training_number_of_steps=STEPS),
     )
-    step = Step(scale_outputs(network), losses.Objective(config.loss, 255), config)
+    step = TrainingStep(scale_outputs(network), losses.Objective(config.loss, 255), config)
     update = tf.function(lambda: step(images, labels)["loss"], autograph=False)
     history = [float(update()) for _ in range(STEPS)]
     assert np.isfinite(history).all()

@@ -15,7 +15,7 @@ from deeplab.config.training import LossConfig, OptimizerConfig, ScheduleConfig,
 from deeplab.model.names import reference_name
 from deeplab.model.network import build_model, scale_outputs
 from deeplab.training import losses
-from deeplab.training.step import Step
+from deeplab.training.step import TrainingStep
 from helpers import golden_cases
 
 pytestmark = pytest.mark.usefixtures("quick_tracing")
@@ -64,7 +64,9 @@ class Subject:
                 learning_power=train["learning_power"],
             ),
         )
-        return Step(scale_outputs(self.model), losses.Objective(config.loss, train["ignore_label"], weights), config)
+        return TrainingStep(
+            scale_outputs(self.model), losses.Objective(config.loss, train["ignore_label"], weights), config
+        )
 
     def check(self, key, value, factor=10, floor=2e-5):
         """Compares with the original's array of that key, within ten times the rounding that the case records."""
