@@ -44,13 +44,14 @@ def train(config):
 
 def settle(folder, config, model_config, dataset):
     """Takes the train_logdir for this process and writes config.json and dataset.json, or refuses other options."""
-    from deeplab.inference import trained
+    from deeplab.data import catalog
     from deeplab.training import run_folder
 
-    settings = run_folder.settings(config, model_config)
+    options = run_folder.recorded_options(config, model_config)
     run_folder.lock(folder)
-    run_folder.check_same(f"{folder}/{trained.CONFIG_FILE}", settings)
-    trained.remember(folder, model_config, settings["training"], dataset)
+    run_folder.refuse_changed_options(folder, options)
+    run_folder.write_config(folder, model_config, options["training"])
+    catalog.save(dataset, folder)
 
 
 def build(config, model_config, dataset):
@@ -136,7 +137,7 @@ def evaluator(config, network, session):
     from deeplab.inference import trained
     from deeplab.inference.predictor import Predictor
     from deeplab.model import network as model
-    from deeplab.training import best, state
+    from deeplab.training import best, run_folder, state
 
     run = config.run
     split = source.open_split(config.dataset_dir, run.eval_split, config.dataset, config.input)
@@ -154,5 +155,5 @@ def evaluator(config, network, session):
     def save(folder):
         session.progress.say(f"best so far: {state.save(folder, network, session.step, keep=1)}")
 
-    folder, writes = f"{config.train_logdir}/{trained.BEST}", session.folder is not None
+    folder, writes = f"{config.train_logdir}/{run_folder.BEST_FOLDER}", session.folder is not None
     return best.Best(folder, writes, score, save, session.progress.note, run.patience * run.eval_interval_steps)

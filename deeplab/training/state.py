@@ -8,7 +8,7 @@ from deeplab.model.names import assign, reference_name
 
 
 def variables(model, step):
-    """Returns {name in a checkpoint: variable} of everything that training changes in a model and its `TrainingStep`."""
+    """Returns {name in a checkpoint: variable} of all that a `TrainingStep` changes, with the model."""
     found = {reference_name(variable): variable for variable in model.variables}
     if len(found) != len(model.variables):
         raise ValueError("two variables of the model have one name; a checkpoint would lose one of them")
