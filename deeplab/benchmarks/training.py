@@ -149,7 +149,7 @@ def _ours(setting, batch, run):
         optimizer=OptimizerConfig(weight_decay=_WEIGHT_DECAY),
         run=run,
     )
-    strategy = devices.strategy(run)
+    strategy = devices.training_strategy(run)
     devices.set_precision(run.mixed_precision)
     with strategy.scope():
         objective = losses.Objective(config.loss, _IGNORE)

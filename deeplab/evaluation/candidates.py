@@ -46,7 +46,7 @@ def of_path(config, path):
 
 def _trained(config):
     tiles = config.tiles.tile_size
-    strategy = None if tiles else devices.for_evaluation(config.distribution_strategy)
+    strategy = None if tiles else devices.evaluation_strategy(config.distribution_strategy)
     subject = batches.prepare(config, config.eval_split, config.eval_crop_size, strategy)
     loaded = subject.loaded
 

@@ -67,7 +67,9 @@ def score(subject, batch_size, collectors=()):
     if strategy.num_replicas_in_sync > 1:
         stream = strategy.distribute_datasets_from_function(lambda _: stream.rebatch(batch_size, drop_remainder=True))
     with batches.progress(len(subject.split), "image") as bar, records.user_errors():
-        for batch in devices.iterate(stream):
+        iterator = iter(stream)
+        devices.keep_freed_memory()
+        for batch in iterator:
             results = [strategy.experimental_local_results(one) for one in run(batch)]
             for labels, predictions, sizes in zip(*results, strict=True) if collectors else ():
                 _collect(collectors, labels.numpy(), predictions.numpy(), sizes.numpy())

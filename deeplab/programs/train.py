@@ -10,7 +10,7 @@ def train(config):
     from deeplab.training import loop, progress
 
     # Where: devices, precision, seed, and a folder that remembers this exact configuration.
-    strategy = devices.strategy(config.run)
+    strategy = devices.training_strategy(config.run)
     devices.set_seed(config.run.random_seed, config.run.deterministic)
     devices.set_precision(config.run.mixed_precision)
     split = source.open_split(config.dataset_dir, config.train_split, config.dataset, config.input)

@@ -8,7 +8,7 @@ import time
 
 import tensorflow as tf
 
-from deeplab.devices import iterate
+from deeplab import devices
 from deeplab.errors import UserError
 from deeplab.layers.replicas import all_sum
 from deeplab.training import state
@@ -31,7 +31,8 @@ class StepRunner:
         plain = tf.autograph.experimental.do_not_convert(step)
         self.step = tf.function(plain, jit_compile=True) if jit_compile else plain
         self.names = step.result_names
-        self.iterator = iterate(batches)
+        self.iterator = iter(batches)
+        devices.keep_freed_memory()
         self._run = tf.function(self._run_steps)
         self._votes = tf.function(lambda vote: strategy.run(_sum_of_votes, (vote,)), autograph=False)
 

@@ -64,7 +64,7 @@ def check_same(expected, found):
 
 def two_replicas():
     """Returns the strategy of two logical CPUs."""
-    strategy = devices.strategy(RunConfig(distribution_strategy="mirrored"))
+    strategy = devices.training_strategy(RunConfig(distribution_strategy="mirrored"))
     assert strategy.num_replicas_in_sync == 2
     return strategy
 

@@ -16,7 +16,7 @@ STEPS = 20
 
 
 def main(result):
-    strategy = devices.strategy(RunConfig(distribution_strategy="multi_worker_mirrored"))
+    strategy = devices.training_strategy(RunConfig(distribution_strategy="multi_worker_mirrored"))
     settings = tiny.config(schedule=ScheduleConfig(base_learning_rate=0.1, training_number_of_steps=STEPS))
     with strategy.scope():
         step = tiny.step(settings)
