@@ -144,6 +144,10 @@ class TrainingStep:
             return tf.constant(self.config.optimizer.adam_learning_rate)
         return learning_rate(self.config.schedule, step)
 
+    def updates(self):
+        """Returns the number of updates so far, an int: the step that comes next."""
+        return int(self.global_step.numpy())
+
     def state(self):
         """Returns {name in a checkpoint: variable} of everything that a step changes, besides the model."""
         return {"global_step": self.global_step, **self.optimizer.state(), **self.loss_scale.state()}

@@ -9,7 +9,7 @@ from deeplab.config.training import RunConfig, TrainConfig
 from deeplab.layers.basic import Activation, Conv, Normalize
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.stochastic import Dropout
-from deeplab.training import losses
+from deeplab.training import losses, state
 from deeplab.training.step import TrainingStep
 
 CLASSES, IGNORE, SIZE = 3, 255, 17
@@ -50,9 +50,7 @@ def step(settings, **options):
 
 def weights(step):
     """Returns {name: array} of everything that training changes."""
-    from deeplab.training import state
-
-    return state.values(step.model, step)
+    return state.values(step)
 
 
 def check_same(expected, found):

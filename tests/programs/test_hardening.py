@@ -235,7 +235,7 @@ def test_a_training_folder_that_vanished_is_named(tmp_path, capsys):
     folder = tmp_path / "gone"
     folder.mkdir()
     config = TrainConfig(train_logdir=str(folder), dataset_dir="x")
-    notes = progress.Progress(str(folder), config)
+    notes = progress.Progress(config)
     notes.note(1, {"loss": 1.0})
     for file in folder.iterdir():
         file.unlink()
