@@ -27,7 +27,7 @@ _UNKNOWN = "the model has no such variable"
 
 def restore(
     model: keras.Model,
-    path: str | sources.Source,
+    path: str | sources.WeightsFile,
     initialize_last_layer: bool = True,
     last_layers_contain_logits_only: bool = False,
     strict: bool = False,
@@ -40,7 +40,7 @@ def restore(
 
     Args:
       model: a Keras model whose layers are named by the rule in `names`.
-      path: anything that `sources.read` reads, or a `Source`.
+      path: anything that `sources.read` reads, or the `WeightsFile` that it returned.
       initialize_last_layer: False leaves out the head (image pooling, ASPP, dense prediction cell, decoder, logits).
       last_layers_contain_logits_only: with the former, leaves out the logits only.
       strict: refuse a file that lacks a variable of the model, has more, or has another number of classes.
@@ -49,30 +49,30 @@ def restore(
     Raises:
       UserError: the file is unreadable, is of another network or (strict) doesn't fit exactly; the model is unchanged.
     """
-    source = path if isinstance(path, sources.Source) else sources.read(path)
+    file = path if isinstance(path, sources.WeightsFile) else sources.read(path)
     variables = {reference_name(variable): variable for variable in model.variables}
-    values = _network_values(source, model, use_moving_averages)
+    values = _network_values(file, model, use_moving_averages)
     excluded = () if initialize_last_layer else last_layers(last_layers_contain_logits_only)
-    fitting, skipped = _matched(source, values, variables, excluded, strict)
+    fitting, skipped = _matched(file, values, variables, excluded, strict)
     missing = [name for name in variables if not (name in fitting or name in skipped or is_bookkeeping(name))]
     if strict:
-        _refuse_differences(source, missing, skipped)
+        _refuse_differences(file, missing, skipped)
     for name, value in fitting.items():
         assign(variables[name], np.asarray(value))
     _settle(fitting, variables)
     loaded, left = (tuple(path_of(variables[name]) for name in names) for names in (fitting, missing))
-    return RestoreReport(source.path, source.kind, source.step, loaded, left, skipped)
+    return RestoreReport(file.path, file.kind, file.step, loaded, left, skipped)
 
 
-def _matched(source, values, variables, excluded, strict):
+def _matched(file, values, variables, excluded, strict):
     """Returns ({name: value} of what the model gets, {name: reason} of what it doesn't get), checked."""
-    skipped = {name: _why_unused(name) for name in source.values if name not in variables}
+    skipped = {name: _why_unused(name) for name in file.values if name not in variables}
     skipped |= {name: "last layer (initialize_last_layer=False)" for name in values if name.startswith(excluded)}
     fitting = {name: values[name] for name in variables if name in values and name not in skipped}
-    _refuse_other_network(source, fitting, variables)
-    other_classes = _other_classes(source, fitting, variables, strict)
+    _refuse_other_network(file, fitting, variables)
+    other_classes = _other_classes(file, fitting, variables, strict)
     fitting = {name: value for name, value in fitting.items() if name not in other_classes}
-    _check_shapes(source, fitting, variables)
+    _check_shapes(file, fitting, variables)
     return fitting, skipped | other_classes
 
 
@@ -91,11 +91,11 @@ def restore_backbone(model, config, weights):
     return restore(model, path, initialize_last_layer=False)
 
 
-def _network_values(source, model, use_moving_averages):
+def _network_values(file, model, use_moving_averages):
     """Returns {name: value} of the file with folded batch norms unfolded and, on request, averaged weights."""
-    values = source.values
-    if source.folded:
-        values = values | unfolded(source.folded, model)
+    values = file.values
+    if file.folded:
+        values = values | unfolded(file.folded, model)
     if use_moving_averages:
         averaged = {n.removesuffix(_AVERAGED): v for n, v in values.items() if n.endswith(_AVERAGED)}
         values = values | averaged
@@ -110,7 +110,7 @@ def _why_unused(name):
     return "counter of another training" if is_bookkeeping(name) else _UNKNOWN
 
 
-def _refuse_differences(source, missing, skipped):
+def _refuse_differences(file, missing, skipped):
     """Refuses a file that doesn't hold exactly the variables of the model."""
     unknown = [name for name, reason in skipped.items() if reason == _UNKNOWN]
     if not missing and not unknown:
@@ -118,7 +118,7 @@ def _refuse_differences(source, missing, skipped):
     lacks = [f"lacks {len(missing)} variables of the model, e.g. {missing[0]}"] if missing else []
     more = [f"has {len(unknown)} that the model lacks, e.g. {unknown[0]}"] if unknown else []
     raise UserError(
-        f"{source.path}: the file {' and '.join(lacks + more)}; compare the options of the network, e.g. "
+        f"{file.path}: the file {' and '.join(lacks + more)}; compare the options of the network, e.g. "
         "decoder_output_stride, atrous_rates, model_variant"
     )
 
@@ -127,21 +127,21 @@ def _scopes(names):
     return sorted({name.split("/")[0] for name in names if "/" in name and not is_bookkeeping(name)})
 
 
-def _refuse_other_network(source, fitting, variables):
+def _refuse_other_network(file, fitting, variables):
     """Refuses a file of which nothing fits, or nothing but the head while it holds some other backbone."""
     used, own = _scopes(fitting), _scopes(variables)
-    given = _scopes(name for name in source.values if name in variables or _why_unused(name) == _UNKNOWN)
+    given = _scopes(name for name in file.values if name in variables or _why_unused(name) == _UNKNOWN)
     backbone = [scope for scope in own if not scope.startswith(LAST_LAYERS)]
     other = [scope for scope in given if not scope.startswith(LAST_LAYERS) and scope not in own]
     if used and not (backbone and other and not set(backbone) & set(used)):
         return
     raise UserError(
-        f"{source.path}: these are the weights of another network; the file has {', '.join(given) or 'no scopes'}, the "
+        f"{file.path}: these are the weights of another network; the file has {', '.join(given) or 'no scopes'}, the "
         f"model {', '.join(own)}; set model_variant to the network of the file"
     )
 
 
-def _other_classes(source, fitting, variables, strict):
+def _other_classes(file, fitting, variables, strict):
     """Returns {name: reason} of the logits if the file was trained with another number of classes, else {}."""
     logits = [name for name in fitting if name.startswith("logits/")]
     if not any(name.startswith("logits/") for name in variables):  # decoder_output_is_logits
@@ -156,7 +156,7 @@ def _other_classes(source, fitting, variables, strict):
             return {}
     reason = f"{classes[0]} classes in the file, {classes[1]} in the model"
     if strict:
-        raise UserError(f"{source.path}: {reason}; set num_classes={classes[0]}")
+        raise UserError(f"{file.path}: {reason}; set num_classes={classes[0]}")
     return dict.fromkeys(logits, reason)
 
 
@@ -167,12 +167,12 @@ class _Shaped(dict):
         return np.broadcast_to(0, tuple(super().__getitem__(name).shape))
 
 
-def _check_shapes(source, fitting, variables):
+def _check_shapes(file, fitting, variables):
     for name, value in fitting.items():
         given, wanted = np.shape(value), tuple(variables[name].shape)
         if given != wanted:
             raise UserError(
-                f"{source.path}: {name} has shape {given} in the file and {wanted} in the model; {_cause(name)}"
+                f"{file.path}: {name} has shape {given} in the file and {wanted} in the model; {_cause(name)}"
             )
 
 

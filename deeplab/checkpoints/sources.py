@@ -17,8 +17,8 @@ _PARTS_OF_CHECKPOINTS = (".index", ".meta", ".data-00000-of-00001")
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """Weights by the reference's names.
+class WeightsFile:
+    """The content of a file with weights, by the reference's names.
 
     A convolution whose batch norm was folded into it has its kernel in `values` and its bias in `folded`.
     """
@@ -43,7 +43,7 @@ def read(path):
         graph of the original, or an .h5 file with weights of keras.applications.MobileNetV2.
 
     Returns:
-      A `Source`.
+      A `WeightsFile`.
 
     Raises:
       UserError: there is nothing at `path`, or it is damaged or of another kind.
@@ -53,13 +53,13 @@ def read(path):
         with archive.unpacked(_existing(path)) as folder:
             return dataclasses.replace(_read_unpacked(folder, path), path=path)
     if path.endswith(".pb"):
-        return Source(path, "frozen graph", frozen_graph.read(_existing(path)))
+        return WeightsFile(path, "frozen graph", frozen_graph.read(_existing(path)))
     if path.endswith(".tflite"):
-        return Source(path, "TFLite file", *tflite.read(_existing(path)))
+        return WeightsFile(path, "TFLite file", *tflite.read(_existing(path)))
     if path.endswith((".h5", ".hdf5")):
-        return Source(path, "keras.applications weights", keras_applications.read(_existing(path)))
+        return WeightsFile(path, "keras.applications weights", keras_applications.read(_existing(path)))
     prefix = find_checkpoint(path)
-    return Source(prefix, "checkpoint", bundle.read(prefix))
+    return WeightsFile(prefix, "checkpoint", bundle.read(prefix))
 
 
 def find_checkpoint(path):
@@ -94,5 +94,5 @@ def _read_unpacked(folder, path):
     graphs = [name for suffix in (".pb", ".tflite") for name in files if name.endswith(suffix)]
     if not prefixes and not graphs:
         raise UserError(f"{path}: the archive holds neither a checkpoint nor a frozen graph nor a .tflite file")
-    source = read(max(prefixes, key=bundle.step_of) if prefixes else graphs[0])
-    return dataclasses.replace(source, kind=f"{source.kind} in an archive")
+    found = read(max(prefixes, key=bundle.step_of) if prefixes else graphs[0])
+    return dataclasses.replace(found, kind=f"{found.kind} in an archive")

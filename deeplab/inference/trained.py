@@ -6,8 +6,9 @@ import time
 
 import tensorflow as tf
 
-from deeplab.checkpoints import bundle, restore
+from deeplab.checkpoints import bundle
 from deeplab.checkpoints.report import RestoreReport
+from deeplab.checkpoints.restoring import restore
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
 from deeplab.data import catalog

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import checkpoints
+from deeplab.checkpoints.restoring import restore
 from deeplab.config.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 from deeplab.model.names import reference_name
 from deeplab.model.network import build_model, scale_outputs
@@ -45,7 +45,7 @@ class Subject:
         self.images, self.labels = self.arrays["train_images"], self.arrays["train_labels"]
 
     def restart(self):
-        checkpoints.restore(self.model, golden_cases.source_of(self.case), strict=True)
+        restore(self.model, golden_cases.source_of(self.case), strict=True)
 
     def step(self, weights=None, **loss):
         train = self.train
