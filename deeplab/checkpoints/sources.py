@@ -1,12 +1,13 @@
-"""Where weights come from: every kind of file ends as {reference name: array}.
+"""Reads weights: every kind of file becomes {reference name: array}.
 
-Checkpoints (ours and the reference's are of one kind), a folder of them, the published .tar.gz archives, frozen graphs,
-.tflite files of the original and weights of keras.applications.
+These are checkpoints (ours and the reference's have the same format), folders of checkpoints, the published .tar.gz
+archives, frozen graphs, .tflite files of the original and weights of keras.applications.
 """
 
 import dataclasses
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.checkpoints import archive, bundle, frozen_graph, keras_applications, tflite
@@ -23,14 +24,14 @@ class WeightsFile:
     A convolution whose batch norm was folded into it has its kernel in `values` and its bias in `folded`.
     """
 
-    path: str  # of the file that the weights were read from
-    kind: str  # what sort of file that is, in words
-    values: dict  # {reference name: array}
-    folded: dict = dataclasses.field(default_factory=dict)  # {scope of a convolution: bias (C,)}
+    path: str
+    kind: str  # in words
+    values: dict[str, np.ndarray]  # by the reference's names of variables
+    folded: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # {scope of a convolution: bias (C,)}
 
     @property
     def step(self):
-        """The training step, or None where the file has none."""
+        """The training step, or None if the file has no training step."""
         return int(self.values[GLOBAL_STEP]) if GLOBAL_STEP in self.values else None
 
 
@@ -38,15 +39,16 @@ def read(path):
     """Reads the weights in `path`.
 
     Args:
-      path: a checkpoint's prefix (`.../model.ckpt-30000`), a folder with checkpoints (the one that its state file
-        names, else the newest), a published .tar.gz archive, a frozen_inference_graph.pb, a float32 .tflite made from a
-        graph of the original, or an .h5 file with weights of keras.applications.MobileNetV2.
+      path: the prefix of a checkpoint (`.../model.ckpt-30000`); a folder with checkpoints, of which the one is read
+        that the state file `checkpoint` names, else the newest; a published .tar.gz archive; a
+        frozen_inference_graph.pb; a float32 .tflite made from a graph of the original; or an .h5 file with weights of
+        keras.applications.MobileNetV2.
 
     Returns:
       A `WeightsFile`.
 
     Raises:
-      UserError: there is nothing at `path`, or it is damaged or of another kind.
+      UserError: there is nothing at `path`, or the file is damaged or of another kind.
     """
     path = os.fspath(path)
     if path.endswith(archive.SUFFIXES):
@@ -63,9 +65,9 @@ def read(path):
 
 
 def find_checkpoint(path):
-    """Returns the prefix of the checkpoint that `path` means: a prefix, one of a checkpoint's files, or a folder."""
-    if tf.io.gfile.isdir(path) and not tf.io.gfile.exists(path + ".index"):  # some buckets call any prefix a folder
-        named = tf.train.latest_checkpoint(path)  # None where the state file is missing or names what is not there
+    """Returns the prefix of the checkpoint that `path` names: a prefix, a file of a checkpoint, or a folder."""
+    if tf.io.gfile.isdir(path) and not tf.io.gfile.exists(path + ".index"):  # a bucket may call any prefix a folder
+        named = tf.train.latest_checkpoint(path)  # None if the state file is missing or outdated
         prefix = named or bundle.latest(path)
         if prefix is None:
             raise UserError(f"{path}: the folder has no checkpoint (no *.index with its *.data-* file)")
@@ -87,7 +89,7 @@ def _existing(path):
 
 
 def _read_unpacked(folder, path):
-    """Reads what an archive holds: its checkpoint with the highest step, else its frozen graph, else its .tflite."""
+    """Reads the checkpoint with the highest step in an unpacked archive, else its frozen graph, else its .tflite."""
     folders = [found for found, _folders, _files in os.walk(folder)]
     prefixes = [prefix for found in folders for prefix in bundle.prefixes(found)]
     files = [os.path.join(found, name) for found in folders for name in sorted(os.listdir(found))]
