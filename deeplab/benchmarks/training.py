@@ -17,8 +17,8 @@ from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model import views
 from deeplab.model.network import build_model
 from deeplab.training import losses
-from deeplab.training.loop import Stepper
-from deeplab.training.step import Step
+from deeplab.training.loop import StepRunner
+from deeplab.training.step import TrainingStep
 
 _STEPS = 4  # in one turn, so that the work of `fit` around its steps weighs little
 _IGNORE = 255
@@ -150,14 +150,14 @@ def _ours(setting, batch, run):
         optimizer=OptimizerConfig(weight_decay=_WEIGHT_DECAY),
         run=run,
     )
-    strategy = devices.strategy(run)
+    strategy = devices.training_strategy(run)
     devices.set_precision(run.mixed_precision)
     with strategy.scope():
         objective = losses.Objective(config.loss, _IGNORE)
-        step = Step(views.scale_outputs(_network(setting)), objective, config)
+        step = TrainingStep(views.scale_outputs(_network(setting)), objective, config)
     devices.set_precision("none")
-    stepper = Stepper(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
-    return lambda count: stepper.run(count)["loss"]
+    runner = StepRunner(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
+    return lambda count: runner.run(count)["loss"]
 
 
 def _fit(network, batch):

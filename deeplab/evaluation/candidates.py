@@ -90,7 +90,7 @@ def _open_compared(config, name, path):
 
 def _open_checkpoint(config):
     """Returns the `Candidate` of `config.checkpoint_dir`, which runs as the flags say."""
-    strategy = None if config.tiles.tile_size else devices.for_evaluation(config.distribution_strategy)
+    strategy = None if config.tiles.tile_size else devices.evaluation_strategy(config.distribution_strategy)
     loaded, split_predictor = restore_split_predictor(config, config.eval_split, config.eval_crop_size, strategy)
 
     def score(collectors):

@@ -87,7 +87,9 @@ def score(split_predictor, batch_size, collectors=()):
     if strategy.num_replicas_in_sync > 1:
         stream = strategy.distribute_datasets_from_function(lambda _: stream.rebatch(batch_size, drop_remainder=True))
     with progress_bar.show(len(split_predictor.split), "image") as bar, records.user_errors():
-        for batch in devices.iterate(stream):
+        iterator = iter(stream)
+        devices.keep_freed_memory()
+        for batch in iterator:
             by_replica = [strategy.experimental_local_results(value) for value in run(batch)]
             if collectors:
                 for labels, predictions, sizes in zip(*by_replica, strict=True):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import deeplab
-from deeplab.checkpoints import restore
+from deeplab.checkpoints.restoring import restore
 from deeplab.config.data import ResizeConfig
 from deeplab.exporting import folding
 from deeplab.exporting.signatures import Serving

@@ -12,7 +12,7 @@ import numpy as np
 
 from deeplab import ModelConfig
 from deeplab.checkpoints import bundle
-from deeplab.checkpoints.sources import Source
+from deeplab.checkpoints.sources import WeightsFile
 from helpers.places import GOLDEN_CASES
 
 FOLDER = GOLDEN_CASES
@@ -61,7 +61,7 @@ def checkpoint_values(case):
 
 def source_of(case):
     """Returns the checkpoint of a case as it is after reading, without a file."""
-    return Source(f"checkpoint of {case['name']}", "checkpoint", checkpoint_values(case))
+    return WeightsFile(f"checkpoint of {case['name']}", "checkpoint", checkpoint_values(case))
 
 
 def write_checkpoint(case, folder):

@@ -13,9 +13,9 @@ import deeplab
 from deeplab import devices
 from deeplab.checkpoints import bundle
 from deeplab.data import catalog
-from deeplab.inference import trained
 from deeplab.model import backbones
 from deeplab.model.names import reference_name
+from deeplab.training import run_folder
 from helpers import fake_data
 
 CLASSES = 3
@@ -42,7 +42,8 @@ def _logdir(_network):
     kernel.assign(np.random.default_rng(0).normal(0, 1, kernel.shape))
     bias.assign(-np.mean(model(images), axis=(0, 1, 2)))  # every class shall win somewhere
     values = {reference_name(variable): variable.numpy() for variable in model.variables}
-    trained.remember(folder, config, {}, dataset())
+    run_folder.write_config(folder, config)
+    catalog.save(dataset(), folder)
     bundle.write(bundle.prefix_for(folder, 7), {**values, "global_step": np.int64(7)})
     return folder
 

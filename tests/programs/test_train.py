@@ -137,7 +137,7 @@ def test_metrics_of_steps_that_come_again_are_forgotten(tmp_path):
     path = tmp_path / progress.METRICS_FILE
     path.write_text('{"step": 2, "loss": 1}\n{"step": 4, "loss": 1}\n{"step": 6, "lo')
     config = TrainConfig(train_logdir=str(tmp_path), dataset_dir="unused")
-    log = progress.Progress(str(tmp_path), config, start_step=2)
+    log = progress.Progress(config, start_step=2)
     log.note(4, {"loss": 2.0})
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"step": 2, "loss": 1},
