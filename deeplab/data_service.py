@@ -1,9 +1,9 @@
-"""Prepares training batches on this machine for trainings elsewhere (tf.data service).
+"""Prepares batches on this machine for trainings on other machines (tf.data service).
 
-    python -m deeplab.data_service --port=5050          # on each helping host
+    python -m deeplab.data_service --port=5050          # on host1 and host2
     python -m deeplab.train --data_service=grpc://host1:5050,grpc://host2:5050 ...
 
-The shards must be readable under the same path here. Stop it with Ctrl-C.
+The shards must have the same path on all machines. Stop the program with Ctrl-C.
 """
 
 import dataclasses
@@ -14,17 +14,17 @@ from deeplab.config.options import Checked, option, require
 
 @dataclasses.dataclass(frozen=True)
 class DataServiceConfig(Checked):
-    """Where to listen"""
+    """Address"""
 
-    port: int = option(5050, "Port that trainings connect to; 0: any free one, which is printed.")
-    host: str | None = option(None, "Name or address under which trainings reach this machine; not given: its name.")
+    port: int = option(5050, "Port to which trainings connect. 0: any free port, which is printed.")
+    host: str | None = option(None, "Name or address at which trainings reach this machine. Not given: its host name.")
 
     def check(self):
         require(0 <= self.port < 65536, "port", self.port, "0 to 65535")
 
 
 def serve(config):
-    """Serves until the process is stopped."""
+    """Serves batches at the address that `config`, a `DataServiceConfig`, names, until the process is stopped."""
     import socket
 
     import tensorflow as tf
