@@ -75,6 +75,7 @@ def test_cityscapes_ids_become_train_ids(tmp_path):
     np.testing.assert_array_equal(label[0, ::4], expected)
 
 
+@pytest.mark.slow
 def test_ade20k(tmp_path):
     flags = [f"--output_dir={tmp_path / 'shards'}", "--num_shards=1"]
     for split, folder, count in (("train", "training", 5), ("val", "validation", 2)):
