@@ -58,6 +58,7 @@ def test_a_fresh_process_gives_the_labels_of_predict_labels(tmp_path):
         np.testing.assert_allclose(result["probabilities"], probabilities, atol=5e-4)
 
 
+@pytest.mark.slow
 def test_versions_count_up_and_know_their_classes(tmp_path, capsys):
     (tmp_path / "3").mkdir()
     folder = small_export.run(tmp_path, verify=True)
