@@ -64,9 +64,9 @@ def pytest_terminal_summary(terminalreporter, config):
     left_out = config.stash.get(LEFT_OUT, {})
     terminalreporter.section("left out by --quick")
     terminalreporter.line(
-        f"{sum(count for count, _total in left_out.values())} tests are marked slow: they take more than about "
-        f"{LONG_SECONDS} seconds each. Run all tests with `bash scripts/test.sh`, or those of one file with "
-        "`bash scripts/test.sh FILE`:"
+        f"{sum(count for count, _total in left_out.values())} tests are marked slow, because they take more than "
+        f"about {LONG_SECONDS} seconds, alone or with their variants.\nRun all tests with `bash scripts/test.sh`, and "
+        "all tests of a file with `bash scripts/test.sh FILE`."
     )
     for file, (count, total) in left_out.items():
         terminalreporter.line(f"  {count:4} of {total:4} in {file}")
@@ -75,9 +75,9 @@ def pytest_terminal_summary(terminalreporter, config):
         for report in reports:
             if hasattr(report, "duration"):
                 seconds[report.nodeid] += report.duration
-    long = [(test, time) for test, time in seconds.most_common() if time > LONG_SECONDS]
+    long = [(test, time) for test, time in seconds.most_common(10) if time > LONG_SECONDS]
     if long:
-        terminalreporter.line(f"These took more than {LONG_SECONDS} seconds. Mark a test slow if it always does:")
+        terminalreporter.line(f"The longest tests that ran. Mark one slow if it takes over {LONG_SECONDS} s when idle:")
     for test, time in long:
         terminalreporter.line(f"  {time:6.1f} s  {test}")
 

@@ -54,6 +54,7 @@ def all_kinds(folder):
     return {**sizes, "cut.png": None, "cut.jpg": None, "text.jpg": None}
 
 
+@pytest.mark.slow
 def test_a_folder_with_every_kind_of_image(tmp_path, capsys):
     sizes = all_kinds(tmp_path / "in")
     (tmp_path / "in" / "readme.txt").write_text("not even a name of one")

@@ -175,6 +175,7 @@ def test_public_names_are_documented(name):
         assert signature.return_annotation is not signature.empty
 
 
+@pytest.mark.slow
 def test_type_hints_hold(tmp_path):
     """Those of the public modules, and of a program that uses them: right ones pass, wrong ones are told."""
     from mypy import api
