@@ -1,4 +1,4 @@
-"""A train_logdir with a small, untrained network, made once for all tests that only need some network on disk."""
+"""Makes a train_logdir with a small, untrained network, once for all tests that need any network on disk."""
 
 import atexit
 import functools
@@ -19,11 +19,11 @@ from deeplab.training import run_folder
 from helpers import fake_data
 
 CLASSES = 3
-SIZES = ((48, 64), (40, 33), (65, 65))  # of pictures, none of them what the network is made for, but for the last
+SIZES = ((48, 64), (40, 33), (65, 65))  # sizes of pictures; the network is made for the last one
 
 
 def logdir():
-    """Returns the folder: config.json, dataset.json, model.ckpt-7."""
+    """Returns the folder, which holds config.json, dataset.json and model.ckpt-7."""
     return _logdir(backbones.BACKBONES["mobilenet_v2"].build)  # the fixture short_mobilenet replaces it
 
 

@@ -1,4 +1,4 @@
-"""A network of two convolutions, with names and layers as the real ones, and batches for it: quick training tests."""
+"""A network of two convolutions and batches for it, for quick tests of training. Layers and names are the real ones."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,9 @@
-"""One process of a multi-worker training on `tiny_training` batches: TF_CONFIG=... python tiny_worker.py RESULT.npz"""
+"""A program that is one process of a multi-worker training on the batches of tiny_training.py.
+
+    TF_CONFIG=... python tests/helpers/tiny_worker.py RESULT.npz
+
+tests/training/test_multi_worker.py runs it twice at once and compares the weights in RESULT.npz.
+"""
 
 import pathlib
 import sys

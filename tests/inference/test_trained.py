@@ -102,6 +102,7 @@ def test_new_checkpoints_come_one_by_one_until_none_does(logdir):
     assert not list(trained.new_checkpoints(str(logdir / "later"), interval=0, timeout=0))
 
 
+@pytest.mark.slow
 def test_moving_averages_of_an_own_training_are_taken(logdir):
     values = bundle.read(str(logdir / "model.ckpt-7"))
     bias = "logits/semantic/biases"

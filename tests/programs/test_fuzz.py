@@ -163,6 +163,7 @@ GIVEN = st.builds(
 )
 
 
+@pytest.mark.slow
 @fuzzed(max_examples=60)
 @given(st.lists(GIVEN | LINES | st.text(max_size=8), max_size=4), st.sampled_from((TrainConfig, EvalConfig)))
 def test_command_lines_and_flagfiles(place, lines, config_class):
@@ -256,6 +257,7 @@ def read_shard(place):
     return path, pipeline.eval_examples(split, ResizeConfig())
 
 
+@pytest.mark.slow
 @fuzzed(max_examples=30)
 @given(damaged(EXAMPLE))
 def test_records(read_shard, content):

@@ -133,6 +133,7 @@ def test_a_full_disk_while_shards_are_written(tmp_path):
     assert FULL.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_an_export_is_written(tmp_path, short_mobilenet, monkeypatch):
     first = small_export.run(tmp_path)
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))

@@ -13,6 +13,8 @@ from deeplab.training import losses
 from deeplab.training.step import TrainingStep
 from helpers import golden_cases
 
+pytestmark = pytest.mark.slow
+
 CASE = "mobilenet_v2_os16"
 CLASSES = 5
 STEPS = 12

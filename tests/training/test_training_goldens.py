@@ -19,7 +19,7 @@ from deeplab.training import losses
 from deeplab.training.step import TrainingStep
 from helpers import golden_cases
 
-pytestmark = pytest.mark.usefixtures("quick_tracing")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_tracing")]
 NAMES = [name for name in golden_cases.NAMES if "train" in golden_cases.load(name)[0]]
 MODES = ("bn_train", "bn_frozen")
 RATES = "steps_learning_rate"

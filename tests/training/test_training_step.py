@@ -66,6 +66,7 @@ def replicas_trained(settings, strategy, count):
     return tiny.weights(step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{}, {"loss": LossConfig(top_k_percent_pixels=0.3), "optimizer": OptimizerConfig(moving_average_decay=0.9)}],
@@ -167,6 +168,7 @@ def test_mixed_precision_trains_and_an_overflow_changes_nothing(kind):
         devices.set_precision("none")
 
 
+@pytest.mark.slow
 def test_the_step_compiles_under_xla():
     settings = tiny.config(schedule=SCHEDULE, loss=LossConfig(top_k_percent_pixels=0.3, hard_example_mining_step=100))
     _, plain = trained(settings, count=1, dropout=0.0)  # XLA draws other random numbers
@@ -176,6 +178,7 @@ def test_the_step_compiles_under_xla():
     assert float(results["loss"]) == pytest.approx(plain["loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_every_scale_of_an_image_pyramid_has_its_loss():
     config = ModelConfig(
         num_classes=tiny.CLASSES, depth_multiplier=0.25, output_stride=16, image_pyramid=(0.5, 1.0), crop_size=(33, 33)
