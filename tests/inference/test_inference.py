@@ -59,7 +59,8 @@ def test_a_crop_size_pads_more_and_batches_of_padded_images_give_the_same():
     garbage[0, :40, :33] = image
     batch_labels, batch_probabilities = predictor.on_padded(tf.constant(garbage), tf.constant([[40, 33], [0, 0]]))
     np.testing.assert_array_equal(batch_labels[:1, :40, :33], labels)
-    np.testing.assert_allclose(batch_probabilities[:1, :40, :33], probabilities, atol=1e-6)
+    # Batches of another size are summed in another order, and logits span hundreds: 2e-4 on a processor without AVX512.
+    np.testing.assert_allclose(batch_probabilities[:1, :40, :33], probabilities, atol=1e-3)
 
 
 def test_labels_can_be_decided_before_upsampling():
