@@ -24,10 +24,10 @@ class Trained:
 
     model: tf.keras.Model
     config: ModelConfig
-    dataset: catalog.Dataset | None  # None where neither dataset.json nor the caller says
-    folder: str  # that config.json, dataset.json and checkpoints lie in
-    step: int  # of training; -1 where the checkpoint's name does not tell
-    checkpoint: str  # prefix that the model was restored from
+    dataset: catalog.Dataset | None  # None where neither dataset.json nor the caller names one
+    folder: str  # holds config.json, dataset.json and the checkpoints
+    step: int  # of the training; -1 where the name of the checkpoint does not tell
+    checkpoint: str  # prefix of the checkpoint that the model was restored from
     report: RestoreReport
 
 
@@ -47,9 +47,10 @@ def load(
       overrides: {field of ModelConfig: value} that replace what the model was trained with. Without a crop_size among
         them the model takes images of any size, whatever the crop size in training was.
       defaults: like overrides, but only where there is no config.json.
-      dataset: what the model predicts, where there is no dataset.json; gives the number of classes without config.json.
+      dataset: the classes that the model predicts, where there is no dataset.json. Without a config.json it also gives
+        the number of classes.
       use_moving_averages: take the moving averages of the weights where a training of ours kept them. Checkpoints of
-        the reference give the weights themselves, as its programs do.
+        the reference always give the weights themselves, as its programs do.
 
     Returns:
       A `Trained`.
@@ -58,16 +59,10 @@ def load(
       UserError: no such folder or checkpoint; the checkpoint does not fill the network.
     """
     folder, prefix = find(directory, checkpoint)
-    config = _read_config(folder)
-    averages = use_moving_averages and config is not None
+    recorded = _read_config(folder)
+    averages = use_moving_averages and recorded is not None
     dataset = _read_dataset(folder) or dataset
-    if config is None:
-        classes = {"num_classes": dataset.num_classes} if dataset else {}
-        config = ModelConfig(**{**classes, **(defaults or {}), **(overrides or {})})
-    else:
-        config = dataclasses.replace(config, **(overrides or {}))
-    if "crop_size" not in (overrides or {}):
-        config = any_size_config(config)
+    config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
     if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
@@ -77,6 +72,16 @@ def load(
         raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
     step = bundle.step_of(prefix) if report.step is None else report.step
     return Trained(model, config, dataset, folder, step, prefix, report)
+
+
+def _network_config(recorded, overrides, defaults, dataset):
+    """Returns the `ModelConfig` to build: as recorded in config.json, or as the defaults say; overrides always win."""
+    if recorded is None:
+        classes = {"num_classes": dataset.num_classes} if dataset else {}
+        config = ModelConfig(**{**classes, **defaults, **overrides})
+    else:
+        config = dataclasses.replace(recorded, **overrides)
+    return config if "crop_size" in overrides else any_size_config(config)
 
 
 def find(directory, checkpoint="newest"):
