@@ -1,7 +1,10 @@
 """Parts of the builders: lists, classes, label formats, and what is left on disk when something fails."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from deeplab.data.building.listing import Pair
 from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError
 from helpers import fake_data
+from helpers.places import ROOT
 
 COLORS = ((10, 20, 30), (0, 0, 255), (255, 0, 0))
 
@@ -119,6 +123,20 @@ def test_workers_change_nothing(tmp_path):
     one, two = (list(make_records(pairs, LabelRules(3), workers)) for workers in (1, 2))
     assert [item[:-1] for item in one] == [item[:-1] for item in two]
     assert one[-1].problem == "gone: its image is missing"
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        ("worker, label_rules, upright, survey", {"tensorflow", "keras"}),  # worker processes import them
+        ("listing", {"tensorflow", "keras", "PIL", "numpy"}),  # scripts import it before they read their flags
+    ],
+)
+def test_light_modules_stay_light(modules, absent):
+    code = f"import sys; from deeplab.data.building import {modules}; print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    loaded = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert not absent & set(loaded.stdout.split())
 
 
 def build(tmp_path, split, count, dataset=None):
