@@ -69,29 +69,25 @@ def _encode_and_decode(parts, images, scale, stage):
     Args:
       parts: `Parts`, which gets the layers and remembers what the head reads.
       images: (B, H, W, 3), pixels 0..255.
-      scale: the factor by which the images are resized first; 1.0 unless there is an image pyramid.
-      stage: which scale of the pyramid this is, counted from 0.
+      scale, stage: the factor by which images are resized first (1.0 without a pyramid), and its place in the pyramid.
 
     Returns:
-      Logits (B, h, w, num_classes) float32. All scales of a pyramid give the same size.
+      Logits (B, h, w, num_classes) float32, of one size for all scales of a pyramid.
     """
     config, seen = parts.config, images
     if scale != 1.0:
         config, seen = scaled_config(config, scale), ResizeToScale(scale, config.crop_size)([images, images])
     backbone = BACKBONES[config.model_variant]
-    # Encoder: features with one cell per `output_stride` pixels. The taps {stride: features} are finer and come from
-    # earlier layers; the decoder takes the outlines of objects from them.
+    # Encoder: features with one cell per `output_stride` pixels. The taps {stride: features} come from earlier layers
+    # and are finer; the decoder takes the outlines of objects from them.
     pixels = parts.layer("pixels", lambda name: Normalize(*backbone.scaling, name=name))(seen)
     features, taps = backbone.build(Blocks(parts, backbone.style, backbone.scope), pixels, config)
     strides = config.decoder_output_stride or ()
     parts.head_inputs.append([(config.output_stride, features), *((stride, taps[stride]) for stride in strides)])
     # Context: parallel atrous convolutions let every cell see its surroundings at several distances.
-    relu = "relu6" if config.use_bounded_activation else "relu"
-    head = Blocks(parts, dataclasses.replace(HEAD_STYLE, activation=relu))
+    head = Blocks(parts, _head_style(config))
     if config.aspp_with_batch_norm and config.dense_prediction_cell_json:
-        scope = (
-            f"meta_architecture_{stage}" if stage else "meta_architecture"
-        )  # as the reference: scales do not share it
+        scope = f"meta_architecture_{stage}" if stage else "meta_architecture"  # scales do not share the cell
         features = dense_prediction_cell.build(head.within(scope, activation="relu"), features, seen, config)
     elif config.aspp_with_batch_norm:
         features = aspp.build(head, features, seen, config)
@@ -99,9 +95,14 @@ def _encode_and_decode(parts, images, scale, stage):
         features = decoder.build(head.within("decoder"), features, taps, seen, config)
     logits = features if config.decoder_output_is_logits else _classify(head, features, config)
     # Size: one for all scales of a pyramid, so that their logits can be compared cell by cell.
-    largest = max((1.0, *(parts.config.image_pyramid or ()))) / config.logits_stride
-    name = scale_name(scale) if len(parts.config.image_pyramid or ()) > 1 else MERGED
-    return ResizeToScale(largest, parts.config.crop_size, dtype="float32", name=name)([logits, images])
+    scales = parts.config.image_pyramid or (1.0,)
+    name = scale_name(scale) if len(scales) > 1 else MERGED
+    resize = ResizeToScale(max(1.0, *scales) / config.logits_stride, parts.config.crop_size, dtype="float32", name=name)
+    return resize([logits, images])
+
+
+def _head_style(config):
+    return dataclasses.replace(HEAD_STYLE, activation="relu6" if config.use_bounded_activation else "relu")
 
 
 def _classify(head, features, config):
