@@ -6,6 +6,7 @@ activation after it, into the convolution's kernel.
 """
 
 import contextlib
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -17,8 +18,8 @@ from deeplab.layers.fast_convolution import in_blocks
 from deeplab.model.network import build_with, config_of
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # -> Keras' policies
-# Rates up to which one dilated op beat SpaceToBatch: 1.3 to 1.9x faster at 2 and 6 in float32, 0.4x and worse at 12.
-# In float16 CPUs have no dilated kernel.
+# Largest rate at which oneDNN's dilated depthwise kernel beats a dense one between SpaceToBatch and BatchToSpace: it is
+# 1.3 to 1.9 times as fast at rates 2 and 6 in float32, and less than half as fast at 12. oneDNN has none for float16.
 NATIVE_RATE = {"float32": 6, "bfloat16": 2, "float16": 1}
 _LOGITS = "logits."  # prefix of the last layers' names
 
@@ -29,8 +30,8 @@ def fold(model, precision="float32", native_rate=None):
     Args:
       model: as `build_model` returns it.
       precision: type of weights and activations, one of PRECISIONS. Logits are float32.
-      native_rate: depthwise convolutions up to this rate are one op, those with a larger one run between SpaceToBatch
-        and BatchToSpace; None: NATIVE_RATE.
+      native_rate: depthwise convolutions with a rate up to this one become one dilated op; those with a larger rate
+        become a dense op between SpaceToBatch and BatchToSpace. None chooses the fastest that this processor runs.
 
     Returns:
       A keras.Model that `inference.Predictor` takes. It can't be trained.
@@ -38,7 +39,8 @@ def fold(model, precision="float32", native_rate=None):
     layers = {name: layer for name, layer in model.origin.layers.items() if isinstance(layer, BatchNorm)}
     norms = {_before(norm): norm for norm in layers.values()}
     readers = _readers(model)
-    native_rate = NATIVE_RATE[precision] if native_rate is None else native_rate
+    if native_rate is None:
+        native_rate = NATIVE_RATE[precision] if has_dilated_kernel(precision) else 1
     with policy(precision):
         for name, layer in model.origin.layers.items():
             if isinstance(layer, (Conv, DepthwiseConv)):
@@ -48,6 +50,29 @@ def fold(model, precision="float32", native_rate=None):
                 if norm is not None:
                     layers[norm.name] = keras.layers.Activation("linear", name=norm.name)
         return build_with(layers, config_of(model), tuple(model.input_shape[1:]))
+
+
+@functools.cache
+def has_dilated_kernel(precision="float32"):
+    """Tells whether TensorFlow can run a dilated depthwise convolution of `precision` on this machine's CPU.
+
+    Only oneDNN has that kernel. TensorFlow turns oneDNN on or off by the processor (AVX-512) and by the environment
+    (TF_ENABLE_ONEDNN_OPTS), and oneDNN computes in bfloat16 on some processors only. Running a convolution of a few
+    cells is the one question whose answer covers all of these.
+    """
+    dtype = tf.as_dtype(precision)
+    cells = tf.TensorSpec((1, 5, 5, 1), dtype)  # an argument, since a constant would be folded away by Grappler
+
+    @tf.function(input_signature=[cells], autograph=False)
+    def convolve(x):
+        return _native(x, tf.ones((3, 3, 1, 1), dtype), 1, "SAME", (2, 2))
+
+    try:
+        with tf.device("CPU:0"):
+            convolve(tf.ones(cells.shape, dtype))
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -131,7 +156,7 @@ class Folded(keras.layers.Layer):
         kernel = tf.convert_to_tensor(self.plain)
         if self.spatial is not None:
             x = tf.nn.conv2d(self._depthwise(x, lambda y: y), kernel, strides=1, padding="SAME")
-        elif max(self.rate) > 1 and self.native_rate == 1:
+        elif max(self.rate) > 1 and self.compute_dtype == "float16":  # oneDNN has no dilated kernel for it
             x = in_blocks(x, self.rate, lambda blocks: tf.nn.conv2d(blocks, kernel, 1, "SAME"))
         else:
             x, padding = self.padded(x)

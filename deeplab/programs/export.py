@@ -112,14 +112,29 @@ def _logits(exported, images):
     """Returns a text that tells how far the logits are off before they are written; "" for the network itself."""
     import numpy as np
 
-    network, model = exported.loaded.model, exported.predictor.model
-    if model is network:
+    network = exported.loaded.model
+    if exported.predictor.model is network:
         return ""
+    model = _runnable_here(exported)
     image = images[0][:, : exported.size[0], : exported.size[1]]
     if exported.predictor.fixed_size and image.shape[1:3] != tuple(exported.predictor.fixed_size):
         return ""
     expected = network(image).numpy()
     return f"; worst logit off by {np.abs(model(image).numpy() - expected).max():.2g} of {np.ptp(expected):.2g}"
+
+
+def _runnable_here(exported):
+    """Returns the folded network, in another form if TensorFlow has no kernel for the form that is written.
+
+    Files for other engines hold dilated depthwise convolutions of every rate. Those engines run them on any processor,
+    TensorFlow only on some.
+    """
+    from deeplab.exporting import folding
+
+    config = exported.config
+    if config.format in _NATIVE_RATE and not folding.has_dilated_kernel(config.precision):
+        return folding.fold(exported.loaded.model, config.precision)
+    return exported.predictor.model
 
 
 _VERIFY_SIZES = ((97, 129), (130, 90))  # height, width
