@@ -74,8 +74,14 @@ def test_multi_scale_with_flip_fits_into_a_tflite_file(tmp_path):
     passes = {"inference_scales": (0.5,), "add_flipped_images": True}
     folder = small_export.run(tmp_path, format="tflite", crop_size=SIZE, **passes)
     image = small_training.pictures()[2][None]
-    expected = deeplab.predict_labels(deeplab.load(small_training.logdir()).model, image, *passes.values())[0]
-    assert np.mean(tflite.reader(str(folder), None)(image) == expected) > 0.999
+    model = deeplab.load(small_training.logdir()).model
+    expected, probabilities = deeplab.predict_labels(model, image, *passes.values())
+    same = tflite.reader(str(folder), None)(image) == expected
+    # Where the two passes are sure of different classes, both get 0.5 and rounding chooses (18 of 881 such pixels
+    # differ where TensorFlow computes without oneDNN, none with it).
+    highest = np.sort(probabilities, axis=-1)[..., -2:]
+    assert np.mean(same[highest[..., 1] - highest[..., 0] > 1e-6]) > 0.999
+    assert np.mean(same) > 0.98
 
 
 def test_a_file_that_its_runtime_refuses_is_not_kept(tmp_path, monkeypatch):
