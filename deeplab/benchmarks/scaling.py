@@ -14,8 +14,8 @@ from deeplab.benchmarks.timing import Row, interleaved, matrix_product_peak, pea
 from deeplab.exporting import folding
 from deeplab.exporting.signatures import Serving
 from deeplab.inference.predictor import Predictor
-from deeplab.model import network as model
 from deeplab.model.cost import count_multiply_adds
+from deeplab.model.network import build_model
 
 SIDES = (257, 385, 513, 769, 1025, 2049)  # pixels of square images
 STRIDES = (32, 16, 8)
@@ -101,7 +101,7 @@ def _run_both(one, other, runs):
 
 def _segmenting(case):
     """Returns a function that segments one batch as an exported SavedModel does."""
-    network = folding.fold(model.build_model(case.config))
+    network = folding.fold(build_model(case.config))
     predictor = Predictor(network, None, case.eval_scales, case.add_flipped_images)
     serving = Serving(predictor, constant=True)
     shape = (case.batch, case.side, case.side, 3)

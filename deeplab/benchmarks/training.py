@@ -14,7 +14,8 @@ from deeplab.config.benchmark import NETWORKS
 from deeplab.config.training import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
 from deeplab.layers import basic
 from deeplab.layers.batch_norm import BatchNorm
-from deeplab.model import network as model
+from deeplab.model import views
+from deeplab.model.network import build_model
 from deeplab.training import losses
 from deeplab.training.loop import Stepper
 from deeplab.training.step import Step
@@ -135,7 +136,7 @@ def _batch(setting):
 
 def _network(setting):
     devices.set_seed(0)
-    return model.build_model(NETWORKS[setting.network], (setting.crop, setting.crop, 3))
+    return build_model(NETWORKS[setting.network], (setting.crop, setting.crop, 3))
 
 
 def _ours(setting, batch, run):
@@ -153,7 +154,7 @@ def _ours(setting, batch, run):
     devices.set_precision(run.mixed_precision)
     with strategy.scope():
         objective = losses.Objective(config.loss, _IGNORE)
-        step = Step(model.scale_outputs(_network(setting)), objective, config)
+        step = Step(views.scale_outputs(_network(setting)), objective, config)
     devices.set_precision("none")
     stepper = Stepper(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
     return lambda count: stepper.run(count)["loss"]

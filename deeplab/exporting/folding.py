@@ -15,7 +15,7 @@ from tensorflow import keras
 from deeplab.layers.basic import Conv, DepthwiseConv, SeparableConv
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.fast_convolution import in_blocks
-from deeplab.model.network import build_with, config_of
+from deeplab.model.views import layers_of, with_layers
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # -> Keras' policies
 # Largest rate at which oneDNN's dilated depthwise kernel beats a dense one between SpaceToBatch and BatchToSpace: it is
@@ -36,20 +36,20 @@ def fold(model, precision="float32", native_rate=None):
     Returns:
       A keras.Model that `inference.Predictor` takes. It can't be trained.
     """
-    layers = {name: layer for name, layer in model.origin.layers.items() if isinstance(layer, BatchNorm)}
+    layers = {name: layer for name, layer in layers_of(model).items() if isinstance(layer, BatchNorm)}
     norms = {_before(norm): norm for norm in layers.values()}
     readers = _readers(model)
     if native_rate is None:
         native_rate = NATIVE_RATE[precision] if has_dilated_kernel(precision) else 1
     with policy(precision):
-        for name, layer in model.origin.layers.items():
+        for name, layer in layers_of(model).items():
             if isinstance(layer, (Conv, DepthwiseConv)):
                 norm = norms.get(layer)
                 norm = norm if norm is not None and readers[layer] == {norm} else None
                 layers[name] = _folded(layer, norm, native_rate)
                 if norm is not None:
                     layers[norm.name] = keras.layers.Activation("linear", name=norm.name)
-        return build_with(layers, config_of(model), tuple(model.input_shape[1:]))
+        return with_layers(model, layers)
 
 
 @functools.cache

@@ -12,7 +12,8 @@ import tensorflow as tf
 from deeplab.errors import UserError
 from deeplab.layers.resize import resize_bilinear, resize_nearest, scale_dimension
 from deeplab.model.backbones import BACKBONES
-from deeplab.model.network import at_scale, config_of
+from deeplab.model.network import config_of
+from deeplab.model.views import at_scale
 
 
 def predict_labels(

@@ -8,13 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.model import network as model
+from deeplab.model import views
 
 
 def window(predictor, tiles):
     """Returns the `TiledBackbone` or the `SlidingWindow` that a `TilesConfig` asks for.
 
-    A network that can't be split (see `model.split`) gets a `SlidingWindow` in any case.
+    A network that can't be split (see `views.split`) gets a `SlidingWindow` in any case.
     """
     kind = TiledBackbone if tiles.tile_shared_context and TiledBackbone.suits(predictor) else SlidingWindow
     return kind(predictor, tiles.tile_size, tiles.tile_overlap)
@@ -40,7 +40,7 @@ class TiledBackbone:
     @staticmethod
     def suits(predictor):
         """Tells whether all networks of a predictor can be split."""
-        return all(model.split(one) is not None for one in predictor.models)
+        return all(views.split(one) is not None for one in predictor.models)
 
     def __call__(self, image):
         """Returns the labels (H, W) int32 of an image (H, W, 3)."""
@@ -55,7 +55,7 @@ class _Tiled:
     """What a `Predictor` calls as its model: images (B, H, W, 3) -> logits."""
 
     def __init__(self, network, tile_size, overlap):
-        backbone, head, self._strides = model.split(network)
+        backbone, head, self._strides = views.split(network)
         coarsest = max(self._strides)
         self._halo = -(-(overlap // 2) // coarsest) * coarsest
         self._kept = [max(1, (side - 2 * self._halo) // coarsest) * coarsest for side in tile_size]

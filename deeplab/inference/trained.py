@@ -12,8 +12,8 @@ from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.model.heads import dense_prediction_cell
 from deeplab.model.network import build_model
+from deeplab.model.views import any_size_config
 
 CONFIG_FILE = "config.json"
 FORMAT = 1  # of config.json
@@ -69,7 +69,7 @@ def load(
     else:
         config = dataclasses.replace(config, **(overrides or {}))
     if "crop_size" not in (overrides or {}):
-        config = any_size(config)
+        config = any_size_config(config)
     if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
@@ -160,14 +160,6 @@ def _read_config(folder):
     if written != FORMAT:
         raise UserError(f"{path}: format {written}, this version reads {FORMAT}; use the version that wrote it")
     return from_json(ModelConfig, model, path)
-
-
-def any_size(config):
-    """Returns the configuration without crop size, unless its dense prediction cell must know one."""
-    cell = config.dense_prediction_cell_json
-    if cell and dense_prediction_cell.needs_crop_size(dense_prediction_cell.read(cell)):
-        return config
-    return dataclasses.replace(config, crop_size=None)
 
 
 def _read_dataset(folder):

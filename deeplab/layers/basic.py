@@ -3,12 +3,10 @@
 Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1).
 """
 
-import functools
-
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab.layers.fast_convolution import in_blocks, pointwise, reached
+from deeplab.layers.fast_convolution import conv2d, depthwise_conv2d, unfused_sum
 from deeplab.layers.resize import dynamic_size, resize_bilinear, same_static_size, scale_dimension
 from deeplab.layers.weights import seeded
 
@@ -75,11 +73,6 @@ class _Convolution(keras.layers.Layer):
         after = self.kernel_size - 1 - before
         return tf.pad(x, [[0, 0], [before, after], [before, after], [0, 0]]), "VALID"
 
-    def reached(self, x):
-        """Returns (the kernel, the rate) without the taps of an atrous convolution that cannot reach the cells of x."""
-        kernel = tf.convert_to_tensor(self.kernel)
-        return reached(kernel, self.rate, x.shape[1:3]) if max(self.rate) > 1 else (kernel, self.rate)
-
     def _output_size(self, input_shape):
         return tuple(None if side is None else -(-side // self.stride) for side in input_shape[1:3])
 
@@ -101,14 +94,8 @@ class Conv(_Convolution):
         self.built = True
 
     def call(self, x, training=False):
-        kernel, rate = self.reached(x)
-        if training and kernel.shape[:2] == (1, 1) and self.stride == 1:
-            x = pointwise(x, kernel)
-        elif max(rate) > 1:
-            x = in_blocks(x, rate, lambda blocks: tf.nn.conv2d(blocks, kernel, 1, "SAME"))
-        else:
-            x, padding = self.padded(x)
-            x = tf.nn.conv2d(x, kernel, self.stride, padding)
+        x, padding = self.padded(x)
+        x = conv2d(x, tf.convert_to_tensor(self.kernel), self.stride, self.rate, padding, training)
         return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
 
     def compute_output_shape(self, input_shape):
@@ -125,12 +112,8 @@ class DepthwiseConv(_Convolution):
         self.built = True
 
     def call(self, x):
-        kernel, rate = self.reached(x)
-        if max(rate) > 1:  # the gradient by the kernel takes oneDNN 3 times as long on grids smaller than the kernel
-            convolve = functools.partial(tf.nn.depthwise_conv2d, filter=kernel, strides=[1, 1, 1, 1], padding="SAME")
-            return in_blocks(x, rate, convolve, least=self.kernel_size)
         x, padding = self.padded(x)
-        return tf.nn.depthwise_conv2d(x, kernel, [1, self.stride, self.stride, 1], padding)
+        return depthwise_conv2d(x, tf.convert_to_tensor(self.kernel), self.stride, self.rate, padding)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self._output_size(input_shape), input_shape[-1])
@@ -201,16 +184,10 @@ class ResizeLike(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("deeplab")
 class Sum(keras.layers.Layer):
-    """Adds two tensors of one shape, for sums that an activation and another sum read.
-
-    Grappler (TensorFlow 2.21) tries to fuse such a sum with the convolution before it, fails ("exist for missing
-    node"), and then fuses no convolution of the whole network with its bias and activation. `ensure_shape` costs
-    nothing and hides the sum from it: 0.8x the time of an exported Xception.
-    """
+    """Adds two tensors of one shape, of which an activation and another sum read the result."""
 
     def call(self, inputs):
-        x, y = inputs
-        return tf.ensure_shape(x + y, x.shape)
+        return unfused_sum(*inputs)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

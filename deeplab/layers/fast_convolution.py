@@ -1,18 +1,55 @@
-"""Convolutions of arrays (B, h, w, C), where TensorFlow's own way would be slow."""
+"""Convolutions in the form that is fastest on CPUs. Every function equals the plain form that its first line names."""
 
 import tensorflow as tf
 
 
-def reached(kernel, rate, sides):
-    """Returns (kernel, rate) without taps that meet nothing but the zeros around the cells.
+def conv2d(x, kernel, stride, rate, padding, training=False):
+    """Equals tf.nn.conv2d with `dilations=rate`.
 
-    At rate 18 on 17x17 cells only the centre is left; the paper calls it a degenerate filter (arXiv 1706.05587).
+    Args:
+      x: (B, h, w, C).
+      kernel: (k, k, C, filters), k odd.
+      stride: cells between the windows, both ways; 1 where a rate is larger than 1.
+      rate: (vertical, horizontal), cells between the taps of the kernel.
+      padding: "SAME" or "VALID"; "SAME" where a rate is larger than 1.
+      training: choose the form whose gradient is fast.
+
+    Returns:
+      (B, h', w', filters).
+    """
+    kernel, rate = drop_padding_only_taps(kernel, rate, x.shape[1:3])
+    if training and kernel.shape[:2] == (1, 1) and stride == 1:
+        return pointwise(x, kernel)
+    if max(rate) > 1:
+        return in_blocks(x, rate, lambda blocks: tf.nn.conv2d(blocks, kernel, 1, "SAME"))
+    return tf.nn.conv2d(x, kernel, stride, padding)
+
+
+def depthwise_conv2d(x, kernel, stride, rate, padding):
+    """Equals tf.nn.depthwise_conv2d with `dilations=rate`; arguments as of `conv2d`, kernel (k, k, C, 1)."""
+    size = kernel.shape[0]
+    kernel, rate = drop_padding_only_taps(kernel, rate, x.shape[1:3])
+    if max(rate) > 1:
+        # The gradient by the kernel takes oneDNN three times as long on grids that are smaller than the kernel.
+        return in_blocks(x, rate, lambda blocks: tf.nn.depthwise_conv2d(blocks, kernel, [1] * 4, "SAME"), least=size)
+    return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], padding)
+
+
+def drop_padding_only_taps(kernel, rate, sides):
+    """Removes the taps of an atrous kernel that only ever see zero padding.
+
+    At rate 18 on 17x17 cells only the centre is left; the paper calls that a degenerate filter (arXiv 1706.05587).
 
     Args:
       kernel: (k, k, in, out), k odd.
       rate: (vertical, horizontal), cells between the taps.
-      sides: (h, w) of the cells that it slides over; None where not known, which leaves the taps.
+      sides: (h, w) of the cells that the kernel slides over; None where a side is not known, which leaves the taps.
+
+    Returns:
+      The kernel and the rate that is left: 1 along an axis on which only the centre remains.
     """
+    if max(rate) == 1:
+        return kernel, rate
     centre, rate = kernel.shape[0] // 2, list(rate)
     for axis, side in enumerate(sides):
         if side is not None and rate[axis] >= side:
@@ -22,17 +59,17 @@ def reached(kernel, rate, sides):
 
 
 def in_blocks(x, rate, convolve, least=1):
-    """Atrous convolution by a dense one: each of the rate x rate grids of cells becomes an image of its own.
+    """Equals an atrous convolution by a dense one: each of the rate x rate grids of cells becomes an image of its own.
 
-    The zeros around an atrous convolution are those that SAME puts around each grid, so that cells are added only to
-    fill the last row and column of grids. TensorFlow's own way adds the zeros first: of 33x33 cells at rate 18 it makes
-    72x72, this 36x36.
+    The zeros around an atrous convolution are the zeros that SAME puts around each grid. So cells are added only to
+    fill the last row and column of grids. TensorFlow's own form adds the zeros first: it makes 72x72 cells of 33x33
+    at rate 18, this form makes 36x36.
 
     Args:
       x: (B, h, w, C).
       rate: (vertical, horizontal), cells between the taps.
       convolve: dense convolution with an odd kernel, stride 1 and padding SAME.
-      least: what a side of a grid has at least, where x has a static size.
+      least: the least side of a grid, in cells, where x has a static size.
 
     Returns:
       (B, h, w, channels of `convolve`).
@@ -44,11 +81,16 @@ def in_blocks(x, rate, convolve, least=1):
     return tf.ensure_shape(y, (*x.shape[:3], None))
 
 
+def _grid_side(side, step, least):
+    cells = -(-side // step)
+    return max(cells, least) if isinstance(side, int) else cells
+
+
 @tf.custom_gradient
 def pointwise(x, kernel):
-    """Convolution by a kernel (1, 1, in, out), whose gradient by the kernel is a plain product of matrices.
+    """Equals tf.nn.conv2d by a kernel (1, 1, in, out); its gradient by the kernel is a plain product of matrices.
 
-    Where there are more weights than cells, oneDNN's own gradient takes up to 1.5 times as long: it arranges them anew.
+    oneDNN's own gradient takes up to 1.5 times as long where there are more weights than cells: it rearranges them.
     """
 
     def gradient(dy):
@@ -61,6 +103,11 @@ def pointwise(x, kernel):
     return tf.nn.conv2d(x, kernel, 1, "SAME"), gradient
 
 
-def _grid_side(side, step, least):
-    cells = -(-side // step)
-    return max(cells, least) if isinstance(side, int) else cells
+def unfused_sum(x, y):
+    """Equals x + y, for sums that are read by an activation and by another sum.
+
+    Grappler (TensorFlow 2.21) tries to fuse such a sum with the convolution before it, fails ("exist for missing
+    node"), and then fuses no convolution of the whole network with its bias and activation. `ensure_shape` costs
+    nothing and hides the sum from it: an exported Xception takes 0.8 times as long.
+    """
+    return tf.ensure_shape(x + y, x.shape)

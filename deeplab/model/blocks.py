@@ -7,10 +7,12 @@ image size, share their weights.
 
 import dataclasses
 import math
+from typing import Any
 
 from tensorflow import keras
 
-from deeplab.layers.basic import Activation, Conv, DepthwiseConv, SeparableConv
+from deeplab.config.model import ModelConfig
+from deeplab.layers.basic import Activation, Conv, DepthwiseConv, SeparableConv, Sum
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model.names import layer_name
 
@@ -26,6 +28,7 @@ class Style:
     pointwise_initializer: object = "glorot_uniform"  # of split separable convolutions
     padding: str = "same"  # of strided convolutions: "same" or "explicit"
     activation: str | None = "relu"
+    preactivated: bool = False  # units begin with their activation, so it and the next unit's sum read the same tensor
 
 
 def truncated_normal(stddev):
@@ -33,15 +36,45 @@ def truncated_normal(stddev):
     return keras.initializers.TruncatedNormal(stddev=stddev)
 
 
+@dataclasses.dataclass
+class Parts:
+    """What a network is built from, and what is noted while it is built; the model keeps it as `model.parts`.
+
+    Attributes:
+      config: the `ModelConfig`.
+      layers: {name: layer}. Networks that are built from the same dict share their weights.
+      convolutions: (layer, shape of its output) of every convolution of this network, in order; the cost is counted
+        from it.
+      head_inputs: per pyramid scale, a list of (stride, backbone feature).
+      scaled: {scale: model} of the networks that `views.at_scale` has made.
+    """
+
+    config: ModelConfig
+    layers: dict[str, keras.layers.Layer] = dataclasses.field(default_factory=dict)
+    convolutions: list[tuple[keras.layers.Layer, tuple]] = dataclasses.field(default_factory=list)
+    head_inputs: list[list[tuple[int, Any]]] = dataclasses.field(default_factory=list)
+    scaled: dict[float, keras.Model] = dataclasses.field(default_factory=dict)
+
+    def layer(self, scope, make):
+        """Returns the layer of a scope of the reference, made by `make(name=...)` if there is none yet."""
+        name = layer_name(scope)
+        if name not in self.layers:
+            self.layers[name] = make(name=name)
+        return self.layers[name]
+
+
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """Builds layers below one scope, in one style, into a shared {name: layer}."""
+    """Builds layers below one scope of the reference, in one style."""
 
-    config: object  # ModelConfig
+    parts: Parts
     style: Style
-    layers: dict  # name -> layer, shared by all scopes of a network
     scope: str = ""
-    calls: list = dataclasses.field(default_factory=list)  # (convolution layer, its output's shape), in order
+
+    @property
+    def config(self):
+        """The `ModelConfig` of the network."""
+        return self.parts.config
 
     def within(self, scope, **style):
         """Returns the same builder one scope further down; keywords change its style."""
@@ -52,10 +85,7 @@ class Blocks:
 
     def layer(self, scope, make):
         """Returns the layer of `scope`, made by `make(name=...)` if there is none yet."""
-        name = layer_name(self._path(scope))
-        if name not in self.layers:
-            self.layers[name] = make(name=name)
-        return self.layers[name]
+        return self.parts.layer(self._path(scope), make)
 
     def conv(self, x, scope, filters, kernel_size=1, norm=True, **how):
         """Convolution, batch norm (a bias instead where `norm` is False), activation (that of the style by default).
@@ -91,7 +121,7 @@ class Blocks:
     def _convolve(self, x, scope, make):
         layer = self.layer(scope, make)
         x = layer(x)
-        self.calls.append((layer, tuple(x.shape)))
+        self.parts.convolutions.append((layer, tuple(x.shape)))
         return x
 
     def normed(self, x, scope, activation=None, norm_scope="BatchNorm"):
@@ -101,6 +131,11 @@ class Blocks:
         settings = {"warmup": config.batch_norm_warmup, "frozen": not config.fine_tune_batch_norm}
         x = self.layer(path, lambda name: BatchNorm(style.epsilon, style.decay, name=name, **settings))(x)
         return self.activate(x, activation)
+
+    def add(self, x, shortcut):
+        """Adds two tensors of one shape: the end of a residual unit."""
+        add = Sum if self.style.preactivated else keras.layers.Add
+        return add()([x, shortcut])
 
     def activate(self, x, activation):
         """Applies one of layers.ACTIVATIONS; None leaves x as it is."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from deeplab.config.model import ModelConfig
 from deeplab.layers.basic import DepthwiseConv, SeparableConv
 from deeplab.layers.resize import scale_dimension
-from deeplab.model.network import build_with, scaled_config
+from deeplab.model.blocks import Parts
+from deeplab.model.network import build_from, scaled_config
 
 
 def count_multiply_adds(
@@ -34,8 +35,9 @@ def count_multiply_adds(
     for scale in eval_scales:
         sized = scaled_config(config, scale) if scale != 1.0 else config
         shape = (*(scale_dimension(side, scale) for side in input_shape[:2]), input_shape[2])
-        model = build_with(layers, sized, shape)
-        total += sum(_multiply_adds(layer, output, space_to_batch) for layer, output in model.origin.calls)
+        parts = Parts(sized, layers)
+        build_from(parts, shape)
+        total += sum(_multiply_adds(layer, output, space_to_batch) for layer, output in parts.convolutions)
     return total * (2 if add_flipped_images else 1)
 
 

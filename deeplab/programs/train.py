@@ -55,14 +55,15 @@ def settle(folder, config, model_config, dataset):
 
 def build(config, model_config, dataset):
     """Returns the network, whose input is a training crop, and its `Step`."""
-    from deeplab.model import network as model
+    from deeplab.model import views
+    from deeplab.model.network import build_model
     from deeplab.training import losses
     from deeplab.training.step import Step
 
-    network = model.build_model(model_config, (*config.train_crop_size, 3))
+    network = build_model(model_config, (*config.train_crop_size, 3))
     weights = losses.class_weights(config.loss.class_weights, dataset, model_config.label_weights)
     objective = losses.Objective(config.loss, dataset.ignore_label, weights)
-    return network, Step(model.scale_outputs(network), objective, config)
+    return network, Step(views.scale_outputs(network), objective, config)
 
 
 def restore(config, model_config, network, step):
@@ -135,14 +136,13 @@ def evaluator(config, network, session):
     from deeplab.evaluation import scoring
     from deeplab.inference import trained
     from deeplab.inference.predictor import Predictor
-    from deeplab.model import network as model
+    from deeplab.model import views
     from deeplab.training import best, state
 
     run = config.run
     split = source.open_split(config.dataset_dir, run.eval_split, config.dataset, config.input)
     resize = ResizeConfig(**{name: getattr(config.augment, name) for name in ResizeConfig.__dataclass_fields__})
-    loose = trained.any_size(model.config_of(network))
-    same_weights = model.build_with(network.origin.layers, loose, (*(loose.crop_size or (None, None)), 3))
+    same_weights = views.any_size(network)
     scored = evaluation.of(Predictor(same_weights, run.eval_crop_size), split, resize, run.eval_crop_size)
 
     def score():

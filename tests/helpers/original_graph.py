@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.config.model import ModelConfig
-from deeplab.model.blocks import Blocks, Style
+from deeplab.model.blocks import Blocks, Parts, Style
 
 v1 = tf.compat.v1
 EPSILON = 1e-3
@@ -55,7 +55,7 @@ class Ours:
     """The same layers of ours."""
 
     def __init__(self):
-        self.blocks = Blocks(ModelConfig(), Style(EPSILON, 0.99, activation="relu6"), {})
+        self.blocks = Blocks(Parts(ModelConfig()), Style(EPSILON, 0.99, activation="relu6"))
 
     def conv(self, x, scope, filters, kernel_size=1, activation=True, **how):
         return self.blocks.conv(x, scope, filters, kernel_size, activation="relu6" if activation else None, **how)

@@ -8,7 +8,7 @@ from deeplab import ModelConfig, build_model
 from deeplab.layers import fast_batch_norm
 from deeplab.layers.basic import AveragePooling, Conv, DepthwiseConv, ResizeToScale
 from deeplab.layers.batch_norm import BatchNorm
-from deeplab.layers.fast_convolution import reached
+from deeplab.layers.fast_convolution import drop_padding_only_taps
 from deeplab.layers.resize import resize_bilinear, resize_nearest
 from deeplab.layers.stochastic import Dropout, DropPath, set_progress
 from helpers.tiny_training import two_replicas
@@ -55,10 +55,10 @@ def test_atrous_depthwise_and_its_gradient(rate, kernel_size):
 
 def test_taps_beyond_the_cells_are_left_out():
     kernel = tf.ones((3, 3, 2, 1))
-    assert reached(kernel, (8, 9), (9, 9))[0].shape == (3, 1, 2, 1)
-    assert reached(kernel, (18, 18), (17, 17))[0].shape == (1, 1, 2, 1)
-    assert reached(kernel, (18, 18), (17, None))[1] == (1, 18)
-    assert reached(kernel, (18, 18), (None, None))[0].shape == kernel.shape
+    assert drop_padding_only_taps(kernel, (8, 9), (9, 9))[0].shape == (3, 1, 2, 1)
+    assert drop_padding_only_taps(kernel, (18, 18), (17, 17))[0].shape == (1, 1, 2, 1)
+    assert drop_padding_only_taps(kernel, (18, 18), (17, None))[1] == (1, 18)
+    assert drop_padding_only_taps(kernel, (18, 18), (None, None))[0].shape == kernel.shape
 
 
 def test_pointwise_convolution_learns_as_any_other():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import deeplab
-from deeplab.model.network import scale_outputs
+from deeplab.model.views import scale_outputs
 from helpers import golden_cases
 
 pytestmark = pytest.mark.usefixtures("quick_tracing")

@@ -11,10 +11,11 @@ from deeplab import ModelConfig, UserError, build_model
 from deeplab.config.model import MODEL_VARIANTS, NAS
 from deeplab.layers.resize import scale_dimension
 from deeplab.model.backbones import BACKBONES
-from deeplab.model.blocks import Blocks
+from deeplab.model.blocks import Blocks, Parts
 from deeplab.model.cost import count_parameters
 from deeplab.model.names import is_bookkeeping, reference_name
-from deeplab.model.network import at_scale, config_of, scale_outputs
+from deeplab.model.network import config_of
+from deeplab.model.views import at_scale, scale_outputs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 65, 97, 3)).astype(np.uint8)
 # Not promised: squeeze and excitation (v3) averages over cells, and NAS networks change with the stride.
@@ -71,7 +72,7 @@ def backbone_model(variant, output_stride, size=(65, 97)):
     config = ModelConfig(model_variant=variant, output_stride=output_stride)
     backbone = BACKBONES[variant]
     images = keras.Input((*size, 3))
-    features, _taps = backbone.build(Blocks(config, backbone.style, {}, backbone.scope), images, config)
+    features, _taps = backbone.build(Blocks(Parts(config), backbone.style, backbone.scope), images, config)
     return keras.Model(images, features)
 
 

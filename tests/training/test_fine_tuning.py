@@ -8,7 +8,7 @@ import deeplab
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
 from deeplab.checkpoints.sources import Source
 from deeplab.config.training import ScheduleConfig, TrainConfig
-from deeplab.model.network import scale_outputs
+from deeplab.model.views import scale_outputs
 from deeplab.training import losses
 from deeplab.training.step import Step
 from helpers import golden_cases

@@ -13,7 +13,8 @@ import tensorflow as tf
 from deeplab import checkpoints
 from deeplab.config.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 from deeplab.model.names import reference_name
-from deeplab.model.network import build_model, scale_outputs
+from deeplab.model.network import build_model
+from deeplab.model.views import scale_outputs
 from deeplab.training import losses
 from deeplab.training.step import Step
 from helpers import golden_cases

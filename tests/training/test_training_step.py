@@ -9,7 +9,8 @@ import tensorflow as tf
 from deeplab import devices
 from deeplab.config.model import ModelConfig
 from deeplab.config.training import LossConfig, OptimizerConfig, RunConfig, ScheduleConfig
-from deeplab.model.network import build_model, scale_outputs
+from deeplab.model.network import build_model
+from deeplab.model.views import scale_outputs
 from deeplab.training import loop, losses
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.step import Step, gradient_multiplier, is_last_layer, is_regularized

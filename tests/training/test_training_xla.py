@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from deeplab import devices
 from deeplab.config.model import ModelConfig
-from deeplab.model.network import build_model, scale_outputs
+from deeplab.model.network import build_model
+from deeplab.model.views import scale_outputs
 from deeplab.training import losses
 from deeplab.training.step import Step
 from helpers import tiny_training as tiny

@@ -157,7 +157,7 @@ def _inverted_residual(blocks, x, row, step, channels):
         x = _squeeze_excite(blocks.within("squeeze_excite"), x)
     x = blocks.conv(x, "project", channels, activation=None)
     if row.residual and step.stride == 1 and inputs == channels:
-        x = keras.layers.Add()([x, entry])
+        x = blocks.add(x, entry)
     return x, depthwise
 
 

@@ -125,7 +125,7 @@ def _cell(blocks, network, previous, current, filters, move, keep):
             if keep < 1 and operation.op != "none":
                 x = here.layer("drop_path", lambda name: DropPath(keep, name=name))(x)
             operands.append(x)
-        states.append(keras.layers.Add()(operands))
+        states.append(blocks.add(*operands))
     return keras.layers.Concatenate()(states[2:])
 
 

@@ -107,4 +107,4 @@ def _sum(blocks, x, residual, channels, stride):
         x = blocks.conv(x, "shortcut", channels, stride=stride, activation=None)
     elif stride > 1:
         x = keras.layers.MaxPooling2D(1, strides=stride)(x)
-    return blocks.activate(keras.layers.Add()([x, residual]), "relu")
+    return blocks.activate(blocks.add(x, residual), "relu")

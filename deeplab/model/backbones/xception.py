@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from deeplab.layers.basic import Sum
 from deeplab.model.atrous import plan
 from deeplab.model.blocks import Style, truncated_normal
 
@@ -13,6 +12,7 @@ STYLE = Style(
     depthwise_initializer=truncated_normal(0.09),
     pointwise_initializer=truncated_normal(0.09),
     padding="explicit",
+    preactivated=True,
 )
 
 
@@ -85,7 +85,7 @@ def _unit(blocks, x, row, stride, rates, bounded):
             entry = blocks.conv(entry, "shortcut", row.depths[-1], stride=stride, activation=None)
         if bounded:
             x, entry = blocks.activate(x, "clip6"), blocks.activate(entry, "clip6")
-        x = Sum()([x, entry])
+        x = blocks.add(x, entry)
         x = blocks.activate(x, "relu6" if bounded else None)
     return x, outputs[1]
 

@@ -48,4 +48,4 @@ def _sum(blocks, features, tap, resize, suffix):
             x = blocks.split_separable(features, f"decoder_split_sep_conv0{suffix}", filters)
         else:
             x = blocks.conv(features, f"decoder_conv0{suffix}", filters, 3)
-    return keras.layers.Add()([x, resize(projection)])
+    return blocks.add(x, resize(projection))
