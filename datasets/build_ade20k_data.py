@@ -5,7 +5,7 @@
         --val_image_folder=ADEChallengeData2016/images/validation \\
         --val_image_label_folder=ADEChallengeData2016/annotations/validation --output_dir=tfrecord
 
-As in the reference the order is shuffled before the shards are filled, and label 0 is kept and ignored.
+As in the reference, the images are shuffled before the shards are filled. Label 0 stays in the labels and is ignored.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import random
 from deeplab import cli
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option
+from deeplab.data.building import listing
 
 _ROOT = "./ADE20K/ADEChallengeData2016"
 
@@ -32,7 +33,7 @@ class AdeConfig(BuildConfig):
 def build_ade20k_data(config):
     """Builds the splits train and val of `config` (an `AdeConfig`)."""
     from deeplab.data import catalog
-    from deeplab.data.building import builder, label_rules, listing
+    from deeplab.data.building import builder, label_rules
 
     splits = {}
     for split in ("train", "val"):

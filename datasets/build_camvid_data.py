@@ -2,8 +2,8 @@
 
     python datasets/build_camvid_data.py --camvid_root=camvid --output_dir=tfrecord
 
-Found are images/SPLIT and labels/SPLIT (or SPLIT and SPLITannot) below the root, for train, val and test; a list
-SPLIT.txt in the root, of names without extension, chooses and orders the images.
+The splits train, val and test are found as images/SPLIT and labels/SPLIT below the root, or as SPLIT and SPLITannot.
+A list SPLIT.txt in the root, of names without extension, chooses and orders the images of a split.
 """
 
 import dataclasses
@@ -12,10 +12,12 @@ import os
 from deeplab import cli
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option
+from deeplab.data.building import listing
 from deeplab.errors import UserError
+from deeplab.files import paths
 
 SPLITS = ("train", "val", "test")
-ARRANGEMENTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
+ARRANGEMENTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))  # folders of images and labels of a split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +42,15 @@ def build_camvid_data(config):
 
 
 def find_pairs(root, split):
-    """Returns the pairs of one split, [] where it is not there."""
-    from deeplab.data.building import listing
-    from deeplab.files import paths
-
+    """Returns the `listing.Pair`s of one split, [] if there are no folders of it."""
     for arrangement in ARRANGEMENTS:
         folders = [os.path.join(root, folder.format(split)) for folder in arrangement]
         if all(map(paths.is_folder, folders)):
             images, labels = (listing.files_by_name(folder, "camvid_root") for folder in folders)
-            names = os.path.join(root, f"{split}.txt")
-            if paths.exists(names):
-                return listing.pairs_of([name.rsplit("/", 1)[-1] for name in listing.read_list(names)], images, labels)
+            list_path = os.path.join(root, f"{split}.txt")
+            if paths.exists(list_path):
+                names = [name.rsplit("/", 1)[-1] for name in listing.read_list(list_path)]
+                return listing.listed_pairs(names, images, labels)
             return listing.all_pairs(images, labels)
     return []
 

@@ -2,8 +2,8 @@
 
     python datasets/build_cityscapes_data.py --cityscapes_root=cityscapes --output_dir=tfrecord
 
-Label ids (*_labelIds.png) become train ids here; *_labelTrainIds.png made by the Cityscapes scripts are taken where
-there are any. Splits are named as in the reference: train_fine, val_fine, and with gtCoarse train_coarse.
+Label ids (*_labelIds.png) become train ids here. If the Cityscapes scripts have made *_labelTrainIds.png, those are
+read instead. The splits have the names of the reference: train_fine, val_fine, and with gtCoarse train_coarse.
 """
 
 import dataclasses
@@ -12,7 +12,9 @@ import os
 from deeplab import cli
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option
+from deeplab.data.building import listing
 from deeplab.errors import UserError
+from deeplab.files import paths
 
 IMAGE_SUFFIX = "_leftImg8bit"
 PARTS = {"fine": ("gtFine", ("train", "val")), "coarse": ("gtCoarse", ("train", "train_extra"))}
@@ -39,7 +41,7 @@ def build_cityscapes_data(config):
             split = f"{MERGED.get(folder, folder)}_{kind}"
             if pairs:
                 splits[split] = splits.get(split, []) + pairs
-                rules[split] = label_rules(suffix)
+                rules[split] = make_rules(suffix)
     if not splits:
         raise UserError(
             f"--cityscapes_root={config.cityscapes_root}: expected leftImg8bit/train and gtFine/train, or gtCoarse"
@@ -48,10 +50,7 @@ def build_cityscapes_data(config):
 
 
 def find_pairs(root, ground_truth, folder):
-    """Returns ([Pair], suffix of the labels) of one folder, e.g. gtFine/train; ([], "") if it is not there."""
-    from deeplab.data.building import listing
-    from deeplab.files import paths
-
+    """Returns ([`listing.Pair`], suffix of the labels) of one folder, e.g. gtFine/train; ([], "") if there is none."""
     images_folder, labels_folder = (os.path.join(root, kind, folder) for kind in ("leftImg8bit", ground_truth))
     if not paths.is_folder(labels_folder):
         return [], ""
@@ -64,14 +63,14 @@ def find_pairs(root, ground_truth, folder):
     raise missing
 
 
-def label_rules(suffix):
-    """Returns the `checks.LabelRules` of label files that end in `suffix`: label ids, or train ids already."""
+def make_rules(suffix):
+    """Returns the `LabelRules` of label files whose names end in `suffix`: they hold label ids or train ids."""
     from deeplab.data import catalog
-    from deeplab.data.building import label_rules as checks
+    from deeplab.data.building import label_rules
 
     dataset = catalog.CATALOG["cityscapes"]
     lookup = None if suffix.endswith("TrainIds") else catalog.cityscapes_train_ids()
-    return checks.LabelRules(dataset.num_classes, dataset.ignore_label, lookup=lookup)
+    return label_rules.LabelRules(dataset.num_classes, dataset.ignore_label, lookup=lookup)
 
 
 if __name__ == "__main__":

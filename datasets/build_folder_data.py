@@ -3,10 +3,10 @@
     python datasets/build_folder_data.py --image_dir=images --label_dir=labels --list=train.txt,val.txt \\
         --class_names=classes.json --ignore_values=11 --output_dir=shards
 
-Images and labels belong together by name (the folders below included). Splits: one list file for each (`train.txt`
-is the split train), or all pairs (--split), or a random part for validation (--val_fraction). Run it once with all
-lists or once per split: dataset.json in the output folder is extended. Without --class_names it writes nothing and
-tells what the labels hold and which flags fit.
+An image and a label belong together if they have the same name, folders below included. Each split comes from a list
+file (`train.txt` is the split train), or all pairs are one split (--split), or a random part of the pairs is for
+validation (--val_fraction). Run it once with all lists or once per split: dataset.json in the output folder is
+extended. Without --class_names nothing is written, but what the labels hold and which flags fit is printed.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import os
 from deeplab import cli
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option, require
+from deeplab.data.building import listing
 from deeplab.errors import UserError
 
 
@@ -60,40 +61,46 @@ class FolderConfig(BuildConfig):
 
 def build_folder_data(config):
     """Builds the shards that `config` (a `FolderConfig`) describes."""
-    from deeplab.data.building import builder, listing, survey
+    from deeplab.data.building import builder, survey
 
     images, labels = listing.images_and_labels(
         config.image_dir, config.label_dir, config.image_suffix, config.label_suffix
     )
     for folder in dict.fromkeys((config.image_dir, config.label_dir)):
-        if left_out := listing.left_out(folder):
-            print(f"{folder}: left out {left_out}, kinds of files that are not read", flush=True)
-    seen = survey.look(sorted(labels.values()))
-    print(survey.told(seen), flush=True)
+        if others := listing.other_files(folder):
+            print(f"{folder}: left out {others}, kinds of files that are not read", flush=True)
+    labels_survey = survey.inspect(sorted(labels.values()))
+    print(survey.summary(labels_survey), flush=True)
     if not config.class_names and config.num_classes is None:
-        raise UserError(f"give the classes by --class_names or --num_classes. Try {survey.suggestion(seen)}")
+        raise UserError(
+            f"give the classes by --class_names or --num_classes. Try {survey.suggested_flags(labels_survey)}"
+        )
     dataset = describe(config)
     if config.label_format == "auto":
-        config = dataclasses.replace(config, label_format=survey.label_format(seen, dataset.num_classes))
+        label_format = survey.label_format(labels_survey, dataset.num_classes)
+        config = dataclasses.replace(config, label_format=label_format)
         print(f"taken as --label_format={config.label_format}", flush=True)
-    rules = label_rules(config, dataset, seen)
+    rules = make_rules(config, dataset, labels_survey)
+    builder.build(find_splits(config, images, labels), dataset, rules, config)
+    if not (config.list or config.split or config.val_fraction):
+        print("all are for training: --val_fraction=0.2 keeps some to evaluate on, which deeplab.eval and vis want")
+
+
+def find_splits(config, images, labels):
+    """Returns {split: [`listing.Pair`]} of the flags; images and labels are {name: path}."""
     if config.list:
         names = [config.split or os.path.splitext(os.path.basename(path))[0] for path in config.list]
         lists = zip(names, config.list, strict=True)
-        splits = {name: listing.pairs_of(listing.read_list(path), images, labels) for name, path in lists}
-    elif config.val_fraction:
-        splits = listing.random_split(listing.all_pairs(images, labels), config.val_fraction, config.seed)
-    else:
-        splits = {config.split or "train": listing.all_pairs(images, labels)}
-    builder.build(splits, dataset, rules, config)
-    if not (config.list or config.split or config.val_fraction):
-        print("all are for training: --val_fraction=0.2 keeps some to evaluate on, which deeplab.eval and vis want")
+        return {name: listing.listed_pairs(listing.read_list(path), images, labels) for name, path in lists}
+    pairs = listing.all_pairs(images, labels)
+    if config.val_fraction:
+        return listing.random_split(pairs, config.val_fraction, config.seed)
+    return {config.split or "train": pairs}
 
 
 def describe(config):
     """Returns the `catalog.Dataset` of the flags."""
     from deeplab.data import catalog
-    from deeplab.data.building import listing
 
     names, colors = listing.read_classes(config.class_names) if config.class_names else ((), ())
     count = config.num_classes or len(names)
@@ -101,22 +108,21 @@ def describe(config):
     return catalog.Dataset(config.name, count, config.ignore_label, class_names=names, colors=colors)
 
 
-def label_rules(config, dataset, seen):
-    """Returns the `checks.LabelRules` of the flags; `seen` is the `survey.Survey` that errors may tell of."""
-    from deeplab.data.building import label_rules as checks
-    from deeplab.data.building import survey
+def make_rules(config, dataset, labels_survey):
+    """Returns the `LabelRules` of the flags; errors suggest flags that fit `labels_survey`, a `survey.Survey`."""
+    from deeplab.data.building import label_rules, survey
 
     if config.label_format == "rgb" and not dataset.colors:
         raise UserError(
             f"--class_names={config.class_names}: the labels are read by colour, so each class needs one. "
-            f"Try {survey.suggestion(seen)}"
+            f"Try {survey.suggested_flags(labels_survey)}"
         )
     if config.label_format == "binary":
         require(dataset.num_classes == 2, "class_names", config.class_names, "two classes with --label_format=binary")
     values = config.ignore_colors
     ignored = tuple(values[i : i + 3] for i in range(0, len(values), 3))
-    lookup = checks.make_lookup(config.ignore_label, config.ignore_values, config.reduce_zero_label)
-    return checks.LabelRules(
+    lookup = label_rules.make_lookup(config.ignore_label, config.ignore_values, config.reduce_zero_label)
+    return label_rules.LabelRules(
         dataset.num_classes, config.ignore_label, config.label_format, lookup, dataset.colors, ignored
     )
 

@@ -5,8 +5,8 @@
         --list_folder=VOCdevkit/VOC2012/ImageSets/Segmentation --output_dir=tfrecord
 
 Every *.txt in --list_folder is a split. Palette labels are read as indices, so there is no colour map to remove. With
---augmented_folder (SegmentationClassAug) the split train_aug is built from its list, or, where there is none, from all
-of its labels that are not in val.
+--augmented_folder (SegmentationClassAug) the split train_aug is built from its list. Without a list it holds all labels
+of that folder that are not in val.
 """
 
 import dataclasses
@@ -15,7 +15,9 @@ import os
 from deeplab import cli
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option, require
+from deeplab.data.building import listing
 from deeplab.errors import UserError
+from deeplab.files import paths
 
 TRAIN_AUG = "train_aug"
 
@@ -43,8 +45,7 @@ class VocConfig(BuildConfig):
 def build_voc2012_data(config):
     """Builds all splits that `config` (a `VocConfig`) names."""
     from deeplab.data import catalog
-    from deeplab.data.building import builder, label_rules, listing
-    from deeplab.files import paths
+    from deeplab.data.building import builder, label_rules
 
     images = listing.files_by_name(config.image_folder, "image_folder")
     labels = listing.files_by_name(config.semantic_segmentation_folder, "semantic_segmentation_folder")
@@ -57,7 +58,7 @@ def build_voc2012_data(config):
     if augmented and TRAIN_AUG not in names:
         names[TRAIN_AUG] = sorted(set(augmented) - set(names.get("val", ())))
     splits = {
-        split: listing.pairs_of(members, images, augmented if augmented and split == TRAIN_AUG else labels)
+        split: listing.listed_pairs(members, images, augmented if augmented and split == TRAIN_AUG else labels)
         for split, members in names.items()
     }
     dataset = catalog.CATALOG["pascal_voc_seg"]

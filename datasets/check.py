@@ -1,10 +1,10 @@
-"""Checks a folder of TFRecord shards: every record, every problem, and what the data look like.
+"""Checks every record of a folder of TFRecord shards, and shows what the data look like.
 
     python datasets/check.py --dataset_dir=shards
 
-Prints all problems with file names (sizes, label values, formats, duplicates, truncated files, EXIF rotation), the
-class histogram, absent classes, the range of sizes and a suggested crop size, and writes contact_sheet.png. The exit
-code is 0 if there are no problems, else 1.
+Prints every problem with the name of the file: wrong sizes, label values or formats, duplicates, truncated files, EXIF
+rotation. Then come the range of sizes with a suggested crop size, and the class histogram with absent classes. Writes
+contact_sheet.png. The exit code is 0 if there are no problems, else 1.
 """
 
 import dataclasses

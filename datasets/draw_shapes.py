@@ -2,8 +2,8 @@
 
     python datasets/draw_shapes.py --output_dir=quickstart/drawings
 
-Seven classes: sky and ground, and on them balls, boxes, tents, poles with wires between them, and bushes that hide each
-other. Everything, sky and ground included, has a random hue: colour tells nothing; shape, texture and shading do.
+There are seven classes: sky and ground, and on them balls, boxes, tents, poles with wires, and bushes, which hide each
+other. Everything has a random hue, so that colour tells nothing about the class, but shape, texture and shading do.
 Writes images/*.jpg, labels/*.png (class indices), train.txt, val.txt and classes.json.
 """
 
@@ -15,14 +15,14 @@ import pathlib
 
 import numpy as np
 from PIL import Image, ImageDraw
-from tqdm import tqdm
 
 from deeplab import cli
 from deeplab.config.options import Checked, option, require
+from deeplab.files import progress_bar
 
 CLASSES = ("sky", "ground", "ball", "box", "tent", "pole", "bush")
 COLORS = ((116, 173, 209), (166, 118, 64), (215, 48, 39), (69, 60, 150), (253, 190, 60), (40, 40, 40), (35, 139, 69))
-FINE = 4  # masks are drawn this much larger, so that edges come out smooth
+FINE = 4  # masks are drawn this many times larger, so that their edges become smooth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +43,16 @@ class DrawConfig(Checked):
 
 
 def draw_dataset(config):
-    """Writes the drawings of `config`; image i depends on (seed, i) alone."""
+    """Writes the drawings of `config`; image i depends only on (seed, i)."""
     folder = pathlib.Path(config.output_dir)
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     total = config.train_images + config.val_images
     stems = [f"scene_{index:04d}" for index in range(total)]
     jobs = [(folder, stem, (config.seed, index), config.size) for index, stem in enumerate(stems)]
-    with multiprocessing.Pool() as pool:
-        for _ in tqdm(pool.imap_unordered(_draw_one, jobs), total=total, desc="drawing", unit="image", mininterval=2):
-            pass
+    with multiprocessing.Pool() as pool, progress_bar.show(total, "image", "drawing") as bar:
+        for _ in pool.imap_unordered(_draw_one, jobs):
+            bar.update()
     for name, part in (("train", stems[: config.train_images]), ("val", stems[config.train_images :])):
         (folder / f"{name}.txt").write_text("".join(f"{stem}\n" for stem in part), "utf-8")
     classes = [{"name": name, "color": list(color)} for name, color in zip(CLASSES, COLORS, strict=True)]
@@ -67,15 +67,15 @@ def _draw_one(job):
 
 
 def draw_scene(rng, size):
-    """Returns (image (H, W, 3) uint8, label (H, W) uint8 class indices) of one scene, drawn from back to front."""
+    """Returns image (H, W, 3) uint8 and label (H, W) uint8, class indices, of a scene, drawn from back to front."""
     canvas = Canvas(size)
     horizon = rng.uniform(0.3, 0.6)
     canvas.image[:] = sky(rng, size)
     below = [(0, horizon), (1, horizon + rng.uniform(-0.08, 0.08)), (1, 1), (0, 1)]
     canvas.paint("ground", ground(rng, size), canvas.mask("polygon", below))
-    feet = np.sort(rng.uniform(horizon + 0.04, 1.05, size=rng.integers(5, 10)))  # far ones first
+    feet = np.sort(rng.uniform(horizon + 0.04, 1.05, size=rng.integers(5, 10)))  # far objects first
     for foot in feet:
-        scale = 0.8 + 0.9 * (foot - horizon) / (1.05 - horizon)  # near ones are larger
+        scale = 0.8 + 0.9 * (foot - horizon) / (1.05 - horizon)  # near objects are larger
         OBJECTS[rng.choice(len(OBJECTS), p=SHARES)](canvas, rng, rng.uniform(0.05, 0.95), foot, scale)
     light = rng.uniform(0.8, 1.15) * rng.uniform(0.93, 1.07, size=3)
     noisy = canvas.image * light + rng.normal(0, rng.uniform(1, 6), canvas.image.shape)
@@ -83,7 +83,7 @@ def draw_scene(rng, size):
 
 
 class Canvas:
-    """An image and its label, painted together. Coordinates are fractions of the height, x to the right."""
+    """An image and its label, which are painted together."""
 
     def __init__(self, size):
         self.height, self.width = size
@@ -91,26 +91,26 @@ class Canvas:
         self.label = np.zeros(size, np.uint8)
 
     def mask(self, kind, points, **options):
-        """Returns (H, W) float coverage of a "polygon", "ellipse" or "line"; x counts in widths, y in heights."""
+        """Returns the coverage (H, W), 0 to 1, of a "polygon", "ellipse" or "line" whose x and y are 0 to 1, too."""
         large = Image.new("L", (self.width * FINE, self.height * FINE))
         pixels = [(x * self.width * FINE, y * self.height * FINE) for x, y in points]
         getattr(ImageDraw.Draw(large), kind)(pixels, fill=255, **options)
         return np.asarray(large.reduce(FINE), np.float32) / 255
 
     def paint(self, name, texture, coverage):
-        """Lays `texture` (H, W, 3) over the image where `coverage` (H, W) says; the label follows from a half on."""
+        """Blends `texture` (H, W, 3) into the image by `coverage` (H, W); where that is 0.5 or more, sets the label."""
         self.image += coverage[..., None] * (texture - self.image)
         self.label[coverage >= 0.5] = CLASSES.index(name)
 
     def grid(self, x, foot, angle=0.0):
-        """Returns (u, v), each (H, W): pixels right of and above the point (x, foot), in axes turned by `angle`."""
+        """Returns (u, v), each (H, W): pixels right of and above the point (x, foot), on axes turned by `angle`."""
         rows, columns = np.mgrid[: self.height, : self.width].astype(np.float32)
         right, up = columns - x * self.width, foot * self.height - rows
         cos, sin = math.cos(angle), math.sin(angle)
         return right * cos + up * sin, up * cos - right * sin
 
     def shadow(self, rng, x, foot, radius):
-        """Darkens the ground softly beside the foot of an object; the label stays."""
+        """Darkens the ground softly beside the foot of an object; the label does not change."""
         u, v = self.grid(x + rng.uniform(-0.3, 0.3) * radius, foot)
         wide = radius * self.height
         dark = np.exp(-((u / wide) ** 2) - (v / (0.3 * wide)) ** 2)
@@ -132,7 +132,7 @@ def noise(rng, size, cell):
 
 
 def mix(first, second, share):
-    """Returns (H, W, 3): colours `first` and `second` mixed by `share` (H, W) of the second."""
+    """Returns (H, W, 3): a mixture of two colours with the `share` (H, W) of the second."""
     return first + np.clip(share, 0, 1)[..., None] * (second - first)
 
 
@@ -144,14 +144,14 @@ def sky(rng, size):
 
 
 def ground(rng, size):
-    """Returns grainy patches, rough at every scale but of little contrast."""
+    """Returns grainy patches that are rough at every scale but have little contrast."""
     grain = 0.5 * noise(rng, size, 2) + 0.3 * noise(rng, size, 5) + 0.4 * noise(rng, size, 30) - 0.1
     base = color(rng, (90, 190))
     return mix(base, rng.uniform(0.45, 0.7) * base + rng.uniform(-15, 15, 3), grain)
 
 
 def pattern(rng, usual, axes, unit):
-    """Returns (H, W, 3): a pattern in two hues along `axes` (u, v in pixels), mostly one of the `usual` ones."""
+    """Returns (H, W, 3): a pattern in two hues along `axes` (u, v in pixels), mostly one of the patterns `usual`."""
     u, v = axes[0] / unit, axes[1] / unit
     kind = rng.choice(PATTERNS if rng.random() < ODD_SHARE else usual)
     if kind == "stripes":
@@ -167,11 +167,11 @@ def pattern(rng, usual, axes, unit):
 
 
 PATTERNS = ("stripes", "checks", "bricks", "plain")
-ODD_SHARE = 0.1  # of the objects wear a pattern that another class usually wears
+ODD_SHARE = 0.1  # share of the objects whose pattern may be that of another class
 
 
 def ball(canvas, rng, x, foot, scale):
-    """A sphere: any pattern, round shading from the upper side."""
+    """Draws a sphere, which is shaded from above."""
     radius = scale * rng.uniform(0.09, 0.15)
     half = radius * canvas.height / canvas.width
     canvas.shadow(rng, x, foot, 1.2 * radius)
@@ -191,7 +191,7 @@ def _corners(canvas, x, foot, outline, angle):
 
 
 def _solid(canvas, rng, name, place, outline):
-    """Paints a polygon whose right part, beyond an edge, lies in the shade."""
+    """Paints a polygon whose part to the right of an edge lies in the shade."""
     x, foot, angle = place
     axes = canvas.grid(x, foot, angle)
     wide = max(right for right, _ in outline) * canvas.height
@@ -204,7 +204,7 @@ SOLID_PATTERNS = {"box": ("bricks",), "tent": ("stripes",)}
 
 
 def box(canvas, rng, x, foot, scale):
-    """An upright or slightly tilted box."""
+    """Draws an upright or slightly tilted box."""
     half, tall = scale * rng.uniform(0.08, 0.16), scale * rng.uniform(0.15, 0.32)
     canvas.shadow(rng, x, foot, 1.3 * half)
     place = (x, foot, rng.uniform(-0.2, 0.2))
@@ -212,7 +212,7 @@ def box(canvas, rng, x, foot, scale):
 
 
 def tent(canvas, rng, x, foot, scale):
-    """A triangle that stands on its longest side."""
+    """Draws a triangle that stands on its longest side."""
     half, tall = scale * rng.uniform(0.12, 0.2), scale * rng.uniform(0.18, 0.32)
     canvas.shadow(rng, x, foot, 1.3 * half)
     place = (x, foot, rng.uniform(-0.1, 0.1))
@@ -220,7 +220,7 @@ def tent(canvas, rng, x, foot, scale):
 
 
 def pole(canvas, rng, x, foot, scale):
-    """A thin pole with a crossbar, and sometimes a wire that leaves the picture."""
+    """Draws a thin pole with a crossbar, and sometimes with a wire that leaves the picture."""
     half, tall = scale * rng.uniform(0.012, 0.02), scale * rng.uniform(0.45, 0.75)
     angle, top = rng.uniform(-0.06, 0.06), foot - tall
     arm = scale * rng.uniform(0.06, 0.12)
@@ -238,7 +238,7 @@ def pole(canvas, rng, x, foot, scale):
 
 
 def bush(canvas, rng, x, foot, scale):
-    """A heap of leafy balls with a ragged outline."""
+    """Draws a heap of leafy balls with a ragged outline."""
     radius = scale * rng.uniform(0.08, 0.13)
     canvas.shadow(rng, x, foot, 1.6 * radius)
     size = canvas.label.shape
@@ -253,7 +253,7 @@ def bush(canvas, rng, x, foot, scale):
 
 
 OBJECTS = (ball, box, tent, pole, bush)
-SHARES = (0.2, 0.2, 0.2, 0.25, 0.15)  # how often each is drawn: poles are thin, so there are more of them
+SHARES = (0.2, 0.2, 0.2, 0.25, 0.15)  # probability of each object; poles are thin, so there are more of them
 
 if __name__ == "__main__":
     cli.main(draw_dataset, DrawConfig, uses_tensorflow=False)

@@ -6,40 +6,15 @@
 The shards must be readable under the same path here. Stop it with Ctrl-C.
 """
 
-import dataclasses
-
 from deeplab import cli
-from deeplab.config.options import Checked, option, require
-
-
-@dataclasses.dataclass(frozen=True)
-class DataServiceConfig(Checked):
-    """Where to listen"""
-
-    port: int = option(5050, "Port that trainings connect to; 0: any free one, which is printed.")
-    host: str | None = option(None, "Name or address under which trainings reach this machine; not given: its name.")
-
-    def check(self):
-        require(0 <= self.port < 65536, "port", self.port, "0 to 65535")
+from deeplab.config.data_service import DataServiceConfig
 
 
 def serve(config):
-    """Serves until the process is stopped."""
-    import socket
-
-    import tensorflow as tf
-
+    """Serves as `config`, a `DataServiceConfig`, says, until the process is stopped."""
     from deeplab.data import service
-    from deeplab.errors import UserError
 
-    host = config.host or socket.gethostname()
-    try:
-        dispatcher, _worker = service.start(config.port, host)
-    except tf.errors.OpError as error:
-        raise UserError(f"--port={config.port}: cannot be opened: {' '.join(str(error).split())}") from None
-    port = dispatcher.target.rpartition(":")[2]
-    print(f"ready: python -m deeplab.train --data_service=grpc://{host}:{port} ...", flush=True)
-    dispatcher.join()
+    service.serve(config.port, config.host)
 
 
 def main():

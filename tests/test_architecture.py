@@ -56,7 +56,7 @@ LAYERS = (
     ),
     ("layers.resize", "layers.replicas", "layers.weights"),
     ("data.catalog", "model.names", "model.atrous"),
-    ("data.tables", "cli"),
+    ("data.published_classes", "cli"),
     ("config", "config.presets"),
     # "" is deeplab/__init__.py, which imports nothing until it is asked
     ("errors", "files.locks", "files.quiet", "files.atomic", "benchmarks.own_process", "files", "files.paths", ""),

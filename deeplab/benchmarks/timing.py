@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab.checkpoints.bundle import write_text
 from deeplab.errors import UserError
+from deeplab.files import atomic
 
 FORMAT = 1  # of the JSON file
 
@@ -106,7 +106,7 @@ def _processor():
 def save(path, rows):
     """Writes figures and machine as JSON."""
     content = {"format": FORMAT, "machine": machine(), "rows": [row._asdict() for row in rows]}
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    atomic.write(path, json.dumps(content, indent=1) + "\n")
 
 
 def load(path):

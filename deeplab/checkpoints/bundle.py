@@ -1,8 +1,8 @@
-"""Flat TensorFlow checkpoints, as the reference writes them: {name: array} in `model.ckpt-<step>.{index,data-*}`.
+"""Reads and writes flat TensorFlow checkpoints: {name: array} in the files `model.ckpt-<step>.{index,data-*}`.
 
-One reader serves the reference's checkpoints and our own. Writing is atomic: the files get their final names only when
-they are complete, data before index, and the state file `checkpoint` (which `tf.train.latest_checkpoint` reads) last.
-A process that is killed at any moment leaves every checkpoint that was complete before.
+The reference's checkpoints and our own have the same format. Writing is atomic: the files get their names only when
+they are complete, first the data, then the index. Last comes the state file `checkpoint`, which
+`tf.train.latest_checkpoint` reads. A process that is killed at any moment leaves every checkpoint that was complete.
 """
 
 import re
@@ -23,28 +23,26 @@ def prefix_for(folder, step):
 
 
 def step_of(prefix):
-    """Returns the step in a prefix such as `.../model.ckpt-30000`; -1 where there is none."""
+    """Returns the step in a prefix such as `.../model.ckpt-30000`; -1 if the prefix has none."""
     found = re.search(r"-(\d+)$", prefix)
     return int(found.group(1)) if found else -1
 
 
 def write(prefix, values):
-    """Writes {name: NumPy array} as the checkpoint `prefix`, atomically, and makes it the newest of its folder."""
-    folder, base = _split(prefix)
+    """Writes {name: NumPy array} as the checkpoint `prefix`, atomically, and lists it in the state file."""
+    folder = _split(prefix)[0]
     tf.io.gfile.makedirs(folder)
-    unfinished = tf.io.gfile.join(folder, atomic.UNFINISHED + base)
     names = sorted(values)
-    with tf.device("/cpu:0"):
+    # The context that is entered last ends first: the data get their name before the index does.
+    with atomic.replacing(prefix + _INDEX) as index, atomic.replacing(prefix + _DATA), tf.device("/cpu:0"):
         tf.raw_ops.SaveV2(
-            prefix=unfinished,
+            prefix=index.removesuffix(_INDEX),
             tensor_names=names,
             shape_and_slices=[""] * len(names),
             tensors=[tf.constant(values[name]) for name in names],
         )
-    if tf.io.gfile.exists(prefix + _INDEX):  # without its index an old checkpoint of this step is no checkpoint
-        tf.io.gfile.remove(prefix + _INDEX)
-    for suffix in (_DATA, _INDEX):
-        tf.io.gfile.rename(unfinished + suffix, prefix + suffix, overwrite=True)
+        if tf.io.gfile.exists(prefix + _INDEX):  # without its index an old checkpoint of this step is no checkpoint
+            tf.io.gfile.remove(prefix + _INDEX)
     _write_state(folder)
 
 
@@ -82,27 +80,23 @@ def latest(folder):
 
 
 def prune(folder, keep):
-    """Removes all but the `keep` newest checkpoints of `folder`, and what interrupted writing left behind."""
+    """Removes all but the `keep` newest checkpoints of `folder`, and the files of interrupted writes."""
     for prefix in prefixes(folder)[:-keep]:
-        for path in [prefix + _INDEX, *tf.io.gfile.glob(prefix + ".data-*")]:  # no index: no checkpoint
+        # The index goes first, since data without an index are no checkpoint.
+        for path in [prefix + _INDEX, *tf.io.gfile.glob(prefix + ".data-*")]:
             tf.io.gfile.remove(path)
     for path in tf.io.gfile.glob(tf.io.gfile.join(folder, atomic.UNFINISHED + "*")):
         tf.io.gfile.remove(path)
     _write_state(folder)
 
 
-def write_text(path, text):
-    """Writes a text file in one piece: readers, and whoever comes after a crash, never see half of it."""
-    atomic.write(path, text)
-
-
 def _write_state(folder):
-    """Makes the state file name the complete checkpoints; it is replaced in one piece."""
+    """Writes the state file, which names the complete checkpoints."""
     names = [_split(prefix)[1] for prefix in prefixes(folder)]
     if not names:
         return
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
-    write_text(tf.io.gfile.join(folder, "checkpoint"), "\n".join(lines) + "\n")
+    atomic.write(tf.io.gfile.join(folder, "checkpoint"), "\n".join(lines) + "\n")
 
 
 def _split(prefix):

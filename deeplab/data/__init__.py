@@ -1,1 +1,1 @@
-"""From files to batches: catalogue of data sets, TFRecords, augmentation, input pipeline, builders' parts."""
+"""From files to batches: the catalogue of data sets, TFRecords, augmentation and the input pipeline."""

@@ -1,7 +1,7 @@
-"""Resizing and augmentation of one image with its label, as the reference does it, one step after the other.
+"""Resizes and augments one image with its label, one step after the other, as the reference does.
 
-Images are (H, W, 3), float32 0..255; labels (H, W, 1) uint8. This is the definition: `sampling.py` computes the same
-pixels faster. Source: reference core/preprocess_utils.py, input_preprocess.py.
+Images are (H, W, 3) float32 in [0, 255], labels (H, W, 1) uint8. These functions define the augmentation; training uses
+`sampling.py`, which computes the same pixels faster. Source: reference core/preprocess_utils.py, input_preprocess.py.
 """
 
 import numpy as np
@@ -17,10 +17,11 @@ def resize_pair(image, label, size):
 
 
 def range_size(height, width, resize, keep_aspect_ratio=True):
-    """Returns (height, width), int32 tensors, after resize_to_range; those given, if `resize` asks for nothing.
+    """Returns (height, width), int32 tensors, of an image after `resize_to_range`.
 
-    The shorter side becomes min_resize_value, or the longer one max_resize_value if it would exceed that; sides are
-    floor(side * factor) in float32, then rounded up to a multiple of resize_factor plus one. `resize`: `ResizeConfig`.
+    The shorter side becomes min_resize_value. If the longer side would then exceed max_resize_value, it becomes
+    max_resize_value instead. Sides are floor(side * factor) in float32, then rounded up to a multiple of resize_factor
+    plus one. `resize` is a `ResizeConfig`; without min_resize_value the size stays as it is.
     """
     if resize.min_resize_value is None:
         return tf.cast(height, tf.int32), tf.cast(width, tf.int32)
@@ -40,7 +41,7 @@ def range_size(height, width, resize, keep_aspect_ratio=True):
 
 
 def resize_to_range(image, label, resize):
-    """Resizes to `range_size`; image unchanged (but float32) if `resize` asks for nothing."""
+    """Resizes image and label to `range_size`; without min_resize_value only the type of the image changes."""
     if resize.min_resize_value is None:
         return tf.cast(image, tf.float32), label
     shape = tf.shape(image)
@@ -48,7 +49,7 @@ def resize_to_range(image, label, resize):
 
 
 def scale_choices(augment):
-    """Returns the random scales of an `AugmentConfig` as a float32 array; None if any scale in between is meant."""
+    """Returns the scales to choose from, (N,) float32, or None if any scale between the limits is allowed."""
     low, high, step = augment.min_scale_factor, augment.max_scale_factor, augment.scale_factor_step_size
     if low == high:
         return np.array([low], np.float32)
@@ -57,7 +58,7 @@ def scale_choices(augment):
     count = int((high - low) / step + 1)
     scales = np.float32(low) + np.arange(count, dtype=np.float32) * np.float32((high - low) / max(count - 1, 1))
     scales[-1] = high if count > 1 else low
-    return scales  # as tf.linspace rounds them
+    return scales  # rounded as tf.linspace does
 
 
 def random_scale(augment, seed):
@@ -69,7 +70,7 @@ def random_scale(augment, seed):
 
 
 def scaled_size(height, width, scale):
-    """Returns (height, width) after scaling: truncated to whole pixels, at least one."""
+    """Returns (height, width) after scaling, int32 tensors: rounded down, at least one pixel."""
     sides = tf.cast(tf.cast(tf.stack([height, width]), tf.float32) * scale, tf.int32)
     return tf.maximum(sides[0], 1), tf.maximum(sides[1], 1)
 
@@ -81,7 +82,7 @@ def scale_pair(image, label, scale):
 
 
 def pad(image, label, size, pad_rgb, ignore_label):
-    """Pads to at least `size` (height, width) at the bottom and the right: image with `pad_rgb`, label ignored."""
+    """Pads image and label, with `pad_rgb` and `ignore_label`, at the bottom and right to at least `size`."""
     shape = tf.shape(image)
     missing = tf.maximum(tf.convert_to_tensor(size) - shape[:2], 0)
     paddings = [[0, missing[0]], [0, missing[1]], [0, 0]]
@@ -100,12 +101,12 @@ def random_offsets(height, width, size, seed):
 
 
 def train_pair(image, label, augment, drawn, crop):
-    """Takes all steps of training one after the other, as the reference does: resize, scale, pad, crop, flip.
+    """Takes all steps of training as the reference does: resize, scale, pad, crop, flip.
 
     Args:
       image: (H, W, 3) uint8; label: (H, W, 1) uint8.
       augment: `AugmentConfig`.
-      drawn: the random choices: scale, top, left, flip (`sampling.Draw`).
+      drawn: the random choices, a `sampling.Draw`.
       crop: ((height, width), pad_rgb, ignore_label).
 
     Returns:
@@ -121,7 +122,7 @@ def train_pair(image, label, augment, drawn, crop):
 
 
 def eval_pair(image, label, resize, crop_size, pad_rgb, ignore_label):
-    """Returns (original image, image, label) as the reference evaluates: resized to range, padded to `crop_size`."""
+    """Returns (image resized to range, the same padded to `crop_size`, padded label), as the reference evaluates."""
     original = image
     if resize.min_resize_value is not None:
         original, label = resize_to_range(image, label, resize)

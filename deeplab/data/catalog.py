@@ -1,13 +1,17 @@
-"""What is known of each data set: classes, names, colours, ignore label, sizes of the splits. No TensorFlow at import.
+"""Facts about each data set: classes, names, colours, ignore label, sizes of the splits.
 
-`CATALOG` holds the published data sets; an own data set brings the same facts in `dataset.json` beside its shards.
+`CATALOG` holds the published data sets. A data set of your own has the same facts in `dataset.json` beside its shards.
 """
 
 import dataclasses
 import json
 
-from deeplab.data import tables
+import numpy as np
+import tensorflow as tf
+
+from deeplab.data import published_classes
 from deeplab.errors import UserError
+from deeplab.files import atomic
 
 FILE = "dataset.json"
 FORMAT = 1
@@ -17,12 +21,20 @@ MAX_LABEL = 255  # labels are uint8 images
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Facts about one data set.
+    """Facts about one data set. Tuples are empty if the fact is not known.
 
-    `ignore_label` is the value (0 to 255) of pixels neither trained on nor scored. `splits` maps a split to its number
-    of images. `class_names` and `colors` ((R, G, B) each) have one entry per class, or are empty where unknown.
-    `class_histogram` counts the pixels of each class over the training split, and `mean_size` is the mean
-    (height, width) of its images; both empty where unknown.
+    Attributes:
+      name: such as "cityscapes".
+      num_classes: 1 to 256; labels are 0 to num_classes - 1.
+      ignore_label: 0 to 255, the label of pixels that are neither trained on nor scored. It may be one of the classes.
+      splits: {split: number of images}.
+      class_names: one name per class.
+      colors: one (R, G, B) per class.
+      class_histogram: number of pixels of each class in the training split.
+      mean_size: mean (height, width) of the images of the training split.
+
+    Raises:
+      UserError: a value is out of its range, or a tuple has not one entry per class.
     """
 
     name: str
@@ -50,7 +62,7 @@ class Dataset:
             raise UserError(f"colors={self.colors}: expected three values 0 to 255 for each class")
 
     def class_name(self, label):
-        """Returns the name of the class `label`, or its number where it has none."""
+        """Returns the name of the class `label`, or "class N" if the classes have no names."""
         return self.class_names[label] if label < len(self.class_names) else f"class {label}"
 
 
@@ -59,8 +71,8 @@ CATALOG = {
         "pascal_voc_seg",
         num_classes=21,
         splits={"train": 1464, "train_aug": 10582, "trainval": 2913, "val": 1449},
-        class_names=tables.VOC_NAMES,
-        colors=tables.bit_colors(21),
+        class_names=published_classes.VOC_NAMES,
+        colors=published_classes.bit_colors(21),
     ),
     "cityscapes": Dataset(
         "cityscapes",
@@ -73,33 +85,33 @@ CATALOG = {
             "val_fine": 500,
             "test_fine": 1525,
         },
-        class_names=tables.CITYSCAPES_NAMES,
-        colors=tables.CITYSCAPES_COLORS,
+        class_names=published_classes.CITYSCAPES_NAMES,
+        colors=published_classes.CITYSCAPES_COLORS,
     ),
     "ade20k": Dataset(
         "ade20k",
         num_classes=151,
         ignore_label=0,  # class 0 (other objects) has a logit but is neither trained nor scored
         splits={"train": 20210, "val": 2000},
-        class_names=tables.ADE20K_NAMES,
-        colors=tables.ADE20K_COLORS,
+        class_names=published_classes.ADE20K_NAMES,
+        colors=published_classes.ADE20K_COLORS,
     ),
     "camvid": Dataset(
         "camvid",
         num_classes=11,
         ignore_label=11,
         splits={"train": 367, "val": 101},
-        class_names=tables.CAMVID_NAMES,
-        colors=tables.CAMVID_COLORS,
+        class_names=published_classes.CAMVID_NAMES,
+        colors=published_classes.CAMVID_COLORS,
     ),
 }
 
-CITYSCAPES_RAW_IDS = tables.CITYSCAPES_RAW_IDS  # train id -> id that the evaluation server expects
+CITYSCAPES_RAW_IDS = published_classes.CITYSCAPES_RAW_IDS  # train id -> id that the evaluation server expects
 
 
 def cityscapes_train_ids():
-    """Returns 256 numbers: the train id of every Cityscapes label id, 255 for those not trained on, -1 for no id."""
-    last, ignore = tables.CITYSCAPES_LAST_RAW_ID, CATALOG["cityscapes"].ignore_label
+    """Returns 256 train ids, one per Cityscapes label id: 255 if it is ignored, -1 if there is no such id."""
+    last, ignore = published_classes.CITYSCAPES_LAST_RAW_ID, CATALOG["cityscapes"].ignore_label
     train_ids = [ignore if raw <= last or raw == ignore else -1 for raw in range(MAX_LABEL + 1)]
     for train_id, raw in enumerate(CITYSCAPES_RAW_IDS):
         train_ids[raw] = train_id
@@ -107,17 +119,15 @@ def cityscapes_train_ids():
 
 
 def load(dataset_dir, name=None):
-    """Returns the `Dataset` of a folder of shards: its dataset.json where there is one, else `CATALOG[name]`.
+    """Returns the `Dataset` of a folder of shards: from its dataset.json if there is one, else `CATALOG[name]`.
 
     Args:
-      dataset_dir: folder, local or remote; need not exist.
+      dataset_dir: folder, local or remote, that need not exist; or None.
       name: catalogue name; None stands for the reference's default, pascal_voc_seg.
 
     Raises:
-      UserError: an unknown name, or a dataset.json that cannot be read.
+      UserError: the name is unknown, or dataset.json is damaged.
     """
-    import tensorflow as tf
-
     path = tf.io.gfile.join(dataset_dir, FILE) if dataset_dir else ""
     if path and tf.io.gfile.exists(path):
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -131,13 +141,8 @@ def load(dataset_dir, name=None):
 
 
 def save(dataset, dataset_dir):
-    """Writes `dataset` to dataset.json in `dataset_dir`; the file is replaced as a whole or not at all."""
-    import tensorflow as tf
-
-    path = tf.io.gfile.join(dataset_dir, FILE)
-    with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
-        file.write(to_json(dataset))
-    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+    """Writes `dataset` to dataset.json in `dataset_dir`, atomically."""
+    atomic.write(tf.io.gfile.join(dataset_dir, FILE), to_json(dataset))
 
 
 def to_json(dataset):
@@ -146,7 +151,7 @@ def to_json(dataset):
 
 
 def from_json(text, where):
-    """Returns the `Dataset` in `text` (str, bytes), the content of the file `where`, or raises a UserError."""
+    """Returns the `Dataset` in the text of a dataset.json, str or bytes; raises a UserError that names `where`."""
     try:
         values = json.loads(text)
         written = values.pop("format", FORMAT)
@@ -160,12 +165,10 @@ def from_json(text, where):
 def label_colormap(dataset):
     """Returns (256, 3) uint8: the colour of every label value.
 
-    Values outside the classes are black, but for data sets in PASCAL's colours (or without any), whose rule gives a
-    colour to every value. Source: reference, utils/get_dataset_colormap.py.
+    Data sets with PASCAL's colours, or with none, get the colour of PASCAL's rule for every value. For other data sets
+    values outside the classes are black. Source: reference, utils/get_dataset_colormap.py.
     """
-    import numpy as np
-
-    rule = np.array(tables.bit_colors(256), np.uint8)
+    rule = np.array(published_classes.bit_colors(256), np.uint8)
     colors = np.array(dataset.colors, np.uint8).reshape(-1, 3)
     if np.array_equal(rule[: len(colors)], colors):
         return rule

@@ -1,4 +1,4 @@
-"""Augmentations that the paper does not use: colour jitter, Gaussian blur, small rotations. Off by default, seeded."""
+"""Augmentations that the paper does not use: colour jitter, Gaussian blur, small rotations. They are off by default."""
 
 import math
 
@@ -8,7 +8,16 @@ from deeplab.data.sampling import to_uint8
 
 
 def recolor(image, augment, seed):
-    """Changes brightness, contrast and saturation at random, then blurs; image (H, W, 3) float32 0..255."""
+    """Changes brightness, contrast and saturation at random, then blurs.
+
+    Args:
+      image: (H, W, 3) float32 in [0, 255].
+      augment: `AugmentConfig`; steps whose strength is 0 are left out.
+      seed: (2,) int.
+
+    Returns:
+      (H, W, 3) float32 in [0, 255].
+    """
     seeds = tf.random.split(seed, 4)
     share = augment.color_jitter
     if share:
@@ -23,13 +32,13 @@ def recolor(image, augment, seed):
 
 
 def blur(image, sigma, largest_sigma):
-    """Returns (H, W, 3) convolved with a Gaussian of `sigma` pixels (a tensor, at most `largest_sigma`)."""
+    """Returns the image (H, W, 3) convolved with a Gaussian of `sigma` pixels, a tensor of at most `largest_sigma`."""
     radius = max(1, math.ceil(3 * largest_sigma))
     offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
     weights = tf.exp(-tf.square(offsets / sigma) / 2)
     weights = tf.tile(tf.reshape(weights / tf.reduce_sum(weights), (-1, 1, 1, 1)), (1, 1, 3, 1))
     height, width = tf.unstack(tf.shape(image)[:2])
-    for axis, side in enumerate((height, width)):  # edge pixels repeat outwards
+    for axis, side in enumerate((height, width)):  # pixels beyond the edge repeat those at the edge
         image = tf.gather(image, tf.clip_by_value(tf.range(-radius, side + radius), 0, side - 1), axis=axis)
     image = image[tf.newaxis]
     for kernel in (weights, tf.transpose(weights, (1, 0, 2, 3))):
@@ -38,7 +47,7 @@ def blur(image, sigma, largest_sigma):
 
 
 def rotate(image, label, augment, pad_rgb, ignore_label, seed):
-    """Rotates a uint8 crop (H, W, 3) and its label (H, W) about the centre by a random angle; outside is padding."""
+    """Rotates a uint8 crop (H, W, 3) and its label (H, W) about the centre by a random angle, and pads the corners."""
     limit = math.radians(augment.rotation_degrees)
     angle = tf.random.stateless_uniform((), seed, -limit, limit)
     shape = tf.shape(image)

@@ -1,7 +1,7 @@
-"""The input pipeline: a split becomes training batches, or single images to evaluate.
+"""The input pipeline: turns a split into training batches, or into single images to evaluate.
 
-`train_batches` is random, endless and a pure function of (seed, step); `eval_examples` is the split once, in file
-order, at source size, without padding (inference pads).
+`train_batches` is random, endless and a pure function of (seed, step). `eval_examples` gives every image of the split
+once, in file order and at its own size; inference pads the images.
 
     split = open_split(dataset_dir, "train")
     batches = train_batches(split, AugmentConfig(), Batches((513, 513), 8, backbone.pad_rgb, seed=0), start_step=step)
@@ -9,12 +9,13 @@ order, at source size, without padding (inference pads).
 """
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
 from deeplab.config.data import ResizeConfig
-from deeplab.data import augment as steps
-from deeplab.data import photometric, records, sampling
+from deeplab.data import photometric, records, sampling, service
+from deeplab.data.augment import resize_to_range
 from deeplab.errors import UserError
 
 _ENDLESS = 2**62
@@ -24,14 +25,24 @@ _ENDLESS = 2**62
 class Batches:
     """What a training batch looks like, and which part of it this host feeds.
 
-    `crop_size` is (height, width); `batch_size` counts the images of all hosts together; `pad_rgb` is the pixel,
-    0..255, that images are padded with. Of each batch, host `host` of `hosts` gets the block number `host` of
-    batch_size / hosts images, so that the global batch does not depend on the number of hosts.
+    Of each batch, host `host` of `hosts` gets block number `host` of batch_size / hosts images, so that the global
+    batch does not depend on the number of hosts.
+
+    Attributes:
+      crop_size: (height, width) of the images.
+      batch_size: images of all hosts together.
+      pad_rgb: the pixel, in [0, 255], that images are padded with.
+      seed: of the order and the augmentation.
+      host: number of this host, from 0.
+      hosts: number of hosts.
+
+    Raises:
+      UserError: the batch cannot be divided among the hosts.
     """
 
-    crop_size: tuple
+    crop_size: tuple[int, int]
     batch_size: int
-    pad_rgb: tuple
+    pad_rgb: tuple[float, float, float]
     seed: int = 0
     host: int = 0
     hosts: int = 1
@@ -45,27 +56,37 @@ def train_batches(split, augment, batches, start_step=0, cache=False, data_servi
     """Returns an endless dataset of (images, labels, filenames) for the steps start_step, start_step + 1, ...
 
     images: (B, H, W, 3) uint8; labels: (B, H, W) uint8 with the data set's ignore label; filenames: (B,) string, for
-    messages. B is this host's share. Example i of the stream (step * batch_size + place in the batch) is record
-    shuffle(seed, epoch)[i mod N], augmented by the seed (seed, i): entering at any step gives what would have come.
+    messages. B is this host's share.
+
+    Example i of the stream, where i = step * batch_size + place in the batch, is record shuffle(seed, epoch)[i mod N]
+    of the N records, augmented with the seed (seed, i). A training that is resumed at any step therefore sees the
+    examples that it would have seen without the interruption.
 
     Args:
-      split: `source.Split`.
+      split: the `Split` to read.
       augment: `AugmentConfig`.
       batches: `Batches`.
-      start_step: the first step wanted.
-      cache: keep decoded images in memory.
-      data_service: addresses of `python -m deeplab.data_service` processes that prepare the batches in turn.
+      start_step: the step whose batch comes first.
+      cache: whether to keep all decoded images in memory.
+      data_service: addresses of hosts that prepare the batches in turn; see `service`.
     """
     if data_service:
-        from deeplab.data import service
-
-        return service.distributed_batches(split, augment, batches, start_step, data_service)
+        hosts, load = len(data_service), functools.partial(split.record, in_graph=True)
+        return service.distributed_batches(
+            lambda host: batch_stream(split, augment, batches, start_step + host, load, stride=hosts), data_service
+        )
     load = _cached(split) if cache else split.record
     return batch_stream(split, augment, batches, start_step, load).prefetch(tf.data.AUTOTUNE)
 
 
 def batch_stream(split, augment, batches, start_step, load, stride=1):
-    """The graph behind `train_batches`: steps start_step, start_step + stride, ... with records from `load(number)`."""
+    """Returns the dataset of `train_batches` for the steps start_step, start_step + stride, ...
+
+    Args:
+      split, augment, batches, start_step: as in `train_batches`.
+      load: function that maps the number of a record, an int64 scalar tensor, to the record; see `records`.
+      stride: distance of the steps.
+    """
     share = batches.batch_size // batches.hosts
     example = _example_function(split, augment, batches, load)
 
@@ -84,7 +105,7 @@ def _example_function(split, augment, batches, load):
 
     @tf.autograph.experimental.do_not_convert
     def example(position):
-        """Stream position (int64 scalar) -> image, label, file name."""
+        """Maps a position in the stream, an int64 scalar, to (image, label, file name)."""
         epoch = position // total
         shuffle_seed = tf.stack([tf.constant(batches.seed, tf.int64), epoch])
         number = tf.random.experimental.index_shuffle(position % total, shuffle_seed, total - 1)
@@ -103,12 +124,12 @@ def _example_function(split, augment, batches, load):
 
 
 def sample_pair(record, split, augment, crop_size, seed):
-    """Draws and samples the crop of a record, without padding.
+    """Draws the crop of a record at random and samples it, without padding.
 
     Returns:
-      image (h, w, 3) float32 0..255, label (h, w) uint8, and whether they are mirrored (bool scalar).
+      image (h, w, 3) float32 in [0, 255], label (h, w) uint8, and whether they are mirrored, a bool scalar tensor.
     """
-    size, record = records.checked(record)
+    size, record = records.check_record(record)
     drawn, rows, columns = sampling.draw(size, crop_size, augment, seed)
     resizes = augment.min_resize_value is not None
     image = sampling.sample_image(records.read_box(record, size), rows, columns, drawn.flip, resizes)
@@ -117,7 +138,7 @@ def sample_pair(record, split, augment, crop_size, seed):
 
 
 def _cached(split):
-    """Decodes the whole split into memory; returns the function number -> record that reads from there."""
+    """Decodes the whole split into memory; returns the function that maps a number to a record in memory."""
     pixels, labels, sizes, names = [], [], [], []
     for record in eval_examples(split):
         pixels.append(tf.reshape(record["image"], (-1,)))
@@ -143,14 +164,20 @@ def _cached(split):
 
 
 def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked=True, dct_method=""):
-    """Returns a dataset of the images of a split, one element each, in file order, not padded.
+    """Returns a dataset of the images of a split, in file order and not padded.
 
-    Elements are dicts: image (H, W, 3) at the size that `resize` (a `ResizeConfig`) asks for, source size by default:
-    uint8, or float32 if resized; label (H, W) int32 at the same size and, if resized, source_label at source size, both
-    left out with `with_labels=False`; filename; height and width of the source. Host `host` of `hosts` gets every
-    hosts-th image.
-    Label values outside the classes are an error, unless `checked` is False. `dct_method="INTEGER_ACCURATE"` decodes
-    JPEGs as other programs do; TensorFlow's default, and so the reference, is up to 15 grey levels off.
+    Args:
+      split: the `Split` to read.
+      resize: `ResizeConfig`; None keeps the size that the images have in the data set.
+      host, hosts: this host, number `host`, gets every hosts-th image.
+      with_labels: whether labels are read, too.
+      checked: whether label values outside the classes are an error.
+      dct_method: "INTEGER_ACCURATE" decodes JPEGs as other programs do; TensorFlow's default, which the reference uses,
+        is up to 15 grey levels off.
+
+    Returns:
+      A tf.data.Dataset of dicts: "image" (H, W, 3) uint8, or float32 if resized; "label" (H, W) int32; if resized
+      "source_label" (height, width) int32, which is not; "filename"; "height" and "width" in the data set.
     """
     resize = resize or ResizeConfig()
 
@@ -164,7 +191,7 @@ def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked
         if resize.min_resize_value is not None:
             if label is not None:
                 result["source_label"] = tf.cast(label, tf.int32)
-            image, label = steps.resize_to_range(image, None if label is None else label[..., tf.newaxis], resize)
+            image, label = resize_to_range(image, None if label is None else label[..., tf.newaxis], resize)
             label = None if label is None else label[..., 0]
         result["image"] = tf.ensure_shape(image, (None, None, 3))
         if label is not None:
@@ -181,7 +208,7 @@ def _in_file_order(split, numbers):
 
 
 def _decoded(record, split, with_labels, dct_method):
-    (height, width), record = records.checked(record, with_labels)
+    (height, width), record = records.check_record(record, with_labels)
     image = records.whole_image(record, dct_method)
     decoded = {"filename": record["filename"], "height": height, "width": width, "image": image}
     if with_labels:

@@ -1,7 +1,7 @@
-"""Records inside the tf.data graph: decoding, and errors that name the file.
+"""Decodes records in the tf.data graph, with errors that name the file.
 
-A record is a dict of tensors: "filename", "shard" and either "image", "label" (encoded bytes) or, from memory,
-"size", "pixels", "label_pixels" (decoded).
+A record is a dict of tensors. It has "filename", "shard" and either "image" and "label", encoded bytes, or, if it comes
+from the cache in memory, the decoded "size", "pixels" and "label_pixels".
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _LOST = re.compile(r"(?P<path>[^\s;]+); (?P<why>No such file or directory|Permis
 
 
 def _require(condition, *message):
-    """Returns an op that fails with a message for the user, made of texts and scalar tensors, unless `condition`."""
+    """Returns an op that fails unless `condition`, with a message that joins texts and scalar tensors."""
     parts = [
         part if isinstance(part, str) or part.dtype == tf.string else tf.strings.as_string(part) for part in message
     ]
@@ -30,7 +30,7 @@ def _require(condition, *message):
 
 @contextlib.contextmanager
 def user_errors():
-    """Turns errors of the input graph into a `UserError`: wrap the loop that draws batches from the pipeline."""
+    """Turns errors of the input graph into a `UserError`; the loop that draws batches belongs inside the `with`."""
     try:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.UnknownError) as error:
@@ -44,15 +44,16 @@ def user_errors():
             cause = " ".join(text.splitlines()[0].split())[:200]
             raise UserError(f"a record is damaged or its image cannot be decoded ({cause}); {_LINTER}") from None
         raise
-    except UnicodeDecodeError:  # TensorFlow, about to quote the record in a message
+    except UnicodeDecodeError:  # TensorFlow tried to quote the damaged record in a message
         raise UserError(f"a record is damaged; {_LINTER}") from None
 
 
-def checked(record, with_label=True):
+def check_record(record, with_label=True):
     """Checks that a record is complete and that image and label have one size.
 
     Returns:
-      (height, width), int32 scalars, of the image, and the record, whose bytes can be had only after the checks.
+      (height, width) of the image, int32 scalars, and the record. Its bytes depend on the checks in the graph, so
+      that a bad record fails here and not in a decoder.
     """
     if "size" in record:
         return record["size"], record
@@ -73,19 +74,19 @@ def checked(record, with_label=True):
 
 
 def read_box(record, size):
-    """Returns the `read_box` function of `sampling.sample_image` for a record whose image has `size`."""
+    """Returns the function `read_box` that `sampling.sample_image` takes, for a record whose image has `size`."""
     if "pixels" in record:
         return lambda top, left, height, width: (record["pixels"], 0, 0)
     return sampling.jpeg_or_png_box(record["image"], size)
 
 
 def whole_image(record, dct_method=""):
-    """Returns (H, W, 3) uint8; `dct_method` as in tf.io.decode_jpeg."""
-    return tf.io.decode_jpeg(record["image"], 3, dct_method=dct_method)  # decodes PNG as well: it looks at the content
+    """Returns the image (H, W, 3) uint8; `dct_method` as in tf.io.decode_jpeg."""
+    return tf.io.decode_jpeg(record["image"], 3, dct_method=dct_method)  # decodes PNGs as well
 
 
 def whole_label(record, split):
-    """Returns (H, W) uint8 labels of a record, values as in the file unless the split has a `label_lookup`."""
+    """Returns the labels (H, W) uint8 of a record: the values in the file, or `split.label_lookup` of them."""
     if "label_pixels" in record:
         return record["label_pixels"]
     label = tf.squeeze(tf.io.decode_png(record["label"], channels=1), -1)
@@ -93,7 +94,7 @@ def whole_label(record, split):
 
 
 def check_labels(label, record, dataset):
-    """Returns `label`, which fails, naming the file and the value, if it holds neither classes nor the ignore label."""
+    """Returns `label`; evaluating it fails if it holds a value that is neither a class nor the ignore label."""
     if dataset.num_classes > 255:
         return label  # every uint8 is a class
     outside = tf.logical_and(label >= dataset.num_classes, tf.not_equal(label, dataset.ignore_label))

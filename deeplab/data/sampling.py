@@ -1,37 +1,37 @@
-"""The fast path of training: scale and crop are drawn first, then only the box that the crop needs is decoded.
+"""Samples a training crop fast: scale and crop are drawn first, then only the pixels that the crop needs are decoded.
 
-The pixels are those of `augment.py` taken step by step (decode, resize, scale, pad, crop, flip), rounded to uint8:
-labels identical, images within rounding of the interpolation.
+The result is that of the steps in `augment.py` (decode, resize, scale, pad, crop, flip), rounded to uint8. Labels are
+identical; images differ by the rounding of the interpolation.
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab.data import augment as steps
+from deeplab.data.augment import random_offsets, random_scale, range_size, scaled_size
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
-_MARGIN = 4  # pixels decoded around the box: chroma at the edge of a JPEG crop is interpolated from one side only
-_EDGE = 3e-7  # keeps samples inside the box, where float32 rounding would put the outermost just outside
+_MARGIN = 4  # pixels decoded around the box, since at the edge of a JPEG crop chroma is interpolated from one side only
+_EDGE = 3e-7  # keeps the outermost samples inside the box; float32 rounding would put them just outside
 
 
 class Draw(NamedTuple):
-    """The random choices for one example; int32 and float32 scalars."""
+    """The random choices for one example, scalar tensors."""
 
-    scale: tf.Tensor
-    top: tf.Tensor  # of the crop in the scaled and padded image, pixels
-    left: tf.Tensor
+    scale: tf.Tensor  # float32
+    top: tf.Tensor  # int32: first row of the crop in the scaled and padded image
+    left: tf.Tensor  # int32: first column
     flip: tf.Tensor  # bool
 
 
 class Axis(NamedTuple):
-    """Where the pixels of a crop lie along one axis: source -> resized to range -> scaled -> cropped."""
+    """Where the pixels of a crop lie along one axis, int32 scalar tensors."""
 
-    source: tf.Tensor  # pixels of the source
-    resized: tf.Tensor  # ... after resize_to_range
-    scaled: tf.Tensor  # ... after the random scale
-    start: tf.Tensor  # first pixel of the crop, in scaled pixels
-    count: tf.Tensor  # pixels of the crop that are image, the others are padding
+    source: tf.Tensor  # number of pixels in the file
+    resized: tf.Tensor  # number of pixels after resize_to_range
+    scaled: tf.Tensor  # number of pixels after the random scale
+    start: tf.Tensor  # first pixel of the crop, counted in scaled pixels
+    count: tf.Tensor  # number of pixels of the crop that show the image; the others are padding
 
 
 def image_size(encoded):
@@ -48,17 +48,17 @@ def image_size(encoded):
 
 
 def is_jpeg(encoded):
-    """Tells, as a bool scalar tensor, whether the bytes are a JPEG (else they are taken for a PNG)."""
+    """Returns a bool scalar tensor: True if the bytes are a JPEG; all others are taken for a PNG."""
     return tf.equal(tf.strings.substr(encoded, 0, len(_JPEG_MAGIC)), _JPEG_MAGIC)
 
 
 def draw(size, crop_size, augment, seed):
     """Returns (Draw, Axis of the rows, Axis of the columns) for an image of `size`; a pure function of `seed`."""
     seeds = tf.random.split(seed, 3)
-    resized = steps.range_size(*size, augment)
-    scale = steps.random_scale(augment, seeds[0])
-    scaled = steps.scaled_size(*resized, scale)
-    top, left = steps.random_offsets(*scaled, crop_size, seeds[1])
+    resized = range_size(*size, augment)
+    scale = random_scale(augment, seeds[0])
+    scaled = scaled_size(*resized, scale)
+    top, left = random_offsets(*scaled, crop_size, seeds[1])
     flip = tf.random.stateless_uniform((), seeds[2]) < augment.flip_probability
     starts = (top, left)
     rows, columns = (
@@ -68,13 +68,13 @@ def draw(size, crop_size, augment, seed):
 
 
 def _ratio(inside, outside):
-    """Returns source pixels per result pixel of an align-corners resize, as TensorFlow's kernels compute it."""
+    """Returns input pixels per output pixel of an align-corners resize, as TensorFlow's kernels compute it."""
     inside, outside = tf.cast(inside, tf.float32), tf.cast(outside, tf.float32)
     return tf.where(outside > 1, (inside - 1) / tf.maximum(outside - 1, 1), inside / tf.maximum(outside, 1))
 
 
 def _nearest(positions, inside, outside):
-    """Returns the source pixel of each of `positions`: round half away from zero, exactly as the resize kernel."""
+    """Returns the nearest input pixel of each output position, rounding half up, exactly as the resize kernel does."""
     exact = tf.cast(positions, tf.float32) * _ratio(inside, outside)
     floor = tf.floor(exact)
     rounded = tf.cast(floor, tf.int32) + tf.cast(exact - floor >= 0.5, tf.int32)
@@ -82,13 +82,13 @@ def _nearest(positions, inside, outside):
 
 
 def nearest_pixels(axis):
-    """Returns (count,) int32: the source pixel whose label each pixel of the crop has."""
+    """Returns (count,) int32: for each pixel of the crop, the source pixel that its label is taken from."""
     positions = _nearest(axis.start + tf.range(axis.count), axis.resized, axis.scaled)
     return _nearest(positions, axis.source, axis.resized)
 
 
 def sample_label(label, rows, columns, flip):
-    """Returns (rows.count, columns.count) of a crop from the whole label image (H, W), mirrored if `flip`."""
+    """Returns the labels (rows.count, columns.count) of a crop from all labels (H, W), mirrored if `flip`."""
     down, across = nearest_pixels(rows), nearest_pixels(columns)
     top, left = down[0], across[0]
     box = label[top : down[-1] + 1, left : across[-1] + 1]
@@ -98,7 +98,7 @@ def sample_label(label, rows, columns, flip):
 
 
 def _span(start, count, inside, outside):
-    """Returns (first, size, begin, end): the pixels an interpolation needs, and where it begins and ends."""
+    """Returns (first, size, begin, end): the pixels that an interpolation needs, and its first and last position."""
     ratio = _ratio(inside, outside)
     begin = tf.cast(start, tf.float32) * ratio
     end = tf.cast(start + count - 1, tf.float32) * ratio
@@ -108,10 +108,18 @@ def _span(start, count, inside, outside):
 
 
 def _interpolate(box, row_span, column_span, size, flip=False):
-    """Samples `size` points bilinearly between the begins and ends of the spans; returns float32.
+    """Samples a grid of `size` (height, width) bilinearly between the first and last positions of the spans.
 
-    `box` is (pixels (h, w, 3), row, column): a part of an image, and where in it the first pixel lies. Mirroring costs
-    nothing here: the columns are sampled from right to left.
+    Mirroring costs nothing here, since the columns are sampled from right to left.
+
+    Args:
+      box: (pixels (h, w, 3), row, column): a part of an image, and where in the image its first pixel lies.
+      row_span, column_span: from `_span`.
+      size: (height, width) of the result.
+      flip: whether the result is mirrored.
+
+    Returns:
+      (height, width, 3) float32.
     """
     pixels, *origin = box
     sides = tf.shape(pixels)
@@ -132,16 +140,17 @@ def _interpolate(box, row_span, column_span, size, flip=False):
 
 
 def _crop_and_resize(pixels, down, across, size):
-    """Samples (h, w, C) between `down` (first, last) and `across`, in shares of the sides; float32 of `size`."""
+    """Samples (h, w, C) between `down` (first, last) and `across`, fractions of the sides; float32 of `size`."""
     box = tf.stack([down[0], across[0], down[1], across[1]])
     return tf.image.crop_and_resize(pixels[tf.newaxis], box[tf.newaxis], [0], size)[0]
 
 
 def _interpolate_by_axis(pixels, down, across, size):
-    """As `_crop_and_resize`, one axis after the other: half the time where the result is larger than the box.
+    """Does what `_crop_and_resize` does in half the time if the result is larger than the box: one axis at a time.
 
-    The kernel spends its time on finding neighbours, pixel by pixel. With a whole row as the channels of one pixel, it
-    finds them once a row and then runs over contiguous numbers; two transposes of the small box cost less.
+    The kernel spends its time on finding the neighbours of every pixel. If a whole row is passed as the channels of one
+    pixel, the kernel finds them once per row and then runs over contiguous numbers. The two transposes of the small box
+    cost less than that saves.
     """
 
     def along_first(x, ends, count):
@@ -158,11 +167,11 @@ def sample_image(read_box, rows, columns, flip, resizes):
     """Returns (rows.count, columns.count, 3) float32: the interpolated pixels of a crop.
 
     Args:
-      read_box: function (top, left, height, width) -> (uint8 pixels with that box of the source in them, row and
-        column of the first one).
+      read_box: function that maps (top, left, height, width) to uint8 pixels of the source that contain this box, and
+        row and column of the first of them.
       rows, columns: `Axis`.
       flip: whether the crop is mirrored, a bool scalar tensor.
-      resizes: whether resize_to_range changes the image first, which interpolates once more.
+      resizes: whether resize_to_range changes the image first, which adds an interpolation.
     """
     axes = (rows, columns)
     spans = [_span(axis.start, axis.count, axis.resized, axis.scaled) for axis in axes]
@@ -183,7 +192,7 @@ def sample_image(read_box, rows, columns, flip, resizes):
 
 
 def _copy(box, rows, columns, flip):
-    """Returns the pixels of a crop at scale 1, where each is a pixel of the box already; float32."""
+    """Returns the float32 pixels of a crop at scale 1, where nothing has to be interpolated."""
     pixels, top, left = box
     across = columns.start - left + tf.range(columns.count)
     down = rows.start - top
@@ -194,7 +203,7 @@ def _copy(box, rows, columns, flip):
 
 
 def jpeg_or_png_box(encoded, size):
-    """Returns a `read_box` function for encoded bytes whose image has `size`; of a JPEG only the box is decoded."""
+    """Returns `read_box`, see `sample_image`, for an encoded image of `size`; of a JPEG only the box is decoded."""
 
     def read_box(top, left, height, width):
         first = (tf.maximum(top - _MARGIN, 0), tf.maximum(left - _MARGIN, 0))
@@ -210,12 +219,12 @@ def jpeg_or_png_box(encoded, size):
 
 
 def to_uint8(image):
-    """Returns a float image, 0..255, rounded to uint8."""
+    """Returns a float image in [0, 255] rounded to uint8."""
     return tf.cast(image + 0.5, tf.uint8)
 
 
 def pad_crop(image, label, crop_size, flip, pad_rgb, ignore_label):
-    """Pads uint8 image and label of a crop to `crop_size`: at the bottom, and right, or left where it is mirrored."""
+    """Pads uint8 image and label of a crop to `crop_size` at the bottom and right, or left if the crop is mirrored."""
     shape = tf.shape(label)
     below, beside = crop_size[0] - shape[0], crop_size[1] - shape[1]
 

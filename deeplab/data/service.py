@@ -1,11 +1,10 @@
-"""Batches prepared on other hosts by tf.data service, in the same order as if they were prepared here.
+"""Batches that other hosts prepare by tf.data service, in the same order as if they were prepared here.
 
-Every address is a process of `python -m deeplab.data_service`: a dispatcher with one worker. Host i of n prepares the
-steps i, i + n, ..., and the batches are taken from the hosts in turn, so the stream stays a pure function of
-(seed, step) whatever the number of hosts. The shards must be readable under the same path on every host.
+On each host runs `python -m deeplab.data_service`, which is a dispatcher with one worker. Host i of n prepares the
+steps i, i + n, ..., and the batches are taken from the hosts in turn. So the stream is a pure function of (seed, step)
+whatever the number of hosts. The shards must be readable under the same path on every host.
 """
 
-import functools
 import socket
 
 import tensorflow as tf
@@ -15,19 +14,24 @@ from deeplab.errors import UserError
 _CONNECT_SECONDS = 10
 
 
-def distributed_batches(split, augment, batches, start_step, addresses):
-    """Returns the dataset of `pipeline.train_batches`, prepared at `addresses` ("grpc://host:port" each)."""
-    from deeplab.data.pipeline import batch_stream
+def distributed_batches(make_part, addresses):
+    """Returns the dataset whose batches the hosts at `addresses` prepare in turn.
 
-    load = functools.partial(split.record, anywhere=True)
+    Args:
+      make_part: function that maps the number of a host to the dataset of the batches that the host prepares. Its
+        graph must hold no Python, since it runs on the host.
+      addresses: "grpc://host:port" of each host.
+
+    Raises:
+      UserError: no process answers at one of the addresses.
+    """
     parts = []
     for number, address in enumerate(addresses):
         _check_reachable(address)
-        part = batch_stream(split, augment, batches, start_step + number, load, stride=len(addresses))
         distribute = tf.data.experimental.service.distribute(
             processing_mode=tf.data.experimental.service.ShardingPolicy.OFF, service=address
         )
-        parts.append(part.prefetch(tf.data.AUTOTUNE).apply(distribute))
+        parts.append(make_part(number).prefetch(tf.data.AUTOTUNE).apply(distribute))
     turns = tf.data.Dataset.range(len(parts)).repeat()
     return tf.data.Dataset.choose_from_datasets(parts, turns, stop_on_empty_dataset=True).prefetch(tf.data.AUTOTUNE)
 
@@ -42,11 +46,28 @@ def _check_reachable(address):
         ) from None
 
 
-def start(port, host):
-    """Starts a dispatcher on `port` (0: any free one) with one worker; returns (dispatcher, worker).
+def serve(port, host=None):
+    """Prepares batches for trainings elsewhere until the process is stopped.
 
-    `host` is the name under which the training finds the worker.
+    Args:
+      port: where trainings connect to; 0 for any free port, which is printed.
+      host: name or address under which trainings reach this machine; None for its name.
+
+    Raises:
+      UserError: the port cannot be opened.
     """
+    host = host or socket.gethostname()
+    try:
+        dispatcher, _worker = _start(port, host)  # the worker serves as long as the object exists
+    except tf.errors.OpError as error:
+        raise UserError(f"--port={port}: cannot be opened: {' '.join(str(error).split())}") from None
+    bound = dispatcher.target.rpartition(":")[2]
+    print(f"ready: python -m deeplab.train --data_service=grpc://{host}:{bound} ...", flush=True)
+    dispatcher.join()
+
+
+def _start(port, host):
+    """Starts a dispatcher on `port` with one worker, which trainings reach at `host`; returns both."""
     service = tf.data.experimental.service
     dispatcher = service.DispatchServer(service.DispatcherConfig(port=port))
     address = dispatcher.target.split("://")[1]

@@ -1,7 +1,7 @@
-"""Reads data sets of TensorFlow Datasets: `--dataset=tfds:NAME[:split]`, any that has an image and a mask.
+"""Reads any data set of TensorFlow Datasets that has an image and a mask: `--dataset=tfds:NAME[:split]`.
 
-TFDS stores TFRecord files as well, so only three things differ from our own shards: which files and records make up a
-split, under which keys image and mask lie, and what the values of the mask mean.
+TFDS stores TFRecord files, too. Three things differ from our own shards: which files and records make up a split, the
+keys of image and mask, and the meaning of the values of the mask.
 """
 
 import functools
@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from deeplab.data import catalog, source, tfrecord
+from deeplab.data import catalog, tfrecord
+from deeplab.data.split import Split
 from deeplab.errors import UserError
 
 _SPEC = re.compile(r"(?P<name>[\w/-]+(:\d+\.[\d.*]+)?)(:(?P<split>[^:]+(\[.*\])?))?")
@@ -22,11 +23,11 @@ _NAMES = ("file_name", "filename", "image_id", "name", "image/filename")
 
 
 class Known(NamedTuple):
-    """What TFDS does not say about the masks of a data set."""
+    """Facts about the masks of a data set that TFDS does not tell."""
 
-    dataset: catalog.Dataset
-    offset: int = 0
-    lookup: tuple | None = None  # label of every value, instead of the offset
+    dataset: catalog.Dataset | None
+    offset: int = 0  # added to every value of the mask
+    lookup: tuple | None = None  # label of every value, in place of the offset
 
 
 _PET = catalog.Dataset("oxford_iiit_pet", 3, class_names=("pet", "background", "border"))
@@ -38,15 +39,15 @@ KNOWN = {
 
 
 def open_split(spec, split, read):
-    """Returns the `source.Split` of a TFDS data set.
+    """Returns the `Split` of a TFDS data set.
 
     Args:
-      spec: "NAME", "NAME/CONFIG:VERSION" or either followed by ":SPLIT", which wins over `split`.
+      spec: "NAME" or "NAME/CONFIG:VERSION", to which ":SPLIT" may be added, which overrides `split`.
       split: TFDS split, e.g. "train" or "train[:80%]".
       read: `ReadConfig`.
 
     Raises:
-      UserError: unknown data set or split, no image or mask, unknown number of classes.
+      UserError: the data set or split is unknown; it has no image or mask; the number of classes is not known.
     """
     match = _SPEC.fullmatch(spec)
     if not match:
@@ -57,7 +58,7 @@ def open_split(spec, split, read):
     dataset, lookup = _labels(builder, mask, read)
     paths, index = _files(builder, split)
     parse = functools.partial(_parse, image, mask, name)
-    return source.Split(dataset, split, paths, index, parse, lookup)
+    return Split(dataset, split, paths, index, parse, lookup)
 
 
 def _builder(name, read):
@@ -66,7 +67,7 @@ def _builder(name, read):
         if not builder.info.splits:
             builder.download_and_prepare()
         return builder
-    except Exception as error:  # TFDS and its downloads raise many kinds
+    except Exception as error:  # TFDS and its downloads raise errors of many classes
         cause = " ".join(str(error).split())[:200]
         raise UserError(f"--dataset=tfds:{name}: cannot be opened ({cause}); see --tfds_data_dir") from None
 
@@ -80,7 +81,7 @@ def _flat(features, prefix=""):
 
 
 def _features(builder, read):
-    """Returns the keys of image, mask and file name ("" where there is none) in the records."""
+    """Returns the keys of image, mask and file name in the records; "" if the records have no file name."""
     features = dict(_flat(builder.info.features))
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     one_channel = [key for key in images if features[key].shape[-1] == 1]
@@ -101,7 +102,7 @@ def _choose(wanted, usual, likely, all_keys, flag, builder):
 
 
 def _labels(builder, mask, read):
-    """Returns the `catalog.Dataset` and the (256,) uint8 label of every value of the mask."""
+    """Returns the `catalog.Dataset` and the label of every value of the mask, (256,) uint8."""
     known = KNOWN.get(builder.name, Known(None))
     feature = dict(_flat(builder.info.features))[mask]
     count = read.tfds_num_classes or getattr(feature, "num_classes", None)
@@ -126,7 +127,7 @@ def _labels(builder, mask, read):
 
 
 def _files(builder, split):
-    """Returns (paths, index) of the records of a split, or of a part like train[:80%]."""
+    """Returns (paths, index), as in `Split`, of a split or of a part of it such as train[:80%]."""
     if builder.info.file_format.value != "tfrecord":
         raise UserError(
             f"tfds:{builder.name} is stored as {builder.info.file_format.value}; prepare it with file_format=tfrecord"

@@ -1,8 +1,8 @@
-"""The TFRecord store: keys of the reference's records, shards of a split, and where each record lies in them.
+"""The TFRecord files: keys of the reference's records, shards of a split, and where each record lies in them.
 
-A shard is a sequence of records: length (uint64), its masked CRC, the bytes, their masked CRC. Reading only the lengths
-gives an index (shard, offset, length), so that any order of records can be read without passing over the others, and
-a shard that was cut off is found before anything else is done with it.
+A shard is a sequence of records. Each consists of its length (uint64), the masked CRC of the length, the bytes, and the
+masked CRC of the bytes. Reading only the lengths gives an index (shard, offset, length). With the index records can be
+read in any order, and a shard that was cut off is found before anything else is done with it.
 """
 
 import os
@@ -14,12 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import UserError
+from deeplab.files import atomic
 
 IMAGE = "image/encoded"  # JPEG or PNG bytes
 FILENAME = "image/filename"  # without suffix
 FORMAT = "image/format"
 HEIGHT, WIDTH, CHANNELS = "image/height", "image/width", "image/channels"
-LABEL = "image/segmentation/class/encoded"  # PNG, one channel: class or ignore label
+LABEL = "image/segmentation/class/encoded"  # PNG with one channel: class ids and the ignore label
 LABEL_FORMAT = "image/segmentation/class/format"
 
 SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<shard>\d{5})-of-(?P<count>\d{5})(\.tfrecord)?$")
@@ -28,7 +29,7 @@ _LENGTH_BYTES, _CRC_BYTES = 8, 4
 
 
 class Example(NamedTuple):
-    """One image with its labels, still encoded, as builders write it."""
+    """One image with its labels as builders write them, encoded."""
 
     filename: str  # without suffix
     image: bytes  # JPEG or PNG
@@ -55,7 +56,7 @@ def serialize(example):
 
 
 def parse(serialized):
-    """Returns {"image", "label", "filename"}: scalar string tensors of one record; "" where a key is missing."""
+    """Returns {"image", "label", "filename"} of a record, scalar string tensors; empty if the key is missing."""
     keys = {"image": IMAGE, "label": LABEL, "filename": FILENAME}
     missing = tf.io.FixedLenFeature((), tf.string, default_value="")
     features = tf.io.parse_single_example(serialized, dict.fromkeys(keys.values(), missing))
@@ -68,7 +69,7 @@ def shard_name(split, shard, count):
 
 
 def splits(dataset_dir):
-    """Returns {split: [paths of its shards, in order]} of a folder; raises a UserError if it is missing."""
+    """Returns {split: [paths of its shards, in order]} of a folder; raises a UserError if there is no such folder."""
     if not dataset_dir:
         raise UserError("--dataset_dir is not given: expected the folder that a datasets/build_*.py script wrote")
     if not tf.io.gfile.isdir(dataset_dir):
@@ -76,7 +77,7 @@ def splits(dataset_dir):
     found = {}
     for name in sorted(tf.io.gfile.listdir(dataset_dir)):
         match = SHARD_NAME.fullmatch(name)
-        if match:
+        if match and not name.startswith(atomic.UNFINISHED):
             found.setdefault(match["split"], []).append(tf.io.gfile.join(dataset_dir, name))
     return found
 
@@ -85,7 +86,7 @@ def shards(dataset_dir, split):
     """Returns the paths of the shards of `split`, in order.
 
     Raises:
-      UserError: the folder is missing or empty, the split does not exist, or shards of it are missing.
+      UserError: the folder is missing or has no shards, the split does not exist, or some of its shards are missing.
     """
     found = splits(dataset_dir)
     if not found:
@@ -105,7 +106,7 @@ def index(paths):
     """Returns (N, 3) int64: shard number, offset and length in bytes of the content of every record, in file order.
 
     Raises:
-      UserError: a shard that ends in the middle of a record or is no TFRecord file.
+      UserError: a shard ends in the middle of a record, or is no TFRecord file.
     """
     rows = []
     for shard, path in enumerate(paths):
@@ -134,9 +135,10 @@ def _records(path):
 
 
 def read_record(path, offset, length):
-    """Returns the `length` bytes at `offset` of the file `path` as a scalar string tensor; arguments: scalar tensors.
+    """Returns the `length` bytes at `offset` of the file `path`, a scalar string tensor, as are the arguments.
 
-    Runs Python (0.4 ms for a record, one at a time), so the graph stays on this machine; see `read_record_anywhere`.
+    This runs Python, which takes 0.4 ms for a record, and one record is read at a time. So the graph cannot be run on
+    another machine; see `read_record_in_graph`.
     """
     record = tf.numpy_function(_read, [path, offset, length], tf.string)
     record.set_shape(())
@@ -150,8 +152,11 @@ def _read(path, offset, length):
         return file.read(int(length))
 
 
-def read_record_anywhere(path, offset, length, size):
-    """Like `read_record`, in a graph that another machine can run (2.3 ms for a record); `size`: bytes of the file."""
-    # A file of one fixed-length record between a header and a footer: what reads a range of a file without Python.
+def read_record_in_graph(path, offset, length, size):
+    """Does what `read_record` does without Python, in 2.3 ms for a record, so that another machine can run the graph.
+
+    `size` is the number of bytes of the file.
+    """
+    # This op reads a range of a file: as one record of fixed length between a header and a footer.
     footer = size - offset - length
     return tf.data.FixedLengthRecordDataset(path, length, offset, footer, buffer_size=length).get_single_element()

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from deeplab.config.data import ResizeConfig
 from deeplab.data import augment, pipeline, records, sampling, source
 from deeplab.errors import UserError
+from deeplab.files import progress_bar
 from deeplab.inference import trained
 from deeplab.inference.predictor import Predictor
 from deeplab.layers.resize import resize_bilinear, resize_nearest
@@ -146,7 +146,7 @@ def views(subject, batch_size, total):
         return subject.at_source(batch, predictions)
 
     left = total
-    with progress(total, "image") as bar, records.user_errors():
+    with progress_bar.show(total, "image") as bar, records.user_errors():
         for batch in subject.batches(batch_size):
             names = batch.pop("filename").numpy()
             labels, predictions, sizes = (tensor.numpy() for tensor in predict(batch))
@@ -165,11 +165,6 @@ def _image_of_size(image, size):
     if tuple(image.shape[:2]) != tuple(size):
         image = resize_bilinear(image[tf.newaxis], size)[0]
     return image.numpy().round().clip(0, 255).astype(np.uint8)
-
-
-def progress(total, unit):
-    """Returns a tqdm bar that is quiet where nobody watches."""
-    return tqdm.tqdm(total=total, unit=unit, disable=None, dynamic_ncols=True)
 
 
 def largest_size(split, resize):

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from deeplab.checkpoints.bundle import write_text
 from deeplab.evaluation import boundary, plots
+from deeplab.files import atomic
 from deeplab.pictures.drawing import save_png
 
 FILE = "results.json"
@@ -150,7 +150,7 @@ def _classes(scores, dataset):
 def write(folder, name, content):
     """Writes `content` as the file `name` into `folder`, which is made if it is not there."""
     tf.io.gfile.makedirs(folder)
-    write_text(tf.io.gfile.join(folder, name), json.dumps(content, indent=1) + "\n")
+    atomic.write(tf.io.gfile.join(folder, name), json.dumps(content, indent=1) + "\n")
 
 
 def draw(folder, result, dataset, edges, step=0):
@@ -160,7 +160,7 @@ def draw(folder, result, dataset, edges, step=0):
     rows = [["label \\ prediction", *names]]
     rows += [[name, *map(str, counts)] for name, counts in zip(names, scores.confusion.tolist(), strict=True)]
     text = "".join(",".join(f'"{cell}"' if "," in cell else cell for cell in row) + "\n" for row in rows)
-    write_text(tf.io.gfile.join(folder, "confusion_matrix.csv"), text)
+    atomic.write(tf.io.gfile.join(folder, "confusion_matrix.csv"), text)
     matrix = plots.confusion(scores.confusion, names)
     save_png(tf.io.gfile.join(folder, "confusion_matrix.png"), matrix)
     if edges.trimaps():

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from deeplab import devices
 from deeplab.data import records
-from deeplab.evaluation import batches
 from deeplab.evaluation.metrics import ConfusionMatrix, Scores
+from deeplab.files import progress_bar
 from deeplab.inference import tiles as sliding
 from deeplab.layers.resize import resize_nearest
 
@@ -66,7 +66,7 @@ def score(subject, batch_size, collectors=()):
     stream = subject.batches(together).map(_without_names)
     if strategy.num_replicas_in_sync > 1:
         stream = strategy.distribute_datasets_from_function(lambda _: stream.rebatch(batch_size, drop_remainder=True))
-    with batches.progress(len(subject.split), "image") as bar, records.user_errors():
+    with progress_bar.show(len(subject.split), "image") as bar, records.user_errors():
         for batch in devices.iterate(stream):
             results = [strategy.experimental_local_results(one) for one in run(batch)]
             for labels, predictions, sizes in zip(*results, strict=True) if collectors else ():
@@ -107,7 +107,7 @@ def score_each(subject, segment, collectors=()):
       collectors: as for `score`.
     """
     counts = _Counts(subject.split.dataset, subject.resizes)
-    with batches.progress(len(subject.split), "image") as bar, records.user_errors():
+    with progress_bar.show(len(subject.split), "image") as bar, records.user_errors():
         for example in subject.examples():
             label, prediction = example["label"].numpy(), segment(example["image"].numpy())
             source_label, back = label, prediction

@@ -6,7 +6,7 @@ import json
 import tensorflow as tf
 
 import deeplab
-from deeplab.checkpoints import bundle
+from deeplab.files import atomic
 from deeplab.model.cost import count_multiply_adds
 
 FILE = "model.json"
@@ -23,7 +23,7 @@ def write(folder, config, loaded):
       config: the `ExportConfig`.
       loaded: the `trained.Trained` that was exported.
     """
-    bundle.write_text(f"{folder}/{FILE}", json.dumps(_content(config, loaded), indent=1) + "\n")
+    atomic.write(f"{folder}/{FILE}", json.dumps(_content(config, loaded), indent=1) + "\n")
 
 
 def image_size(config, loaded):

@@ -1,1 +1,1 @@
-"""Files and folders: paths, whole writes, locks, progress bars, and a quiet import of TensorFlow."""
+"""What every part may need: paths, atomic writes, locks, a progress bar, and a quiet import of TensorFlow."""

@@ -1,40 +1,82 @@
-"""One process at a time writes to a folder. The lock ends with the process, however that ends, and leaves no file."""
+"""Keeps other processes out of a folder: `hold` for the time of a `with`, `take` for the rest of the process.
+
+The system keeps the lock, on a file or folder that is open. The lock ends with the process, however the process ends.
+Remote folders such as gs:// and file systems without locks are left unlocked.
+"""
 
 import contextlib
 import os
+from typing import TextIO
 
 from deeplab.errors import UserError
+from deeplab.files import paths
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_FILE = "lock"  # what `take` locks, in the folder; holds the number of the process
+_taken: dict[str, TextIO] = {}  # folder: its open lock file, since closing the file would end the lock
 
 
 @contextlib.contextmanager
 def hold(folder, flag):
-    """Keeps other processes that ask from writing to `folder`, which exists, inside a `with`.
-
-    Remote folders such as gs:// and file systems without locks are not kept.
+    """Keeps other processes that ask from writing to `folder`, which exists, inside a `with`. Leaves no file.
 
     Raises:
-      UserError: another process holds it; names `flag`.
+      UserError: another process holds the folder; names `flag`.
     """
-    handle = _handle(folder)
+    if paths.is_remote(folder) or not os.path.isdir(folder):
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        if handle is not None and not _locked(handle):
-            raise UserError(
-                f"--{flag}={folder}: another process writes there now; wait for it, end it, or choose another folder"
-            )
+        if not _lock(handle):
+            raise _refusal(f"--{flag}={folder}", "another process writes")
         yield
     finally:
-        if handle is not None:
-            os.close(handle)
+        os.close(handle)
 
 
-def _handle(folder):
-    return None if "://" in folder or not os.path.isdir(folder) else os.open(folder, os.O_RDONLY)
+def take(folder, option, activity):
+    """Keeps other processes that ask out of `folder`, which is created, until this process ends or calls `release`.
+
+    Does nothing if this process has taken the folder before.
+
+    Args:
+      folder: where the file `lock` is written.
+      option: what the folder is called in messages.
+      activity: what the process does there, for the messages of other processes, e.g. "trains".
+
+    Raises:
+      UserError: another process has taken the folder; names its process id.
+    """
+    if paths.is_remote(folder) or folder in _taken:
+        return
+    os.makedirs(folder, exist_ok=True)
+    file = open(os.path.join(folder, _FILE), "a+")  # noqa: SIM115  stays open
+    if not _lock(file):
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise _refusal(f"{option}={folder}", f"process {owner} {activity}")
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    _taken[folder] = file
 
 
-def _locked(handle):
-    try:
-        import fcntl  # not on every platform
-    except ImportError:
+def release(folder):
+    """Gives up a folder that `take` has taken, if it has."""
+    file = _taken.pop(folder, None)
+    if file is not None:
+        file.close()
+
+
+def _lock(handle):
+    """Locks an open file or folder until it is closed; returns False if another process has locked it."""
+    if fcntl is None:
         return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -43,3 +85,7 @@ def _locked(handle):
     except OSError:  # a network file system without locks
         return True
     return True
+
+
+def _refusal(place, who):
+    return UserError(f"{place}: {who} there now; wait for it, end it, or choose another folder")

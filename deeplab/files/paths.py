@@ -1,10 +1,13 @@
-"""Reading files and looking at folders. Paths may be gs://; others need no TensorFlow."""
+"""Reads files and lists folders. Paths may be gs://.
+
+TensorFlow is imported only for such paths, so that the worker processes of the builders do without it.
+"""
 
 import os
 
 
 def is_remote(path):
-    """Tells whether only TensorFlow can open this path."""
+    """Tells whether a path is one that only TensorFlow can open, such as gs://bucket/file."""
     return "://" in path
 
 
@@ -12,13 +15,12 @@ def read(path):
     """Returns the content of a file, bytes.
 
     Raises:
-      OSError: it cannot be read.
+      OSError: the file cannot be read.
     """
     if not is_remote(path):
         with open(path, "rb") as file:
             return file.read()
-    import tensorflow as tf
-
+    tf = _tensorflow()
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()
@@ -32,21 +34,21 @@ def read_text(path):
 
 
 def exists(path):
-    """Tells whether there is a file or folder."""
-    return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
+    """Tells whether `path` is a file or folder."""
+    return _tensorflow().io.gfile.exists(path) if is_remote(path) else os.path.exists(path)
 
 
 def is_folder(path):
-    """Tells whether there is a folder."""
-    return _gfile().isdir(path) if is_remote(path) else os.path.isdir(path)
+    """Tells whether `path` is a folder."""
+    return _tensorflow().io.gfile.isdir(path) if is_remote(path) else os.path.isdir(path)
 
 
 def walk(folder):
-    """Yields as `os.walk` does: (folder, names of folders, names of files), top down."""
-    return _gfile().walk(folder) if is_remote(folder) else os.walk(folder)
+    """Yields (folder, names of folders, names of files) from the top down, as `os.walk` does."""
+    return _tensorflow().io.gfile.walk(folder) if is_remote(folder) else os.walk(folder)
 
 
-def _gfile():
+def _tensorflow():
     import tensorflow as tf
 
-    return tf.io.gfile
+    return tf

@@ -12,6 +12,7 @@ from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
 from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.files import atomic
 from deeplab.model.network import build_model
 from deeplab.model.views import any_size_config
 
@@ -92,7 +93,7 @@ def remember(directory, model_config, training, dataset):
     """
     tf.io.gfile.makedirs(directory)
     content = {"format": FORMAT, "model": dataclasses.asdict(model_config), "training": training}
-    bundle.write_text(tf.io.gfile.join(directory, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
+    atomic.write(tf.io.gfile.join(directory, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
     catalog.save(dataset, directory)
 
 

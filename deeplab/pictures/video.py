@@ -101,8 +101,8 @@ def write(path, source):
             encoder = _Encoder(container, source)
             yield encoder.add
             encoder.finish()
-        tf.io.gfile.copy(local, atomic.aside(path), overwrite=True)
-        tf.io.gfile.rename(atomic.aside(path), path, overwrite=True)
+        with atomic.replacing(path) as unfinished:
+            tf.io.gfile.copy(local, unfinished, overwrite=True)
 
 
 class _Encoder:

@@ -38,25 +38,18 @@ def export(config):
 
 def _write(config, exported, trained_one):
     """Writes the next version, verified; returns its folder. Nothing is left behind where that fails."""
-    import tensorflow as tf
-
     from deeplab.data import catalog
     from deeplab.exporting import formats, model_card
+    from deeplab.files import atomic
     from deeplab.inference import exports
 
     folder = exports.next_path(config.export_path)
-    unfinished = f"{config.export_path.rstrip('/')}/unfinished-{folder.rpartition('/')[2]}"
-    _remove(unfinished)
-    try:
+    with atomic.new_folder(folder) as unfinished:
         formats.module(config.format).write(unfinished, exported)
         catalog.save(exported.loaded.dataset, unfinished)
         model_card.write(unfinished, config, exported.loaded)
         if config.verify:
             _verify(unfinished, trained_one, exported)
-    except BaseException:
-        _remove(unfinished)
-        raise
-    tf.io.gfile.rename(unfinished, folder)
     return folder
 
 
@@ -142,10 +135,3 @@ _VERIFY_SIZES = ((97, 129), (130, 90))  # height, width
 _VERIFY_LEAST = {"float32": 0.999, "bfloat16": 0.95, "float16": 0.99, "none": 0.999, "dynamic": 0.9, "int8": 0.8}
 _EVERY_RATE = 10**6
 _NATIVE_RATE = dict.fromkeys(("tflite", "onnx", "openvino"), _EVERY_RATE)  # see folding: their engines know dilation
-
-
-def _remove(folder):
-    import tensorflow as tf
-
-    if tf.io.gfile.exists(folder):
-        tf.io.gfile.rmtree(folder)

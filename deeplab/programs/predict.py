@@ -34,11 +34,11 @@ def predict(config):
 
 def _segment(jobs, network, config):
     """Does what is not finished; a bad file does not stop the others. Returns the exit code."""
-    from deeplab.evaluation import batches
+    from deeplab.files import progress_bar
 
     waiting = [job for job in jobs if not job.is_finished]
     failed, pictures, began = 0, 0, time.monotonic()
-    with batches.progress(len(waiting), "image") as bar:
+    with progress_bar.show(len(waiting), "image") as bar:
         for job in waiting:
             done, problem = _attempt(job, network, config)
             pictures += done
@@ -198,7 +198,7 @@ def _write_video(job, network, config):
     import tensorflow as tf
 
     from deeplab.data import catalog
-    from deeplab.evaluation import batches
+    from deeplab.files import progress_bar
     from deeplab.inference import output_folder
     from deeplab.pictures import drawing, video
 
@@ -206,7 +206,7 @@ def _write_video(job, network, config):
     with (
         video.read(job.path) as source,
         video.write(job.stem + output_folder.VIDEO, source) as add,
-        batches.progress(source.count, "frame") as bar,
+        progress_bar.show(source.count, "frame") as bar,
     ):
         if config.save_frames:
             tf.io.gfile.makedirs(job.stem + output_folder.FRAMES)

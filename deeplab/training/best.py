@@ -4,7 +4,7 @@ import json
 
 import tensorflow as tf
 
-from deeplab.checkpoints import bundle
+from deeplab.files import atomic
 
 SCORE_FILE = "score.json"
 
@@ -34,7 +34,7 @@ class Best:
             self.best = {"mean_iou": scores["mean_iou"], "step": step}
             if self.writes:
                 self.save(self.folder)
-                bundle.write_text(tf.io.gfile.join(self.folder, SCORE_FILE), json.dumps(self.best) + "\n")
+                atomic.write(tf.io.gfile.join(self.folder, SCORE_FILE), json.dumps(self.best) + "\n")
 
     def ended(self, step):
         """Tells whether nothing better has come for so long that training should end at `step`."""

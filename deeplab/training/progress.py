@@ -7,7 +7,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from deeplab.checkpoints import bundle
+from deeplab.files import atomic
 from deeplab.pictures import drawing
 
 METRICS_FILE = "metrics.jsonl"
@@ -102,7 +102,7 @@ def _forget_after(path, step):
     with tf.io.gfile.GFile(path) as file:
         lines = file.read().splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
-    bundle.write_text(path, "".join(kept))
+    atomic.write(path, "".join(kept))
 
 
 def _step(line):

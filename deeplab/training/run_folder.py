@@ -2,48 +2,21 @@
 
 import dataclasses
 import json
-import os
 
 import tensorflow as tf
 
 from deeplab.config.training import MAY_CHANGE
 from deeplab.errors import UserError
-
-_LOCK = "lock"
-_held: dict = {}  # folder -> open lock file; held until the process ends, however it ends
+from deeplab.files import locks
 
 
 def lock(folder):
-    """Takes the folder for this process.
+    """Takes the folder for this process until it ends.
 
     Raises:
-      UserError: another process that is alive trains there. (Remote folders such as gs:// can't be locked.)
+      UserError: another process trains there.
     """
-    if "://" in folder or folder in _held:
-        return
-    import fcntl  # not on every platform that can read checkpoints
-
-    os.makedirs(folder, exist_ok=True)
-    file = open(os.path.join(folder, _LOCK), "a+")  # noqa: SIM115  stays open: closing it would release the lock
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        raise UserError(
-            f"train_logdir={folder}: process {owner} trains there now; wait for it, end it, or choose another folder"
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    _held[folder] = file
-
-
-def release(folder):
-    """Gives the folder back before the process ends."""
-    file = _held.pop(folder, None)
-    if file is not None:
-        file.close()
+    locks.take(folder, "train_logdir", "trains")
 
 
 def settings(config, model_config):

@@ -14,8 +14,8 @@ from deeplab.config.training import TrainConfig
 from deeplab.data.pipeline import Batches, train_batches
 from deeplab.data.source import open_split
 from deeplab.errors import UserError
+from deeplab.files import locks
 from deeplab.train import train
-from deeplab.training import run_folder
 from helpers import fake_data
 from helpers.places import ROOT
 
@@ -53,7 +53,7 @@ def test_training_from_two_helpers_gives_the_same_weights(addresses, tmp_path, s
         folders = [f"--train_logdir={tmp_path / name}", f"--dataset_dir={shards}", "--depth_multiplier=0.25"]
         assert train(cli.read(TrainConfig, ["train", *folders, *small, *extra])) is None
         weights.append(bundle.read(str(tmp_path / name / "model.ckpt-3")))
-        run_folder.release(str(tmp_path / name))
+        locks.release(str(tmp_path / name))
     assert weights[0].keys() == weights[1].keys()
     for name, value in weights[0].items():
         np.testing.assert_array_equal(value, weights[1][name], err_msg=name)

@@ -12,8 +12,8 @@ from deeplab.data.pipeline import Batches, eval_examples, train_batches
 from deeplab.data.source import open_split
 from deeplab.errors import UserError
 from deeplab.eval import evaluate
+from deeplab.files import locks
 from deeplab.train import train
-from deeplab.training import run_folder
 from helpers import fake_data
 
 
@@ -69,7 +69,7 @@ def test_trains_and_evaluates(read, tmp_path, capsys):
     small = ["--train_crop_size=33,33", "--train_batch_size=2", "--depth_multiplier=0.25"]
     steps = ["--training_number_of_steps=2", f"--train_logdir={tmp_path}"]
     train(cli.read(TrainConfig, ["train", *flags, *small, *steps]))
-    run_folder.release(str(tmp_path))
+    locks.release(str(tmp_path))
     evaluate(cli.read(EvalConfig, ["eval", *flags, f"--checkpoint_dir={tmp_path}", "--eval_split=test"]))
     assert "miou" in capsys.readouterr().out.lower()
 

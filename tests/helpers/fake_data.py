@@ -5,7 +5,7 @@ from PIL import Image
 
 from deeplab.data import catalog
 from deeplab.data.building import builder, label_rules
-from deeplab.data.building.worker import Pair
+from deeplab.data.building.listing import Pair
 
 
 def image(height=48, width=64, seed=0):

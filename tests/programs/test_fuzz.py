@@ -17,8 +17,9 @@ from deeplab.checkpoints import bundle, sources
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
-from deeplab.data import catalog, pipeline, records, source, tfrecord
+from deeplab.data import catalog, pipeline, records, tfrecord
 from deeplab.data.building import label_rules, listing, survey
+from deeplab.data.split import Split
 from deeplab.errors import UserError
 from deeplab.inference import trained
 from deeplab.model.heads import dense_prediction_cell
@@ -205,11 +206,11 @@ def test_images_and_labels_of_builders_and_server(place, content, rules):
         labels = label_rules.read_label(content, rules)
         assert labels.dtype == np.uint8
         assert np.all((labels < rules.num_classes) | (labels == rules.ignore_label))
-    seen = survey.look([put(place / "label.png", content)])
+    seen = survey.inspect([put(place / "label.png", content)])
     assert survey.label_format(seen, 2) in label_rules.FORMATS
-    assert len(survey.told(seen) + survey.suggestion(seen)) < 5000
+    assert len(survey.summary(seen) + survey.suggested_flags(seen)) < 5000
     with refusals():
-        stored, kind, *_ = label_rules.image_record(content)
+        stored, kind, *_ = label_rules.stored_image(content)
         assert stored
         assert kind in ("jpeg", "png")
     with refusals():
@@ -243,10 +244,10 @@ def read_shard(place):
         yield path.read_bytes()
 
     content = tf.data.Dataset.from_generator(examples, output_signature=tf.TensorSpec((), tf.string))
-    one = source.Split(catalog.Dataset("fake", 3), "train", ("records.tfrecord",), np.zeros((1, 3), np.int64))
+    one = Split(catalog.Dataset("fake", 3), "train", ("records.tfrecord",), np.zeros((1, 3), np.int64))
 
-    class OneFile(source.Split):
-        def record(self, number, anywhere=False):
+    class OneFile(Split):
+        def record(self, number, in_graph=False):
             return {**self.parse(content.get_single_element()), "shard": tf.constant("records.tfrecord")}
 
     split = OneFile(one.dataset, one.name, one.paths, one.index)

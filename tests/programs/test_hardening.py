@@ -123,7 +123,7 @@ def test_a_full_disk_while_shards_are_written(tmp_path):
     pairs = fake_data.folders(tmp_path, 3)
     config = fake_data.BuildTo(str(tmp_path / "shards"))
     (tmp_path / "shards").mkdir()
-    (tmp_path / "shards" / "train-00001-of-00002.tfrecord.tmp").symlink_to(FULL)
+    (tmp_path / "shards" / "unfinished-train-00001-of-00002.tfrecord").symlink_to(FULL)
     with pytest.raises(UserError, match=r"cannot be written, nothing was left behind: .*No space left on device"):
         builder.build({"train": pairs}, catalog.Dataset("fake", 3), label_rules.LabelRules(3), config)
     assert not list((tmp_path / "shards").iterdir())

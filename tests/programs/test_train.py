@@ -11,8 +11,9 @@ from deeplab import cli
 from deeplab.checkpoints import bundle
 from deeplab.config.training import TrainConfig
 from deeplab.errors import UserError
+from deeplab.files import locks
 from deeplab.train import train
-from deeplab.training import progress, run_folder
+from deeplab.training import progress
 from helpers import fake_data
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
@@ -40,7 +41,7 @@ def run(shards, tmp_path):
         try:
             return train(cli.read(TrainConfig, ["train", *folders, *SMALL, *flags]))
         finally:
-            run_folder.release(str(folder))
+            locks.release(str(folder))
 
     return run
 

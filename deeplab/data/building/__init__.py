@@ -1,1 +1,1 @@
-"""Making data sets: from folders of images and labels to shards."""
+"""Makes data sets: folders of images and labels become TFRecord shards."""

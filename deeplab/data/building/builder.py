@@ -1,9 +1,10 @@
-"""Writes the shards of a data set: what every datasets/build_*.py ends in.
+"""Writes the shards of a data set, which is how every datasets/build_*.py ends.
 
-Nothing is replaced until everything is written: shards get temporary names, and only when all pairs were good (or
-`skip_bad`) are they renamed and dataset.json updated.
+Nothing is replaced until everything is written: only when all pairs were good, or with `skip_bad`, do the shards get
+their names, and then dataset.json is updated.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -11,40 +12,42 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import tfds_metadata, upright
-from deeplab.data.building.worker import prepare_all
+from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError
-from deeplab.files import locks
+from deeplab.files import atomic, locks, progress_bar
 
-_TEMPORARY = ".tmp"
-_ALIKE = 10  # problems of one kind that are listed
+_ALIKE = 10  # problems of one kind, and absent classes, that a message lists
 
 
 class SplitReport(NamedTuple):
-    """What came of one split."""
+    """What a build has done for one split."""
 
-    written: int
-    problems: list  # lines, each naming a file
-    histogram: np.ndarray  # (256,) pixels of each label value
-    mean_size: tuple  # (height, width)
-    turned: list  # `upright.Turned`
+    written: int  # number of records
+    problems: list[str]  # one line each, which names a file
+    histogram: np.ndarray  # (256,) number of pixels of each label value
+    mean_size: tuple  # (height, width); () if nothing was written
+    turned: list[upright.Turned]
 
 
 def build(splits, dataset, rules, config):
     """Writes all splits of a data set and prints what was done.
 
     Args:
-      splits: {split: [`Pair`]}.
+      splits: {split: [`listing.Pair`]}.
       dataset: `catalog.Dataset`; its split sizes, histogram and mean size are filled in here.
-      rules: `checks.LabelRules`, or {split: LabelRules}.
+      rules: `label_rules.LabelRules`, or {split: LabelRules}.
       config: `BuildConfig`.
 
     Raises:
-      UserError: an empty split, bad pairs (listed, one a line) without skip_bad, no space, no permission.
+      UserError: a split is empty or named like unfinished files; there are bad pairs (listed, one a line) and no
+        skip_bad; the folder cannot be written to.
     """
+    reserved = [split for split in splits if split.startswith(atomic.UNFINISHED)]
+    if reserved:
+        raise UserError(f"split {reserved[0]!r}: names that begin with {atomic.UNFINISHED} mark files being written")
     empty = [split for split, pairs in splits.items() if not pairs]
     if empty:
         raise UserError(f"split {empty[0]!r} is empty: check the list file or the folder it comes from")
@@ -58,7 +61,7 @@ def build(splits, dataset, rules, config):
             f"--output_dir={config.output_dir}: cannot be written, nothing was left behind: {message}"
         ) from None
     for split, report in reports.items():
-        print("\n".join([f"{split}: {report.written} images in {config.output_dir}", *upright.told(report.turned)]))
+        print("\n".join([f"{split}: {report.written} images in {config.output_dir}", *upright.summary(report.turned)]))
         absent = [dataset.class_name(label) for label in _absent(report, dataset)]
         if absent:
             print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
@@ -69,22 +72,27 @@ def _absent(report, dataset):
 
 
 def _write(splits, dataset, rules, config):
-    """Writes the shards, then what tells of them; leaves nothing behind where that fails. Returns {split: report}."""
-    existing, written = _existing(dataset, config.output_dir), []
-    try:
-        reports = {split: _write_split(split, pairs, rules, config, written) for split, pairs in splits.items()}
+    """Writes the shards, then dataset.json and the metadata of TFDS. Returns {split: report}.
+
+    Nothing is left behind where the shards cannot be written.
+    """
+    existing = _existing(dataset, config.output_dir)
+    with contextlib.ExitStack() as unfinished:  # at its end the shards get their names, after an error they are removed
+        reports = {split: _write_split(split, pairs, rules, config, unfinished) for split, pairs in splits.items()}
         _refuse_or_report(reports, config)
         _refuse_one_class(reports, dataset)
-        _publish(written, splits, config.output_dir)
-        catalog.save(_merged(existing, reports), config.output_dir)
-        tfds_metadata.write(config.output_dir)
-    finally:
-        _remove(path + _TEMPORARY for path in written)
+    _remove_other_shards(splits, config)
+    catalog.save(_merged(existing, reports), config.output_dir)
+    tfds_metadata.write(config.output_dir)
     return reports
 
 
 def _existing(dataset, output_dir):
-    """Returns the data set that is in the folder already, which must have the same classes, else `dataset`."""
+    """Returns the data set that the folder holds already; for a new folder `dataset` without facts about splits.
+
+    Raises:
+      UserError: the folder holds a data set with other classes.
+    """
     path = os.path.join(output_dir, catalog.FILE)
     if not tf.io.gfile.exists(path):
         return dataclasses.replace(dataset, splits={}, class_histogram=(), mean_size=())
@@ -98,39 +106,38 @@ def _existing(dataset, output_dir):
     return dataclasses.replace(dataset, **{f: getattr(existing, f) for f in ("splits", "class_histogram", "mean_size")})
 
 
-def _write_split(split, pairs, rules, config, written):
-    """Writes the shards of one split under temporary names, adding their final names to `written`."""
-    rules = rules[split] if isinstance(rules, dict) else rules
-    per_shard = -(-len(pairs) // config.num_shards)  # reference: sequential, ceil(n / shards) in each
+def _shard_paths(split, config):
     names = [tfrecord.shard_name(split, shard, config.num_shards) for shard in range(config.num_shards)]
+    return [tf.io.gfile.join(config.output_dir, name) for name in names]
+
+
+def _write_split(split, pairs, rules, config, unfinished):
+    """Writes the shards of one split, which get their names when the `unfinished` ExitStack ends."""
+    rules = rules[split] if isinstance(rules, dict) else rules
+    per_shard = -(-len(pairs) // config.num_shards)  # as in the reference: in order, ceil(n / shards) in each
     problems, histogram, sizes, turned = _duplicates(pairs), np.zeros(256, np.int64), [], []
-    workers = min(config.workers, -(-len(pairs) // 8))  # starting a process costs as much as a few images
-    prepared = prepare_all(pairs, rules, workers)
-    progress = tqdm.tqdm(total=len(pairs), desc=split, unit="image", mininterval=0.5)
-    try:
-        for shard, name in enumerate(names):
-            path = tf.io.gfile.join(config.output_dir, name)
-            written.append(path)
-            with tf.io.TFRecordWriter(path + _TEMPORARY) as writer:
+    workers = min(config.workers, -(-len(pairs) // 8))  # starting a process takes as long as a few images
+    records = make_records(pairs, rules, workers)
+    with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(records):
+        for shard, path in enumerate(_shard_paths(split, config)):
+            with tf.io.TFRecordWriter(unfinished.enter_context(atomic.replacing(path))) as writer:
                 for _ in range(min(per_shard, len(pairs) - shard * per_shard)):
-                    item = next(prepared)
-                    progress.update()
-                    if item.problem:
-                        problems.append(item.problem)
+                    record = next(records)
+                    bar.update()
+                    if record.problem:
+                        problems.append(record.problem)
                         continue
-                    writer.write(_record(item))
-                    histogram += item.histogram
-                    sizes.append(item.size)
-                    turned += [item.turned] if item.turned else []
-    finally:
-        progress.close()
-        prepared.close()
+                    writer.write(_serialized(record))
+                    histogram += record.histogram
+                    sizes.append(record.size)
+                    turned += [record.turned] if record.turned else []
     mean_size = tuple(np.mean(sizes, axis=0)) if sizes else ()
     return SplitReport(len(sizes), problems, histogram, mean_size, turned)
 
 
-def _record(item):
-    return tfrecord.serialize(tfrecord.Example(item.name, item.image, item.image_format, item.label, *item.size))
+def _serialized(record):
+    example = tfrecord.Example(record.name, record.image, record.image_format, record.label, *record.size)
+    return tfrecord.serialize(example)
 
 
 def _duplicates(pairs):
@@ -158,7 +165,7 @@ def _refuse_or_report(reports, config):
 
 
 def _grouped(problems):
-    """Returns a line for each (split, problem), but only the first few of those that differ in their numbers only."""
+    """Returns a line for each (split, problem), but only the first few of problems that differ only in numbers."""
     groups = {}
     for split, problem in problems:
         kind = re.sub(r"(\d+ \(\d+ pixels\)(, )?)+|\d+", "", problem.partition(": ")[2])
@@ -171,7 +178,10 @@ def _grouped(problems):
 
 
 def _refuse_one_class(reports, dataset):
-    """Raises a UserError where all that counts is of one class: 0 and 255 of black and white labels, read as ids."""
+    """Raises a UserError if all pixels that are not ignored have one class.
+
+    That happens when the 0 and 255 of black and white labels are read as class ids.
+    """
     counts = sum(report.histogram for report in reports.values())
     ignored = counts[dataset.ignore_label]
     classes = [label for label in np.flatnonzero(counts) if label != dataset.ignore_label]
@@ -183,23 +193,16 @@ def _refuse_one_class(reports, dataset):
         )
 
 
-def _publish(written, splits, output_dir):
-    """Renames the finished shards and removes those that an earlier build of the same splits left over."""
-    for path in written:
-        tf.io.gfile.rename(path + _TEMPORARY, path, overwrite=True)
-    for split, paths in tfrecord.splits(output_dir).items():
-        if split in splits:
-            _remove(path for path in paths if path not in written)
-
-
-def _remove(paths):
-    for path in paths:
-        if tf.io.gfile.exists(path):
+def _remove_other_shards(splits, config):
+    """Removes the shards of an earlier build of the same splits that had another number of shards."""
+    existing = tfrecord.splits(config.output_dir)
+    for split in splits:
+        for path in set(existing[split]) - set(_shard_paths(split, config)):
             tf.io.gfile.remove(path)
 
 
 def _merged(existing, reports):
-    """Returns the data set with split sizes, and histogram and mean size of its training split."""
+    """Returns `existing` with the split sizes of this build, and histogram and mean size of its training split."""
     sizes = {**existing.splits, **{split: report.written for split, report in reports.items()}}
     training = min(sizes, key=lambda split: (not split.startswith("train"), list(sizes).index(split)))
     updates = {"splits": sizes}

@@ -1,6 +1,7 @@
-"""What makes a pair of image and label good: the checks that builders and the linter share. No TensorFlow, for workers.
+"""Reads and checks image and label files, for the builders and the linter.
 
-Functions raise a `UserError` whose message says what is wrong and what helps; the caller adds the file.
+Functions raise a `UserError` that says what is wrong and what helps; the caller adds the name of the file. This module
+does not import TensorFlow, since worker processes use it.
 """
 
 import functools
@@ -18,16 +19,22 @@ from deeplab.pictures import images
 FORMATS = ("index", "palette", "rgb", "binary")
 DEFAULT_IGNORE = 255
 _GRAY_MODES = ("L", "1", "I", "I;16", "I;16B")
-_SHOWN = 6  # values listed in a message
-_SMOOTH_SHARE = 0.1  # of a JPEG's pixels may lie between black and white, which its edges blur
-_NEAR = 32  # grey levels from black or white that still count as such in a JPEG
+_SHOWN = 6  # values that a message lists
+_SMOOTH_SHARE = 0.1  # largest share of a JPEG's pixels between black and white; compression blurs the edges
+_NEAR = 32  # grey levels from black or white that still count as black or white in a JPEG
 
 
 class LabelRules(NamedTuple):
     """How the pixels of label files become classes.
 
-    `colors` are the RGB triples of the classes (format rgb), `ignore_colors` those that are ignored. `lookup` is None
-    or 256 numbers: the label of every value in the files, -1 where it is not allowed; applied before the check.
+    Attributes:
+      num_classes: labels are 0 to num_classes - 1.
+      ignore_label: the label of ignored pixels.
+      format: one of `FORMATS`.
+      lookup: 256 numbers, the label of every value in the files, or -1 if the value is not allowed; None: the values
+        are the labels.
+      colors: (R, G, B) of each class, for the format "rgb".
+      ignore_colors: colours of ignored pixels, for the format "rgb".
     """
 
     num_classes: int
@@ -38,19 +45,20 @@ class LabelRules(NamedTuple):
     ignore_colors: tuple = ()
 
 
-class ImageRecord(NamedTuple):
+class StoredImage(NamedTuple):
     """What is stored for an image file."""
 
     data: bytes
     format: str  # "jpeg" or "png"
     size: tuple  # (height, width)
-    orientation: int = 1  # what EXIF said in the file, 1 to 8; `data` is upright
+    orientation: int = 1  # EXIF orientation in the file, 1 to 8; `data` is upright
 
 
 def make_lookup(ignore_label, ignore_values=(), reduce_zero=False):
     """Returns the `lookup` of `LabelRules`: `ignore_values` become the ignore label.
 
-    With `reduce_zero` 0 does, too, and the other values go down by one (ADE20K as others use it: 150 classes).
+    With `reduce_zero` the value 0 becomes the ignore label, too, and all other values go down by one. That is how
+    ADE20K is used with 150 classes.
     """
     values = list(range(256))
     if reduce_zero:
@@ -64,7 +72,7 @@ def open_image(data):
     """Returns the decoded PIL image of encoded bytes.
 
     Raises:
-      UserError: not an image, cut off, or larger than Pillow's limit (an image bomb).
+      UserError: the bytes are no image, are cut off, or hold more pixels than Pillow allows (an image bomb).
     """
     if not data:
         raise UserError("the file is empty; get it again")
@@ -82,20 +90,20 @@ def open_image(data):
         raise UserError(f"damaged or cut off ({error}); get the file again") from None
 
 
-def image_record(data):
-    """Returns the `ImageRecord` of an image file; unusual colour modes become RGB.
+def stored_image(data):
+    """Returns the `StoredImage` of an image file; unusual colour modes become RGB.
 
     Raises:
-      UserError: as `open_image`, or it has 32 bits.
+      UserError: as `open_image`, or the image has 32 bits.
     """
     image = open_image(data)
     orientation = upright.orientation(image)
     plain = image.mode in ("RGB", "L") and "transparency" not in image.info
     kind = "jpeg" if image.format in images.JPEGS else image.format.lower()
     if plain and orientation == 1 and kind in ("jpeg", "png"):
-        return ImageRecord(data, kind, (image.height, image.width))
+        return StoredImage(data, kind, (image.height, image.width))
     try:
-        return ImageRecord(*upright.encode(image), orientation)
+        return StoredImage(*upright.encode(image), orientation)
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -108,14 +116,14 @@ def png_bytes(array):
 
 
 def read_label(data, rules):
-    """Returns (H, W) uint8 classes of a label file by `LabelRules`, checked.
+    """Returns the checked labels (H, W) uint8 of a label file.
 
     Raises:
-      UserError: unreadable, another kind of label than promised, or values outside the classes, with pixel counts.
+      UserError: the file cannot be read, has another format than `rules` say, or holds values outside the classes.
     """
     image = open_image(data)
     if rules.format == "binary":
-        return classes_of(_from_binary(image), rules)
+        return to_classes(_from_binary(image), rules)
     if image.format == "JPEG":
         raise UserError(
             "JPEG, which changes values at every edge: save labels as PNG; black and white ones: --label_format=binary"
@@ -124,14 +132,14 @@ def read_label(data, rules):
         return _from_colors(image, rules)
     if image.mode == "P" and rules.format == "index":
         raise UserError("palette image where index values were promised; use --label_format=palette")
-    return classes_of(one_channel(image), rules)
+    return to_classes(one_channel(image), rules)
 
 
 def one_channel(image):
-    """Returns (H, W) uint8: the values of a PIL image that has one channel, or several that are equal (alpha aside).
+    """Returns the values (H, W) uint8 of a PIL image with one channel, or with several that are equal, alpha aside.
 
     Raises:
-      UserError: colours, transparency, or values above 255.
+      UserError: the image has colours, transparency, or values above 255.
     """
     if image.mode in ("LA", "RGB", "RGBA"):
         channels = np.asarray(image)
@@ -156,7 +164,7 @@ def one_channel(image):
 
 
 def _from_binary(image):
-    """Returns (H, W) uint8: 0 where the image is black, 1 where it is white; only JPEGs may have greys, at edges."""
+    """Returns (H, W) uint8: 0 where the image is black, 1 where it is white. Only JPEGs may have some grey pixels."""
     values = one_channel(image.convert("L") if image.format == "JPEG" or image.mode == "P" else image)
     if image.format == "JPEG":
         between = np.mean((values > _NEAR) & (values < 255 - _NEAR))
@@ -176,8 +184,8 @@ def _from_binary(image):
     return (values > 0).astype(np.uint8)
 
 
-def classes_of(values, rules):
-    """Returns the labels (H, W) uint8 of the values in a file, checked; see `read_label`."""
+def to_classes(values, rules):
+    """Returns the checked labels (H, W) uint8 of the values in a file; raises a UserError as `read_label` does."""
     counts = np.bincount(values.ravel(), minlength=256)
     lookup = np.arange(256) if rules.lookup is None else np.array(rules.lookup)
     legal = (lookup >= 0) & ((lookup < rules.num_classes) | (lookup == rules.ignore_label))
@@ -215,7 +223,7 @@ def _from_colors(image, rules):
 
 
 def color_codes(image):
-    """Returns (H, W) uint32: red << 16 | green << 8 | blue of a PIL image; values must fit in 8 bits."""
+    """Returns red << 16 | green << 8 | blue of a PIL image, (H, W) uint32; its values must fit in 8 bits."""
     if image.mode.startswith("I"):
         image = Image.fromarray(one_channel(image))
     pixels = np.asarray(image.convert("RGB")).astype(np.uint32)

@@ -1,4 +1,4 @@
-"""Looks at every record of a folder of shards and says what is wrong or odd with it; draws a contact sheet."""
+"""Checks every record of a folder of shards, reports what is wrong or odd, and draws a contact sheet."""
 
 import collections
 import dataclasses
@@ -6,12 +6,12 @@ import hashlib
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 from PIL import Image, ImageDraw
 
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import label_rules
 from deeplab.errors import UserError
+from deeplab.files import progress_bar
 from deeplab.pictures.drawing import save_png
 
 _STRIDE = 16  # crop sizes are suggested as a multiple of the usual output stride, plus one
@@ -20,45 +20,50 @@ _THUMBNAIL = (240, 180)  # width, height of a picture on the contact sheet
 
 @dataclasses.dataclass
 class Findings:
-    """What the linter saw: `problems` are lines naming the file; sizes are (height, width)."""
+    """What the linter found in all splits."""
 
-    problems: list = dataclasses.field(default_factory=list)
-    counts: dict = dataclasses.field(default_factory=dict)  # split -> records
-    histogram: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
-    sizes: list = dataclasses.field(default_factory=list)
-    samples: list = dataclasses.field(default_factory=list)  # (name, image, label) of the first few
+    problems: list = dataclasses.field(default_factory=list)  # one line each, which names a file
+    counts: dict = dataclasses.field(default_factory=dict)  # {split: number of records}
+    histogram: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))  # pixels per label
+    sizes: list = dataclasses.field(default_factory=list)  # (height, width) of each good image
+    samples: list = dataclasses.field(default_factory=list)  # (name, image, label) of the first good pairs
 
 
 def lint(dataset_dir, dataset, num_samples):
     """Reads every record of every split; returns `Findings` with the first `num_samples` good pairs of each split."""
-    found, contents = Findings(), {}
+    found, first_with = Findings(), {}
     splits = tfrecord.splits(dataset_dir)
     if not splits:
         raise UserError(f"--dataset_dir={dataset_dir}: no *.tfrecord shards in it; build them with datasets/build_*.py")
     for split, paths in splits.items():
-        names = collections.Counter()
-        samples = []
-        for path, serialized in tqdm.tqdm(
-            _serialized(paths, found.problems), desc=split, unit="record", mininterval=0.5
-        ):
+        _lint_split(split, paths, dataset, num_samples, found, first_with)
+        expected, count = dataset.splits.get(split), found.counts.get(split, 0)
+        if expected not in (None, count):
+            found.problems.append(f"{dataset_dir}: {split} has {count} records, expected {expected}")
+    return found
+
+
+def _lint_split(split, paths, dataset, num_samples, found, first_with):
+    """Adds what one split holds to the `Findings`.
+
+    `first_with` maps the digest of an image to the (split, name) of the first record that holds it, in all splits.
+    """
+    names, samples = collections.Counter(), []
+    with progress_bar.show(None, "record", split) as bar:
+        for path, example in _examples(paths, found.problems):
+            bar.update()
             found.counts[split] = found.counts.get(split, 0) + 1
-            name, pair = _look(path, serialized, dataset, found)
+            name, pair = _check_record(path, example, dataset, found)
             names[name] += 1
             if names[name] == 2:
                 found.problems.append(f"{path}: {name}: the name occurs twice in split {split}")
             if pair is not None and len(samples) < num_samples:
                 samples.append((f"{split} {name}", *pair))
-            digest = hashlib.blake2b(_feature(serialized, tfrecord.IMAGE), digest_size=8).digest()
-            first = contents.setdefault(digest, (split, name))
+            digest = hashlib.blake2b(_feature(example, tfrecord.IMAGE), digest_size=8).digest()
+            first = first_with.setdefault(digest, (split, name))
             if first[0] != split and not _overlap(first[0], split):
                 found.problems.append(f"{path}: {name}: the same image is {first[1]} in split {first[0]}")
-        found.samples += samples
-        expected = dataset.splits.get(split)
-        if expected not in (None, found.counts.get(split, 0)):
-            found.problems.append(
-                f"{dataset_dir}: {split} has {found.counts.get(split, 0)} records, expected {expected}"
-            )
-    return found
+    found.samples += samples
 
 
 def _overlap(first, second):
@@ -68,8 +73,8 @@ def _overlap(first, second):
     )
 
 
-def _serialized(paths, problems):
-    """Yields (path, tf.train.Example) of all records; damaged shards become problems."""
+def _examples(paths, problems):
+    """Yields (path, tf.train.Example) of all records; adds a line to `problems` for each damaged shard."""
     try:
         tfrecord.shards(*_folder_and_split(paths[0]))
     except UserError as error:
@@ -96,8 +101,8 @@ def _feature(example, key):
     return values[0] if values else b""
 
 
-def _look(path, example, dataset, found):
-    """Checks one record; returns its name and (image, label) as arrays, or None where they are bad."""
+def _check_record(path, example, dataset, found):
+    """Checks one record; returns its name, and (image, label) as arrays or None if they are bad."""
     name = _feature(example, tfrecord.FILENAME)
     name = name.decode(errors="replace") if name else "(no name)"
     keys = (tfrecord.IMAGE, tfrecord.FILENAME, tfrecord.FORMAT, tfrecord.HEIGHT, tfrecord.WIDTH, tfrecord.LABEL)
@@ -108,7 +113,7 @@ def _look(path, example, dataset, found):
         return name, None
     try:
         data = _feature(example, tfrecord.IMAGE)
-        _, image_format, size, orientation = label_rules.image_record(data)
+        _, image_format, size, orientation = label_rules.stored_image(data)
         if orientation != 1:
             raise UserError(
                 f"EXIF orientation {orientation}, which training ignores: it sees another picture than viewers and "
@@ -116,7 +121,7 @@ def _look(path, example, dataset, found):
             )
         label_image = label_rules.open_image(_feature(example, tfrecord.LABEL))
         label_rules.check_same_size(size, (label_image.height, label_image.width))
-        label = label_rules.classes_of(
+        label = label_rules.to_classes(
             _gray(label_image), label_rules.LabelRules(dataset.num_classes, dataset.ignore_label)
         )
     except UserError as error:
@@ -141,7 +146,7 @@ def _gray(image):
 
 
 def report(found, dataset):
-    """Returns the report as text: problems, sizes with a suggested crop, class histogram with absent classes."""
+    """Returns the report as text: problems, sizes with a suggested crop, and the class histogram."""
     lines = [f"{len(found.problems)} problems", *(f"  {problem}" for problem in found.problems)]
     lines += [f"{split}: {count} records" for split, count in found.counts.items()]
     if found.sizes:
@@ -163,7 +168,7 @@ def report(found, dataset):
 
 
 def contact_sheet(found, dataset, path):
-    """Writes a PNG with the sample images, each above its labels in the colours of the data set."""
+    """Writes a PNG that shows each sample image above its labels in the colours of the data set."""
     columns = min(6, max(1, len(found.samples)))
     rows = -(-len(found.samples) // columns)
     width, height = _THUMBNAIL

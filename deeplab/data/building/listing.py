@@ -1,4 +1,7 @@
-"""Finds the files of a data set: pairs by name, lists of names, a random split, classes from a file. No TensorFlow."""
+"""Finds the files of a data set: pairs of equal names, lists of names, a random split, classes from a file.
+
+This module imports nothing heavy, so that the scripts can import it before they know what to do.
+"""
 
 import collections
 import csv
@@ -8,40 +11,48 @@ import os
 import random
 import re
 import unicodedata
+from typing import NamedTuple
 
-from deeplab.data.building.worker import Pair
 from deeplab.errors import UserError
 from deeplab.files import paths
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what names may have more than the name of the pair: "_mask", "-rgb"
+_ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what a file name may add to the name of the pair: "_mask", "-rgb"
+
+
+class Pair(NamedTuple):
+    """An image file and its label file, None where one of them is missing, and the name of both, without extension."""
+
+    name: str
+    image: str | None
+    label: str | None
 
 
 def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
-    """Returns {path below `folder` without extension: path} of all images in it, sorted; hidden files are left out.
+    """Returns {path below `folder` without extension: path} of all images in it, sorted, without hidden files.
 
     Args:
       folder: searched with all folders below.
-      flag: the flag it came from, for messages.
-      suffix: what the names of these files end in, before the extension; removed from the keys, e.g. "_mask".
+      flag: the flag that names the folder, for messages.
+      suffix: what the names of these files end with before the extension, e.g. "_mask"; it is removed from the keys.
       extensions: which files are images.
 
     Raises:
-      UserError: no such folder, no such file in it, or two files of one name.
+      UserError: there is no such folder, no such file in it, or there are two files of one name.
     """
     if not paths.is_folder(folder):
         raise UserError(f"--{flag}={folder}: no such folder")
     found = _files(folder, flag, suffix, extensions=extensions)
     if not found:
         ending = f" whose names end in {suffix!r}" if suffix else ""
-        others = left_out(folder)
+        others = other_files(folder)
         others = f"; it has {others}" if others else ""
         raise UserError(f"--{flag}={folder}: holds no {', '.join(extensions)} files{ending}{others}")
     return found
 
 
-def left_out(folder):
-    """Returns which files, but for hidden ones, are in a folder and below that are no images: "2 .heic, 1 .txt"."""
+def other_files(folder):
+    """Returns text that counts the files below a folder that are neither images nor hidden: "2 .heic, 1 .txt"."""
     names = [name for _, _, names in paths.walk(folder) for name in names if not name.startswith(".")]
     extensions = collections.Counter(os.path.splitext(name)[1].lower() for name in names)
     counts = sorted((-count, kind) for kind, count in extensions.items() if kind not in SUFFIXES)
@@ -50,7 +61,7 @@ def left_out(folder):
 
 
 def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
-    """`files_by_name`, but for the paths in `without`; maybe none."""
+    """Returns what `files_by_name` returns, but without the paths in `without`; {} if there are no such files."""
     found = {}
     for directory, folders, names in paths.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -62,7 +73,7 @@ def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
             if path in without:
                 continue
             key = os.path.relpath(os.path.join(directory, stem[: len(stem) - len(suffix)]), folder)
-            key = composed(key.replace(os.sep, "/"))
+            key = normalized(key.replace(os.sep, "/"))
             if key in found:
                 raise UserError(f"--{flag}={folder}: {found[key]} and {path} have one name: remove one of them")
             found[key] = path
@@ -72,10 +83,11 @@ def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
 def images_and_labels(image_dir, label_dir, image_suffix="", label_suffix=""):
     """Returns ({name: image path}, {name: label path}) of two folders, or of one that holds both.
 
-    In one folder labels are what ends in `label_suffix`, without it the PNGs; images are the rest.
+    In a folder that holds both, labels are the files that end with `label_suffix`, or the PNGs if there is no suffix.
+    The other files are images.
 
     Raises:
-      UserError: as `files_by_name`; or no image has a label of its name, with the suffix flags that would help.
+      UserError: as `files_by_name`; or no image has a label of its name, in which case suffix flags are suggested.
     """
     one = os.path.realpath(image_dir) == os.path.realpath(label_dir)
     labels = files_by_name(label_dir, "label_dir", label_suffix, (".png",) if one and not label_suffix else SUFFIXES)
@@ -98,7 +110,7 @@ def _some(names):
 
 
 def _suffix_hint(images, labels):
-    """Returns advice: the suffixes that would make most pairs."""
+    """Returns advice: the suffix flags that would give the most pairs."""
     endings = collections.Counter()
     bases = {}
     for name in images:
@@ -122,33 +134,33 @@ def _split(name):
 
 
 def read_list(path):
-    """Returns the names in a list file: one a line, without spaces at the ends, CRLF or extension."""
+    """Returns the names in a list file, one per line, without surrounding spaces and extension."""
     try:
         lines = [line.strip() for line in io.StringIO(paths.read_text(path), newline=None)]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"list {path}: cannot be read: {error}") from None
-    names = [without_extension(composed(line)) for line in lines if line]
+    names = [without_extension(normalized(line)) for line in lines if line]
     if not names:
         raise UserError(f"list {path}: names no images")
     return names
 
 
-def composed(name):
-    """Returns a name with each accent in one character with its letter: macOS writes two, others one."""
+def normalized(name):
+    """Returns a name in Unicode form NFC: macOS writes a letter and its accent as two characters, others as one."""
     return unicodedata.normalize("NFC", name)
 
 
 def without_extension(name):
-    """Returns the name without .jpg, .png and the like."""
+    """Returns the name without the extension of an image file, if it has one."""
     stem, extension = os.path.splitext(name)
     return stem if extension.lower() in SUFFIXES else name
 
 
-def pairs_of(names, images, labels):
-    """Returns a `Pair` for each name of a list; partners that do not exist are None, for the builder to report.
+def listed_pairs(names, images, labels):
+    """Returns a `Pair` for each name of a list. Files that do not exist are None; the builder reports them.
 
     Args:
-      names: as in the list: the path below the folder, or only the last part of it, without extension.
+      names: for each pair the path below the folder, or only the last part of it, without extension.
       images, labels: from `files_by_name`.
     """
     finders = [_finder(images), _finder(labels)]
@@ -171,13 +183,13 @@ def _finder(files):
 
 def all_pairs(images, labels):
     """Returns a `Pair` for every name that occurs among the images or the labels, sorted by name."""
-    pairs = pairs_of(sorted(images), images, labels)
+    pairs = listed_pairs(sorted(images), images, labels)
     used = {pair.label for pair in pairs}
     return pairs + [Pair(key, None, path) for key, path in sorted(labels.items()) if path not in used]
 
 
 def random_split(pairs, fraction, seed):
-    """Returns {"train": [...], "val": [...]}: a random `fraction` (0 to 1) of the pairs, at least one, in val."""
+    """Returns {"train": [...], "val": [...]}, where val is a random `fraction` (0 to 1) of the pairs, at least one."""
     shuffled = sorted(pairs)
     random.Random(seed).shuffle(shuffled)
     count = max(1, round(len(shuffled) * fraction))
@@ -187,12 +199,12 @@ def random_split(pairs, fraction, seed):
 
 
 def read_classes(text):
-    """Returns (names, colours) of the classes; colours () where there are none.
+    """Returns (names, colours) of the classes; colours are () if none are given.
 
     Args:
-      text: a JSON file (a list of names, of {"name", "color"} objects, {name: [r, g, b]}, or a dataset.json), a CSV
-        file (name or name,r,g,b in each row), or the names themselves, separated by commas, each with its colour
-        where there are colours: "road=#804080,sky=#4682b4".
+      text: the path of a JSON file (a list of names or of {"name", "color"} objects, {name: [r, g, b]}, or a
+        dataset.json), the path of a CSV file (name or name,r,g,b in each row), or the names themselves, separated by
+        commas, with or without colours: "road=#804080,sky=#4682b4".
     """
     try:
         rows = _class_rows(text)

@@ -1,4 +1,4 @@
-"""Looks at label files whose format nobody told: what they are, which values they hold, and which flags read them."""
+"""Guesses the format of label files: what kind of image they are, which values they hold, and which flags read them."""
 
 import collections
 from typing import NamedTuple
@@ -10,10 +10,11 @@ from deeplab.errors import UserError
 from deeplab.files import paths
 from deeplab.pictures import images
 
-MOST = 60  # files looked at, evenly chosen
-_SHOWN = 12  # values told
-_WHITE, _MOSTLY = 255, 4
-_TOO_MANY = 64  # colours: no data set of this kind, but smoothed edges
+MOST = 60  # files that are opened, chosen evenly
+_SHOWN = 12  # values that the summary lists
+_WHITE = 255
+_MOSTLY = 4  # times as many: what is rarer than this may be a mistake in a few labels
+_TOO_MANY = 64  # no data set has so many colours: they come from edges that were smoothed
 _PLURAL = {
     "palette": "palette images",
     "one channel": "images of one channel",
@@ -24,64 +25,67 @@ _PLURAL = {
 
 
 class Survey(NamedTuple):
-    """What was seen. Values are (R, G, B) where colours count: `in_color`, and numbers 0 to 255 elsewhere."""
+    """What the label files hold. Values are (R, G, B) if `in_color`, else numbers 0 to 255.
 
-    kinds: collections.Counter  # kind, a key of _PLURAL: files
-    kind: str  # the commonest readable one, "" where there is none; the rest is about its files
-    files: collections.Counter  # value: files that hold it
-    pixels: collections.Counter  # value: pixels
-    in_color: bool  # colour images, or palettes that give one value different colours
-    reason: str  # why the first of the unreadable ones is, with its path
+    Only `kinds` is about all files that were opened; the other fields are about the files of the commonest kind.
+    """
+
+    kinds: collections.Counter  # kind, a key of _PLURAL: number of files
+    kind: str  # the commonest kind that can be read; "" if no file can be read
+    files: collections.Counter  # value: number of files that hold it
+    pixels: collections.Counter  # value: number of pixels
+    in_color: bool  # True for colour images, and for palettes in which one value has different colours
+    reason: str  # path of the first unreadable file, and why it cannot be read
 
 
-def look(paths):
-    """Returns the `Survey` of some of the label files `paths`; what cannot be read is counted."""
-    chosen = paths[:: -(-len(paths) // MOST)] if paths else []
-    seen = [_look_at(path) for path in chosen]
-    kinds = collections.Counter(one.kind for one in seen)
+def inspect(label_paths):
+    """Returns the `Survey` of at most `MOST` of the files `label_paths`; unreadable files are counted."""
+    chosen = label_paths[:: -(-len(label_paths) // MOST)] if label_paths else []
+    surveys = [_inspect_file(path) for path in chosen]
+    kinds = collections.Counter(one.kind for one in surveys)
     kind = next((kind for kind, _ in kinds.most_common() if kind != "unreadable"), "")
     colors, differ = {}, False
-    for one in seen:
+    for one in surveys:
         differ |= any(colors.setdefault(value, color) != color for value, color in one.palette.items())
     if kind == "palette" and differ:
-        seen = [_look_at(path, as_color=True) for path in chosen]
+        surveys = [_inspect_file(path, as_color=True) for path in chosen]
     files, pixels = collections.Counter(), collections.Counter()
-    for one in seen:
+    for one in surveys:
         if one.kind == kind:
             files.update(one.pixels.keys())
             pixels.update(one.pixels)
-    reason = next((one.reason for one in seen if one.reason), "")
+    reason = next((one.reason for one in surveys if one.reason), "")
     return Survey(kinds, kind, files, pixels, kind == "colour" or (kind == "palette" and differ), reason)
 
 
-class _Seen(NamedTuple):
-    """One file."""
+class _FileSurvey(NamedTuple):
+    """What one label file holds."""
 
     kind: str
-    pixels: dict = {}  # value or colour: how many
-    palette: dict = {}  # value: colour
-    reason: str = ""
+    pixels: dict = {}  # value or colour: number of pixels
+    palette: dict = {}  # value: colour, for palette images
+    reason: str = ""  # path, and why the file cannot be read
 
 
-def _look_at(path, as_color=False):
-    """Returns the `_Seen` of one file."""
+def _inspect_file(path, as_color=False):
+    """Returns the `_FileSurvey` of one file; with `as_color` a palette image is counted by its colours."""
     try:
         image = label_rules.open_image(paths.read(path))
         kind = _kind(image)
     except (UserError, OSError) as error:
-        return _Seen("unreadable", reason=f"{path}: {error}")
+        return _FileSurvey("unreadable", reason=f"{path}: {error}")
     if kind == "jpeg":
-        return _Seen(kind)
+        return _FileSurvey(kind)
     codes = label_rules.color_codes(image)
     if kind == "colour" or (kind == "palette" and as_color):
-        return _Seen(kind, {_rgb(code): count for code, count in _counts(codes)[0]})
+        return _FileSurvey(kind, {_rgb(code): count for code, count in _counts(codes)[0]})
     counts, first = _counts(label_rules.one_channel(image))
     palette = {value: _rgb(codes.flat[i]) for (value, _), i in zip(counts, first, strict=True)}
-    return _Seen(kind, dict(counts), palette if kind == "palette" else {})
+    return _FileSurvey(kind, dict(counts), palette if kind == "palette" else {})
 
 
 def _kind(image):
-    """Returns the kind of a PIL image; raises a UserError if no label is like that."""
+    """Returns the kind of a PIL image; raises a UserError if labels are not stored in its mode."""
     if image.format in images.JPEGS:
         return "jpeg"
     if image.mode == "P":
@@ -96,7 +100,7 @@ def _kind(image):
 
 
 def _counts(values):
-    """Returns [(value, pixels)] and the place of the first pixel of each."""
+    """Returns [(value, number of pixels)], and for each value the flat index of its first pixel."""
     found, first, counts = np.unique(values, return_index=True, return_counts=True)
     return list(zip(found.tolist(), counts.tolist(), strict=True)), first
 
@@ -115,20 +119,20 @@ def label_format(survey, num_classes):
 
 
 def _black_and_white(survey):
-    """Tells whether the values, which are no colours, are 0 and 255, but for a few labels or edges that are wrong."""
+    """Tells whether nearly all pixels are 0 or 255; a few wrong labels and smoothed edges may have other values."""
     white = survey.pixels[_WHITE]
     others = survey.pixels.total() - survey.pixels[0] - white
     return bool(survey.pixels[0]) and white > _MOSTLY * others
 
 
 def _in_steps(survey):
-    """Tells whether few values lie far apart, as 0, 100, 200: shades that somebody can tell from each other."""
+    """Tells whether the values are few and far apart, such as 0, 100, 200: shades of grey that people tell apart."""
     values = survey.files.keys() - {label_rules.DEFAULT_IGNORE}
     return survey.kind == "one channel" and 2 <= len(values) <= max(values) // _MOSTLY
 
 
-def told(survey):
-    """Returns lines of text: how many files of which kind, and what values they hold."""
+def summary(survey):
+    """Returns text: how many files there are of each kind, and which values they hold."""
     kinds = ", ".join(f"{count} {_PLURAL[kind]}" for kind, count in survey.kinds.most_common())
     lines = [f"labels: {survey.kinds.total()} files looked at: {kinds or 'none'}"]
     if survey.files:
@@ -144,8 +148,8 @@ def told(survey):
     return "\n".join(lines)
 
 
-def suggestion(survey):
-    """Returns the flags that would build such labels, names still to be filled in, or why none would."""
+def suggested_flags(survey):
+    """Returns the flags that would build such labels, with names to be filled in, or why no flags would."""
     if survey.kind == "jpeg":
         return (
             "PNG: JPEG changes values at every edge, so save the labels again; only black and white ones can be used, "

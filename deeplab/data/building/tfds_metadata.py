@@ -1,4 +1,4 @@
-"""Metadata of TensorFlow Datasets beside the shards, so that `tfds.builder_from_directory(dataset_dir)` opens them."""
+"""Writes metadata beside the shards, with which `tfds.builder_from_directory(dataset_dir)` opens them."""
 
 import os
 import tempfile
@@ -12,9 +12,9 @@ VERSION = "1.0.0"
 
 
 def write(dataset_dir):
-    """Writes TFDS's dataset_info.json and features.json for all shards of the folder; replaces older ones.
+    """Writes TFDS's dataset_info.json and features.json for all shards of the folder, replacing older ones.
 
-    TFDS knows few kinds of folders, so it writes to one on disk, from where the files are copied.
+    TFDS cannot write to every kind of remote folder. It writes to a folder on disk, and the files are copied.
     """
     with tempfile.TemporaryDirectory() as scratch:
         _write(dataset_dir, scratch)
@@ -32,7 +32,7 @@ def _write(dataset_dir, scratch):
     )
     infos = []
     for split, shards in tfrecord.splits(dataset_dir).items():
-        for path in shards:  # TFDS looks at the names of the shards
+        for path in shards:  # TFDS finds shards by their names, so empty files stand for them
             open(os.path.join(scratch, os.path.basename(path)), "wb").close()
         sizes = [len(tfrecord.index([path])) for path in shards]
         num_bytes = sum(tf.io.gfile.stat(path).length for path in shards)
@@ -50,7 +50,7 @@ def _write(dataset_dir, scratch):
 
 
 def _features(tfds):
-    """The reference's keys: TFDS joins the names of nested features with a slash."""
+    """Returns the features of a record: TFDS joins nested names with slashes, which gives the reference's keys."""
     number = tfds.features.Scalar(tf.int64)
     segmentation = {
         "encoded": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),

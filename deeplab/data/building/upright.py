@@ -1,6 +1,7 @@
-"""Pictures whose EXIF says that they are shown turned, as phones write them: stored as they are shown. No TensorFlow.
+"""Stores pictures upright whose EXIF orientation says that they are shown turned, as those of phones often are.
 
-TensorFlow's decoders ignore EXIF, `deeplab.predict` and viewers obey it; stored upright they all see the same picture.
+TensorFlow's decoders ignore EXIF, whereas `deeplab.predict` and viewers obey it. Of a picture that is stored upright
+all of them see the same. This module does not import TensorFlow, since worker processes use it.
 """
 
 import io
@@ -15,15 +16,15 @@ _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 _SHOWN_TURNED = range(2, 9)
 _AXES_SWAPPED = range(5, 9)
 _QUALITY = 95  # of a JPEG that is encoded a second time
-_SHOWN = 5  # files named in a message
+_SHOWN = 5  # files that a message names
 AS_SHOWN, AS_STORED, EITHER = "as shown", "as stored", "either"
 
 
 class Turned(NamedTuple):
-    """A picture that was turned: file, and on what its label seems to be drawn (`EITHER` where both sizes fit)."""
+    """A picture that was turned."""
 
     path: str
-    label: str
+    label: str  # how the picture lay when its label was drawn: `AS_SHOWN`, `AS_STORED`, or `EITHER` if both sizes fit
 
 
 def orientation(image):
@@ -35,7 +36,7 @@ def orientation(image):
 def encode(image):
     """Returns (bytes, "jpeg" or "png", (height, width)) of a PIL image as it is shown, in RGB or grey.
 
-    JPEGs stay JPEGs, at a high quality, unless their colours have to be converted; the rest becomes PNG.
+    A JPEG is encoded as JPEG again, at a high quality, unless its colours have to be converted. All else becomes PNG.
 
     Raises:
       ValueError: from `images.to_rgb`.
@@ -61,8 +62,9 @@ def turn_label(label, size, orientation):
       orientation: 1 to 8.
 
     Returns:
-      The label, and `AS_SHOWN`, `AS_STORED` or `EITHER`: a square picture, a mirrored one or one upside down fits both
-      ways, and its label is taken as it is, since most programs in which labels are drawn obey EXIF.
+      The label, and how the picture lay when it was drawn: `AS_SHOWN`, `AS_STORED` or `EITHER`. Both ways fit if the
+      picture is square, mirrored or upside down. Its label is then taken as it is, since most programs in which
+      labels are drawn obey EXIF.
     """
     stored = size[::-1] if orientation in _AXES_SWAPPED else size
     if label.shape != stored:
@@ -74,8 +76,8 @@ def turn_label(label, size, orientation):
     return np.asarray(ImageOps.exif_transpose(picture)), AS_STORED
 
 
-def told(turned):
-    """Returns lines of text about the `Turned` pictures of a split; none where there are none."""
+def summary(turned):
+    """Returns a list of lines of text about the `Turned` pictures of a split."""
     if not turned:
         return []
     lines = [f"  {len(turned)} of them turned upright, as their EXIF says (JPEGs encoded again, quality {_QUALITY})"]

@@ -1,6 +1,6 @@
-"""What a builder's worker does: one pair of files becomes one record, or a line saying what is wrong with it.
+"""Turns pairs of image and label files into records, in worker processes.
 
-No TensorFlow: worker processes start quickly and stay small.
+This module does not import TensorFlow, so that worker processes start quickly and stay small.
 """
 
 import collections
@@ -14,62 +14,63 @@ from deeplab.data.building import label_rules, upright
 from deeplab.errors import UserError
 from deeplab.files import paths
 
-_AHEAD = 4  # pairs in flight per worker: bounds the memory
+_AHEAD = 4  # pairs per worker that are being read or wait to be written, which bounds the memory
 
 
-class Pair(NamedTuple):
-    """An image file, its label file, and the name of the record. `label` is None where the partner is missing."""
-
-    name: str
-    image: str | None
-    label: str | None
-
-
-class Prepared(NamedTuple):
-    """A record ready to write, or why there is none (`problem`, naming the file)."""
+class NewRecord(NamedTuple):
+    """A record that is ready to be written, or the problem that a pair of files has."""
 
     name: str
-    problem: str = ""
+    problem: str = ""  # names the file and says what is wrong; the fields below are then empty
     image: bytes = b""
     image_format: str = ""
     label: bytes = b""
     size: tuple = (0, 0)  # (height, width)
-    turned: upright.Turned | None = None  # where EXIF said that the image is shown turned
-    histogram: np.ndarray | None = None  # (256,) pixels of each label value
+    turned: upright.Turned | None = None  # set if EXIF says that the image is shown turned
+    histogram: np.ndarray | None = None  # (256,) number of pixels of each label value
 
 
-def prepare(pair, rules):
-    """Reads and checks one pair; returns `Prepared`. Never raises for what is wrong with the files."""
+def make_record(pair, rules):
+    """Reads and checks the files of a `Pair`; returns a `NewRecord`.
+
+    Bad files raise no error: one build is to find all of them.
+    """
     missing = [kind for kind in ("image", "label") if getattr(pair, kind) is None]
     if missing:
         present = pair.image or pair.label or pair.name
-        return Prepared(pair.name, f"{present}: its {missing[0]} is missing")
+        return NewRecord(pair.name, f"{present}: its {missing[0]} is missing")
     path = pair.image
     try:
-        image = label_rules.image_record(paths.read(pair.image))
+        image = label_rules.stored_image(paths.read(pair.image))
         path = pair.label
         label = label_rules.read_label(paths.read(pair.label), rules)
         label, turned = upright.turn_label(label, image.size, image.orientation)
         label_rules.check_same_size(image.size, label.shape)
     except (UserError, OSError) as error:
-        return Prepared(pair.name, f"{path}: {error}")
+        return NewRecord(pair.name, f"{path}: {error}")
     histogram = np.bincount(label.ravel(), minlength=256)
     label = label_rules.png_bytes(label)
     turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
-    return Prepared(pair.name, "", image.data, image.format, label, image.size, turned, histogram)
+    return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, histogram)
 
 
-def prepare_all(pairs, rules, workers):
-    """Yields `Prepared` of every pair, in order; with more than one worker in that many processes, memory bounded."""
+def make_records(pairs, rules, workers):
+    """Yields the `NewRecord` of every pair, in order.
+
+    Args:
+      pairs: list of `listing.Pair`.
+      rules: `LabelRules`.
+      workers: number of processes; with 1 the work is done in this process.
+    """
     if workers <= 1:
-        yield from (prepare(pair, rules) for pair in pairs)
+        yield from (make_record(pair, rules) for pair in pairs)
         return
     context = multiprocessing.get_context("spawn")  # fork would copy TensorFlow's threads in a broken state
     with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
         waiting = collections.deque()
         try:
             for pair in pairs:
-                waiting.append(pool.submit(prepare, pair, rules))
+                waiting.append(pool.submit(make_record, pair, rules))
                 if len(waiting) >= workers * _AHEAD:
                     yield waiting.popleft().result()
             while waiting:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.data import catalog
+from deeplab.data import catalog, tfrecord
 from deeplab.data.building import builder, label_rules, listing
 from deeplab.data.building.label_rules import LabelRules
-from deeplab.data.building.worker import Pair, prepare_all
+from deeplab.data.building.listing import Pair
+from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError
 from helpers import fake_data
 
@@ -47,7 +48,7 @@ def test_lists_pairs_and_random_splits(tmp_path):
     assert listing.all_pairs(images, labels) == pairs
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfimg_3  \r\n\r\nimages/img_1.jpg\r\nother\r\n")
     names = listing.read_list(str(tmp_path / "list.txt"))
-    found = listing.pairs_of(names, images, labels)
+    found = listing.listed_pairs(names, images, labels)
     assert [pair[1:] for pair in found] == [pairs[3][1:], pairs[1][1:], (None, None)]
     split = listing.random_split(pairs, 0.3, seed=1)
     assert sorted(split["train"] + split["val"]) == pairs
@@ -65,18 +66,18 @@ def test_accents_are_one_however_they_are_written(tmp_path):
     images, labels = (listing.files_by_name(str(tmp_path / kind), "dir") for kind in ("images", "labels"))
     assert listing.all_pairs(images, labels) == [Pair(together, image, label)]
     (tmp_path / "list.txt").write_text(apart)
-    assert listing.pairs_of(listing.read_list(str(tmp_path / "list.txt")), images, labels)[0][1:] == (image, label)
+    assert listing.listed_pairs(listing.read_list(str(tmp_path / "list.txt")), images, labels)[0][1:] == (image, label)
 
 
 def test_files_that_are_no_images_are_told(tmp_path):
     for name in ("a.HEIC", "b.heic", "below/c.npy", ".hidden", "d"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert listing.left_out(str(tmp_path)) == "2 .heic, 1 without extension, 1 .npy"
+    assert listing.other_files(str(tmp_path)) == "2 .heic, 1 without extension, 1 .npy"
     with pytest.raises(UserError, match=r"\.webp files; it has 2 \.heic, "):
         listing.files_by_name(str(tmp_path), "image_dir")
     fake_data.save(fake_data.image(), tmp_path / "e.png")
-    assert ".png" not in listing.left_out(str(tmp_path))
+    assert ".png" not in listing.other_files(str(tmp_path))
 
 
 def label_file(tmp_path, array, palette=None):
@@ -109,13 +110,13 @@ def test_unknown_colors_are_listed(tmp_path):
 def test_an_image_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 2000)
     pairs = fake_data.folders(tmp_path, 1)
-    (item,) = prepare_all(pairs, LabelRules(3), workers=1)
+    (item,) = make_records(pairs, LabelRules(3), workers=1)
     assert item.problem.startswith(f"{pairs[0].image}: too large")
 
 
 def test_workers_change_nothing(tmp_path):
     pairs = [*fake_data.folders(tmp_path, 9), Pair("gone", None, None)]
-    one, two = (list(prepare_all(pairs, LabelRules(3), workers)) for workers in (1, 2))
+    one, two = (list(make_records(pairs, LabelRules(3), workers)) for workers in (1, 2))
     assert [item[:-1] for item in one] == [item[:-1] for item in two]
     assert one[-1].problem == "gone: its image is missing"
 
@@ -160,3 +161,15 @@ def test_a_failed_build_leaves_the_old_one_alone(tmp_path, monkeypatch):
         )  # fmt: skip
     with pytest.raises(UserError, match="split 'val' is empty"):
         builder.build({"val": []}, catalog.Dataset("fake", 3), LabelRules(3), fake_data.BuildTo(str(folder)))
+
+
+def test_shards_of_a_killed_build_are_no_shards(tmp_path):
+    folder = build(tmp_path, "train", 2)
+    (folder / "unfinished-train-00001-of-00002.tfrecord").write_text("half a shard")
+    (folder / "unfinished-val-00000-of-00009.tfrecord").write_text("of another build")
+    assert list(tfrecord.splits(str(folder))) == ["train"]
+    assert len(tfrecord.shards(str(folder), "train")) == 2
+    build(tmp_path, "train", 3)
+    assert not (folder / "unfinished-train-00001-of-00002.tfrecord").exists()
+    with pytest.raises(UserError, match="split 'unfinished-train': names that begin with unfinished- mark files"):
+        build(tmp_path, "unfinished-train", 1)

@@ -67,9 +67,9 @@ def write(folder, *labels):
     ids=lambda value: "" if isinstance(value, bytes) else None,
 )
 def test_formats_are_recognized(content, kind, expected, flags, tmp_path):
-    seen = survey.look(write(tmp_path, *[content] * 3))
+    seen = survey.inspect(write(tmp_path, *[content] * 3))
     assert (seen.kind, survey.label_format(seen, 2)) == (kind, expected)
-    assert flags in survey.suggestion(seen)
+    assert flags in survey.suggested_flags(seen)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_formats_are_recognized(content, kind, expected, flags, tmp_path):
     ],
 )
 def test_why_labels_cannot_be_read_is_told(content, reason, tmp_path):
-    seen = survey.look(write(tmp_path, content, label(IDS)))
+    seen = survey.inspect(write(tmp_path, content, label(IDS)))
     assert (seen.kind, seen.kinds["unreadable"]) == ("one channel", 1)
-    assert f"unreadable: {tmp_path}/0.png: {reason}" in survey.told(seen)
+    assert f"unreadable: {tmp_path}/0.png: {reason}" in survey.summary(seen)
 
 
 def test_shades_become_classes(tmp_path):
@@ -97,9 +97,9 @@ def test_shades_become_classes(tmp_path):
 
 def test_what_most_labels_are_counts_and_all_are_told(tmp_path):
     others = (label(COLORS[IDS]), b"a text", label(IDS), label(IDS * 0))
-    seen = survey.look(write(tmp_path, *[label(IDS, palette=PALETTE)] * 5, *others))
+    seen = survey.inspect(write(tmp_path, *[label(IDS, palette=PALETTE)] * 5, *others))
     assert survey.label_format(seen, 3) == "palette"
-    assert survey.told(seen).splitlines() == [
+    assert survey.summary(seen).splitlines() == [
         "labels: 9 files looked at: 5 palette images, 2 images of one channel, 1 colour images, 1 unreadable",
         "values: 0 (50.0%, 5 files), 1 (16.7%, 5 files), 2 (16.7%, 5 files), 255 (16.7%, 5 files)",
         f"unreadable: {tmp_path}/6.png: no image that can be read; expected JPEG or PNG",
@@ -107,7 +107,7 @@ def test_what_most_labels_are_counts_and_all_are_told(tmp_path):
 
 
 def test_of_many_labels_some_are_looked_at(tmp_path):
-    seen = survey.look(write(tmp_path, label(IDS)) * 1000)
+    seen = survey.inspect(write(tmp_path, label(IDS)) * 1000)
     assert 30 < seen.kinds.total() <= survey.MOST
 
 
@@ -115,15 +115,15 @@ def test_palettes_that_differ_mean_colours(tmp_path):
     turned = np.array([2, 0, 1, *[3] * 252, 255], np.uint8)  # as a program does that writes the colours it meets
     palettes = [PALETTE, COLORS[np.argsort(turned, kind="stable")].ravel().tolist()]
     paths = write(tmp_path, label(IDS, palette=palettes[0]), label(turned[IDS], palette=palettes[1]))
-    seen = survey.look(paths)
+    seen = survey.inspect(paths)
     assert survey.label_format(seen, 3) == "rgb"
-    assert "different colours in different files" in survey.told(seen)
-    assert "NAME0=#000000,NAME1=#0080ff" in survey.suggestion(seen)
+    assert "different colours in different files" in survey.summary(seen)
+    assert "NAME0=#000000,NAME1=#0080ff" in survey.suggested_flags(seen)
 
 
 def test_smoothed_colours_are_no_classes(tmp_path):
-    seen = survey.look(write(tmp_path, label(fake_data.image())))
-    assert "colours are no classes" in survey.suggestion(seen)
+    seen = survey.inspect(write(tmp_path, label(fake_data.image())))
+    assert "colours are no classes" in survey.suggested_flags(seen)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGB", "RGBA"])
@@ -190,17 +190,17 @@ def test_many_alike_problems_are_counted(tmp_path):
 
 def test_images_of_unusual_kinds_are_stored_as_predict_reads_them(tmp_path):
     deep = np.full((2, 3), 51 * 257, np.uint16)
-    stored, kind, size, _ = label_rules.image_record(label(deep))
+    stored, kind, size, _ = label_rules.stored_image(label(deep))
     assert (kind, size) == ("png", (2, 3))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(stored))), np.full((2, 3, 3), 51))
     clear = np.zeros((2, 3, 4), np.uint8)
     np.testing.assert_array_equal(
-        np.asarray(Image.open(io.BytesIO(label_rules.image_record(label(clear))[0]))), np.full((2, 3, 3), 255)
+        np.asarray(Image.open(io.BytesIO(label_rules.stored_image(label(clear))[0]))), np.full((2, 3, 3), 255)
     )
     file = io.BytesIO()
     Image.fromarray(np.ones((2, 3), np.float32)).save(file, "TIFF")
     with pytest.raises(UserError, match="32 bit"):
-        label_rules.image_record(file.getvalue())
+        label_rules.stored_image(file.getvalue())
 
 
 def touch(folder, *names):

@@ -11,7 +11,8 @@ from PIL import Image
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import builder, label_rules, linter, upright
 from deeplab.data.building.label_rules import LabelRules
-from deeplab.data.building.worker import Pair, prepare
+from deeplab.data.building.listing import Pair
+from deeplab.data.building.worker import make_record
 from deeplab.data.pipeline import eval_examples
 from deeplab.data.source import open_split
 from deeplab.pictures import images
@@ -45,7 +46,7 @@ def pair(folder, name, orientation, label, extension="png", picture=PICTURE):
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_stored_is_what_predict_sees(orientation, extension, tmp_path):
     files = pair(tmp_path, "a", orientation, shown(LABEL, orientation), extension)
-    item = prepare(files, LabelRules(3))
+    item = make_record(files, LabelRules(3))
     assert (item.problem, item.size) == ("", shown(PICTURE, orientation).shape[:2])
     stored = Image.open(io.BytesIO(item.image))
     assert (stored.format.lower(), upright.orientation(stored)) == (item.image_format, 1)
@@ -58,13 +59,13 @@ def test_stored_is_what_predict_sees(orientation, extension, tmp_path):
 
 @pytest.mark.parametrize("orientation", SIDEWAYS)
 def test_labels_drawn_on_the_stored_pixels_are_turned_along(orientation, tmp_path):
-    item = prepare(pair(tmp_path, "a", orientation, LABEL), LabelRules(3))
+    item = make_record(pair(tmp_path, "a", orientation, LABEL), LabelRules(3))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(item.label))), shown(LABEL, orientation))
     assert item.turned == upright.Turned(str(tmp_path / "a.png"), upright.AS_STORED)
 
 
 def test_labels_of_another_size_are_refused_with_the_size_that_is_shown(tmp_path):
-    item = prepare(pair(tmp_path, "a", 6, fake_data.label(40, 64)), LabelRules(3))
+    item = make_record(pair(tmp_path, "a", 6, fake_data.label(40, 64)), LabelRules(3))
     assert "image is 48x64, label 64x40" in item.problem
 
 
@@ -105,13 +106,13 @@ def test_a_phone_s_jpeg_with_more_pictures_stays_a_jpeg():
     file = io.BytesIO()
     first, second = (Image.fromarray(fake_data.image(seed=i)) for i in range(2))
     first.save(file, "MPO", save_all=True, append_images=[second])
-    record = label_rules.image_record(file.getvalue())
+    record = label_rules.stored_image(file.getvalue())
     assert record[:3] == (file.getvalue(), "jpeg", (48, 64))
 
 
 def test_transparency_is_laid_on_white_as_in_predict():
     file = io.BytesIO()
     Image.fromarray(PICTURE).save(file, "PNG", transparency=tuple(PICTURE[0, 0].tolist()))
-    stored = np.asarray(Image.open(io.BytesIO(label_rules.image_record(file.getvalue()).data)))
+    stored = np.asarray(Image.open(io.BytesIO(label_rules.stored_image(file.getvalue()).data)))
     np.testing.assert_array_equal(stored, images.decode(file.getvalue(), "picture"))
     assert (stored[0, 0] == 255).all()

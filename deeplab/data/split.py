@@ -1,0 +1,52 @@
+"""One split of a data set, whatever it is stored in: where its records lie, and how a record is parsed."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab.data import catalog, tfrecord
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The records of one split.
+
+    Attributes:
+      dataset: the data set that the split belongs to.
+      name: such as "train".
+      paths: the TFRecord files.
+      index: (N, 3) int64: number of the file, offset and length in bytes of each record, in file order.
+      parse: function that maps a serialized record (scalar string tensor) to {"image", "label", "filename"}, scalar
+        string tensors that are empty where the record lacks them.
+      label_lookup: (256,) uint8, the label of every value that label images may hold; None: the values are the labels.
+    """
+
+    dataset: catalog.Dataset
+    name: str
+    paths: tuple[str, ...]
+    index: np.ndarray
+    parse: Callable = tfrecord.parse
+    label_lookup: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.index)
+
+    def record(self, number, in_graph=False):
+        """Returns record `number` (int64 scalar tensor) parsed, and under "shard" the path of its file.
+
+        With `in_graph` the record is read without Python, so that another machine can run the graph.
+        """
+        shard, offset, length = tf.unstack(tf.gather(tf.constant(self.index), number))
+        path = tf.gather(tf.constant(self.paths), shard)
+        if in_graph:
+            sizes = [tf.io.gfile.stat(path).length for path in self.paths]
+            size = tf.gather(tf.constant(sizes, tf.int64), shard)
+            serialized = tfrecord.read_record_in_graph(path, offset, length, size)
+        else:
+            serialized = tfrecord.read_record(path, offset, length)
+        record = self.parse(serialized)
+        unnamed = tf.equal(record["filename"], "")
+        name = tf.where(unnamed, tf.strings.as_string(number, width=6, fill="0"), record["filename"])
+        return {**record, "filename": name, "shard": path}
