@@ -4,9 +4,10 @@
 
 Then http://localhost:8501/ is the page, and GET /v1/models/deeplab, .../versions/V, .../metadata and POST
 /v1/models/deeplab:predict answer as TensorFlow Serving's documentation says: `instances` (row) or `inputs` (columnar),
-`signature_name`, {"b64": ...}. Besides: /healthz, /readyz, /metrics (Prometheus). A new version in the folder replaces
-the old one while requests go on; SIGTERM finishes what was accepted. Needs pip install "deeplab[serve]".
-TensorFlow Serving itself was not run beside it: tests hold it to the documented contract of its REST interface.
+`signature_name`, {"b64": ...}. There are also /healthz, /readyz and /metrics (Prometheus). A new version in the folder
+replaces the old one while requests go on. On SIGTERM the server answers the requests that it has accepted, then stops.
+It needs pip install "deeplab[serve]".
+Tests compare it with the documented contract of TensorFlow Serving's REST interface, not with a running one.
 """
 
 from deeplab import cli
@@ -15,12 +16,12 @@ from deeplab.errors import UserError
 
 
 def serve(config):
-    """Serves until SIGTERM what `config`, a `ServeConfig`, says."""
+    """Serves what `config`, a `ServeConfig`, says until SIGTERM."""
     try:
         from deeplab.serving import run
     except ImportError as error:
         raise UserError(f'{error.name} is not installed: pip install "deeplab[serve]"') from None
-    run.run(config)
+    run.serve(config)
 
 
 def main():

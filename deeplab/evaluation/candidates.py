@@ -1,7 +1,6 @@
 """What eval scores: a checkpoint or an export, with the split that it is scored on."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -10,7 +9,6 @@ from deeplab import devices
 from deeplab.data import pipeline, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches, report, scoring
-from deeplab.exporting import model_card
 from deeplab.inference import exports
 
 
@@ -76,12 +74,9 @@ def _trained(config):
 
 def _exported(config):
     config.check_export()
-    found = exports.newest(config.saved_model)
-    if found is None:
-        raise UserError(f"saved_model={config.saved_model}: no SavedModel there; name an --export_path or DIR/VERSION")
-    folder = found.path
+    folder = exports.find(config.saved_model).path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
-    card = _card(folder)
+    card = exports.read_card(folder)
     if len(card["classes"]) != split.dataset.num_classes:
         raise UserError(
             f"{folder} predicts {len(card['classes'])} classes, {split.dataset.name} in {config.dataset_dir} has "
@@ -100,9 +95,12 @@ def _exported(config):
         **{name: card["resize"][name] for name in ("min_resize_value", "max_resize_value", "resize_factor")},
     }
     results = tf.io.gfile.join(config.saved_model.rstrip("/"), f"eval_{config.eval_split}")
-    subject, segment = AtSourceSize(split), _segment(folder)
+    export = exports.load(folder, required=(exports.DEFAULT_SIGNATURE,))
+    subject = AtSourceSize(split)
     title = _title(folder, about, "at their own size")
-    return Contestant(split, about, title, results, lambda collectors: scoring.score_each(subject, segment, collectors))
+    return Contestant(
+        split, about, title, results, lambda collectors: scoring.score_each(subject, export.segment, collectors)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,39 +112,6 @@ class AtSourceSize:
 
     def examples(self):
         return pipeline.eval_examples(self.split, dct_method=batches.DCT_METHOD)
-
-
-def _card(folder):
-    """Returns the content of an export's model.json."""
-    path = tf.io.gfile.join(folder, model_card.FILE)
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            card = json.load(file)
-        if card["format"] == model_card.FORMAT:
-            return card
-        reason = f"format {card['format']}, this version reads {model_card.FORMAT}"
-    except (tf.errors.NotFoundError, ValueError, TypeError, KeyError) as error:
-        reason = f"{type(error).__name__}"
-    raise UserError(f"{path}: not the card of an export ({reason}); write it with python -m deeplab.export")
-
-
-def _segment(folder):
-    """Returns the function (H, W, 3) uint8 -> (H, W) int32 labels that the signature serving_default is."""
-    try:
-        module = tf.saved_model.load(folder)
-        signature = module.signatures["serving_default"]
-    except (OSError, KeyError) as error:
-        raise UserError(f"{folder}: not a SavedModel of deeplab ({' '.join(str(error).split())[:200]})") from None
-
-    def segment(image, _module=module):  # the module owns what the signature runs on
-        try:
-            return signature(images=tf.constant(image[None]))["labels"][0].numpy()
-        except (tf.errors.InvalidArgumentError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            size = report.sides(image.shape[:2])
-            raise UserError(f"{folder}: does not take an image of {size} pixels ({reason})") from None
-
-    return segment
 
 
 def _split_facts(split, config):
