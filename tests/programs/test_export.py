@@ -76,7 +76,7 @@ def test_weights_are_constants_unless_they_shall_be_variables(tmp_path, options)
 
 
 def test_an_export_that_disagrees_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setitem(export._VERIFY_LEAST, "float32", 1.1)
+    monkeypatch.setitem(export._LEAST_AGREEMENT, "float32", 1.1)
     with pytest.raises(deeplab.UserError, match="not exported"):
         small_export.run(tmp_path, verify=True, format="frozen_graph", crop_size=(65, 65))
     assert not list(tmp_path.iterdir())
