@@ -13,7 +13,7 @@ _PUBLIC = {
     "UserError": ("deeplab.errors", "UserError"),
     "build_model": ("deeplab.model.network", "build_model"),
     "count_multiply_adds": ("deeplab.model.cost", "count_multiply_adds"),
-    "restore": ("deeplab.checkpoints", "restore"),
+    "restore": ("deeplab.checkpoints.restoring", "restore"),
     "predict_labels": ("deeplab.inference.predictor", "predict_labels"),
     "load": ("deeplab.inference.trained", "load"),
 }

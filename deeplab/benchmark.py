@@ -1,14 +1,15 @@
-"""Measures what networks cost, and how fast input, exports and training are, each beside the best alternative.
+"""Measures the cost of networks and the speed of input, exports and training, each beside the best alternative.
 
-    python -m deeplab.benchmark --cost        multiply-adds of the published networks beside the published figures
-    python -m deeplab.benchmark --input       the input pipeline beside the naive order of steps and decoding alone
+    python -m deeplab.benchmark --cost        multiply-adds of the published networks, and the published numbers
+    python -m deeplab.benchmark --input       the input pipeline, the naive order of its steps, and decoding alone
     python -m deeplab.benchmark --export      one image in SavedModels, TFLite, ONNX Runtime and OpenVINO
-    python -m deeplab.benchmark --training    a training step beside Keras' fit, and on two devices
-    python -m deeplab.benchmark --scaling     time against pixels, output stride, passes and batch, of training, too
-    python -m deeplab.benchmark --startup     seconds until --help, the first step, the first answer
+    python -m deeplab.benchmark --training    a training step, Keras' fit, and a training step on two devices
+    python -m deeplab.benchmark --scaling     growth of times with image size, output stride, passes and batch size
+    python -m deeplab.benchmark --startup     seconds until --help, the first training step and the first answer
 
-Contenders take turns, so that ratios hold on a busy machine; median and quartiles are printed. --json=FILE keeps the
-figures, --compare=FILE prints them beside earlier ones. `taskset -c 0` before the command measures one core.
+The candidates take turns, so that ratios hold on a busy machine. The program prints medians and quartiles. --json=FILE
+keeps the results, and --compare=FILE prints earlier results beside them. Write `taskset -c 0` before the command to
+measure on one core.
 """
 
 from deeplab import cli
@@ -16,7 +17,7 @@ from deeplab.config.benchmark import BenchmarkConfig
 
 
 def benchmark(config):
-    """Measures what `config`, a `BenchmarkConfig`, asks for, and prints it."""
+    """Measures what `config`, a `BenchmarkConfig`, selects, and prints the results."""
     from deeplab.programs import benchmark as program
 
     return program.benchmark(config)

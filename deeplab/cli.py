@@ -1,10 +1,11 @@
-"""Command line <-> frozen configuration: every field of a configuration class is an absl flag of the same name.
+"""Reads a frozen configuration from the command line: every field of its class becomes an absl flag of the same name.
 
     if __name__ == "__main__":
         cli.main(train, TrainConfig)
 
-Flags exist only once `main` runs, so importing an entry point defines none. Sequences are given as the reference's
-scripts do, with commas (`--train_crop_size=513,513`) or by repeating the flag (`--atrous_rates=6 --atrous_rates=12`).
+Flags are defined when `main` runs, so that importing a program defines none. Scripts written for the reference keep
+working: a list is written with commas (`--train_crop_size=513,513`) or by repeating the flag (`--atrous_rates=6
+--atrous_rates=12`).
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import textwrap
 
 from absl import (
     flags,
-    logging,  # noqa: F401  defines --logtostderr and the like, which the reference's commands use
+    logging,  # noqa: F401  defines --logtostderr and other flags that commands for the reference use
 )
 
 from deeplab.config.options import field_kind
@@ -24,7 +25,7 @@ EXIT_BAD_INPUT = 2
 
 
 class _ItemsParser(flags.ArgumentParser):
-    """Parses "6,12,18" into a tuple of `kind`; an empty text is the empty tuple."""
+    """Parses a text such as "6,12,18" into a tuple of `kind`. The empty text is the empty tuple."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -40,10 +41,10 @@ class _ItemsParser(flags.ArgumentParser):
 
 
 def main(run, config_class, argv=None, uses_tensorflow=True):
-    """Parses the command line into `config_class`, calls `run(config)` and exits with its result as the exit code.
+    """Reads the command line into a `config_class`, calls `run(config)` and exits with the result as exit code.
 
-    Bad input (flags or a `UserError` from `run`) and files that cannot be read or written print one line and exit with
-    code 2.
+    Wrong flags, a `UserError` of `run`, and files that cannot be read or written print one line and exit with code 2.
+    `--help` prints the docstring of the module of `run`, then all flags; it does not import TensorFlow.
     """
     argv = sys.argv if argv is None else argv
     if any(argument in ("-h", "--h", "-help", "--help", "--helpfull", "--helpshort") for argument in argv[1:]):
@@ -69,26 +70,26 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
 
 
 def _is_about_files(error):
-    """Tells whether a missing, forbidden or full place raised `error`; TensorFlow has errors of its own."""
+    """Tells whether `error` is about a file that is missing, forbidden or too large; TensorFlow has its own classes."""
     errors = getattr(sys.modules.get("tensorflow"), "errors", None)
     if errors is None or isinstance(error, OSError):
         return isinstance(error, OSError)
     if isinstance(error, errors.FailedPreconditionError):
-        return "directory" in str(error)  # a file where a folder should be, or the other way round
+        return "directory" in str(error)  # there is a file instead of a folder, or a folder instead of a file
     return isinstance(error, (errors.NotFoundError, errors.PermissionDeniedError, errors.ResourceExhaustedError))
 
 
 def read(config_class, argv, flag_values=None):
-    """Returns a `config_class` read from the command line `argv` (the program's name first).
+    """Returns the `config_class` that the command line `argv` describes; `argv[0]` is the program's name.
 
     Raises:
-      UserError: an unknown flag, a value that the configuration refuses, a retired flag, or words that belong to none.
+      UserError: a flag is unknown or retired, the configuration refuses a value, or a word belongs to no flag.
     """
     flag_values = flags.FlagValues() if flag_values is None else flag_values
     for field, owner, optional in all_fields(config_class):
         _define(field, owner, optional, flag_values)
     retired = getattr(config_class, "RETIRED", {})
-    for name in retired:  # boolean: as --name, --noname and --name=value
+    for name in retired:  # boolean flags accept all three forms: --name, --noname and --name=value
         anything = flags.Flag(flags.ArgumentParser(), None, name, None, "retired", boolean=True, allow_override=True)
         flags.DEFINE_flag(anything, flag_values=flag_values)
     try:
@@ -104,7 +105,7 @@ def read(config_class, argv, flag_values=None):
 
 
 def all_fields(config_class):
-    """Yields (field, class it is declared in, optional) of every flag; optional ones default to "as trained"."""
+    """Yields (field, configuration class, optional) of every flag. The default of optional flags is "as trained"."""
     for field in dataclasses.fields(config_class):
         if "overrides" in field.metadata:
             defaults = field.metadata["defaults"]
@@ -175,8 +176,11 @@ def _value(name, flag_values):
 
 
 def _last_list(given):
-    """Returns the tuple that the occurrences of a list flag mean, one tuple each: single items in a row add up, a
-    whole list replaces what came before, so that a command line can overrule its flagfile."""
+    """Returns the tuple that the occurrences of a list flag mean together; `given` has one tuple per occurrence.
+
+    Occurrences with a single item, one after the other, add up. An occurrence with several items replaces everything
+    before it, so that the command line can override a list of its flagfile.
+    """
     items, adding_up = (), False
     for occurrence in given:
         single = len(occurrence) == 1
@@ -186,15 +190,17 @@ def _last_list(given):
 
 
 def help_text(config_class, description):
-    """Returns the `--help` page: what the program does, then every flag by theme with default and legal values."""
-    lines = [description.strip(), ""]
-    theme = None
+    """Returns the `--help` page: `description`, then every flag with its default and legal values.
+
+    The flags stand in themes. A theme is a configuration class; the first line of its docstring is the heading.
+    """
+    themes = {}
     for field, owner, optional in all_fields(config_class):
-        if owner is not theme:
-            theme = owner
-            lines += ["", f"{owner.__doc__.strip().splitlines()[0]}", ""]
-        lines += _flag_help(field, owner, optional)
-    lines += ["", "Also: --flagfile=FILE reads flags from a file, one a line."]
+        themes.setdefault(owner, []).extend(_flag_help(field, owner, optional))
+    lines = [description.strip(), ""]
+    for owner, flags_help in themes.items():
+        lines += ["", owner.__doc__.strip().splitlines()[0], "", *flags_help]
+    lines += ["", "--flagfile=FILE reads further flags from a file, one flag per line."]
     return "\n".join(lines)
 
 

@@ -1,9 +1,9 @@
-"""Prepares training batches on this machine for trainings elsewhere (tf.data service).
+"""Prepares batches on this machine for trainings on other machines (tf.data service).
 
-    python -m deeplab.data_service --port=5050          # on each helping host
+    python -m deeplab.data_service --port=5050          # on host1 and host2
     python -m deeplab.train --data_service=grpc://host1:5050,grpc://host2:5050 ...
 
-The shards must be readable under the same path here. Stop it with Ctrl-C.
+The shards must have the same path on all machines. Stop the program with Ctrl-C.
 """
 
 from deeplab import cli
@@ -11,7 +11,7 @@ from deeplab.config.data_service import DataServiceConfig
 
 
 def serve(config):
-    """Serves as `config`, a `DataServiceConfig`, says, until the process is stopped."""
+    """Serves batches at the address that `config`, a `DataServiceConfig`, names, until the process is stopped."""
     from deeplab.data import service
 
     service.serve(config.port, config.host)

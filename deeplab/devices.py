@@ -1,4 +1,4 @@
-"""Devices: the strategy, the seed and the compute type."""
+"""Where and how TensorFlow computes: the distribution strategy, the seed, the compute type and the allocator."""
 
 import contextlib
 import ctypes
@@ -11,15 +11,20 @@ import tensorflow as tf
 
 from deeplab.errors import UserError
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt, see malloc.h
 
 
-def strategy(config):
-    """Returns the tf.distribute strategy for a RunConfig.
+def training_strategy(config):
+    """Returns the tf.distribute strategy on which a training runs.
 
-    "auto" takes the machines of TF_CONFIG, else all GPUs of this machine, else its CPU. "mirrored" without a GPU takes
-    all logical CPUs.
-    Batch sizes are global: the strategy only decides where the parts of a batch are computed.
+    Batch sizes are global, so the strategy only decides where the parts of a batch are computed.
+
+    Args:
+      config: a RunConfig. distribution_strategy="auto" takes the machines of TF_CONFIG, else all GPUs of this machine,
+        else its CPU; "mirrored" takes all logical CPUs where there is no GPU.
+
+    Raises:
+      UserError: there is no TPU at the address, or no TF_CONFIG for several machines.
     """
     kind = config.distribution_strategy
     if kind == "auto":
@@ -38,10 +43,14 @@ def strategy(config):
     return tf.distribute.OneDeviceStrategy(devices[0])
 
 
-def for_evaluation(kind):
-    """Returns the strategy of eval, over the devices of this machine alone, or None where one device does it.
+def evaluation_strategy(kind):
+    """Returns the tf.distribute strategy on which eval runs, or None if a single device suffices.
 
-    "auto" takes all GPUs if there are several; "mirrored" takes all logical CPUs where there is no GPU.
+    Only devices of this machine take part.
+
+    Args:
+      kind: distribution_strategy of eval. "auto" takes all GPUs if there are several; "mirrored" takes all logical
+        CPUs where there is no GPU.
     """
     several = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
     kind = several if kind == "auto" else kind
@@ -49,7 +58,7 @@ def for_evaluation(kind):
     return _mirrored(devices) if kind == "mirrored" and len(devices) > 1 else None
 
 
-@functools.cache  # a second one on the same devices would confuse its collectives with the first one's (2.21)
+@functools.cache  # TensorFlow 2.21 mixes up the collectives of two MirroredStrategy objects on the same devices
 def _mirrored(devices):
     return tf.distribute.MirroredStrategy(devices)
 
@@ -78,7 +87,7 @@ def _tpu(address):
 
 
 def is_chief(strategy):
-    """Tells whether this process is the one that writes."""
+    """Tells whether this process writes checkpoints and logs: one process of a training on several machines does."""
     resolver = strategy.cluster_resolver
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
         return True
@@ -90,13 +99,20 @@ def _first_worker(resolver):
 
 
 def distribute(strategy, stream, first, batch_size):
-    """Returns a dataset of (images, labels) for the replicas of a strategy, in one order whatever their number.
+    """Returns the dataset of (images, labels) that feeds the replicas of a strategy.
+
+    The examples of a step are the same, in the same order, whatever the number of replicas and machines.
 
     Args:
       strategy: a tf.distribute strategy.
-      stream: function (first step, host, hosts) -> dataset of (images, labels, ...) with this host's share of a batch.
-      first: the step at which it is entered.
-      batch_size: images of all replicas together.
+      stream: function (first step, host, hosts) -> dataset of (images, labels, ...): the share of every global batch
+        that falls to the machine number `host` of `hosts`, from the first step on.
+      first: the step at which the dataset begins. A training that is resumed enters its stream here and sees the
+        batches that it would have seen without the interruption.
+      batch_size: images in a global batch.
+
+    Raises:
+      UserError: the replicas cannot share the batch evenly.
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
@@ -104,30 +120,33 @@ def distribute(strategy, stream, first, batch_size):
 
     def of_host(context):
         batches = stream(first, context.input_pipeline_id, context.num_input_pipelines)
-        batches = batches.map(lambda images, labels, *_: (images, labels))
+        batches = batches.map(lambda images, labels, *_: (images, labels))  # file names cannot go to a GPU or TPU
         parts = context.get_per_replica_batch_size(batch_size)
         return batches.rebatch(parts, drop_remainder=True) if replicas > 1 else batches
 
     return strategy.distribute_datasets_from_function(of_host)
 
 
-def iterate(batches):
-    """Returns an iterator over a distributed dataset, and lets the process use memory again that it has freed.
+def keep_freed_memory():
+    """Lets the process use memory again that it has freed; to be called after the first dataset iterator is made.
 
-    Where TensorFlow runs on Python 3.11, the first such iterator of a process tells glibc to hand every block of 128 KB
-    back to the system at once (its GeneratorDataset does); a step of xception_65 then takes a tenth longer, on fresh
-    pages. The limits set here are those that glibc would have come to by itself.
+    TensorFlow 2.21 on Python 3.11 returns every freed block to the system (130,000 page faults a step, 10 % of its
+    time): the first iterator over a distributed dataset (its GeneratorDataset) sets glibc's thresholds to 128 KB. The
+    thresholds set here are those that glibc would have reached by itself.
     """
-    iterator = iter(batches)
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # the C library is not glibc
         allocator = ctypes.CDLL(None)
         allocator.mallopt(_MMAP_THRESHOLD, 32 << 20)
         allocator.mallopt(_TRIM_THRESHOLD, 64 << 20)
-    return iterator
 
 
 def set_seed(seed, deterministic=False):
-    """Seeds Python, NumPy and TensorFlow, so that new weights are the same in every process."""
+    """Seeds Python, NumPy and TensorFlow, so that every process creates the same initial weights.
+
+    Args:
+      seed: an integer.
+      deterministic: also use deterministic kernels only; on GPUs they are slower.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)
     tf.keras.utils.set_random_seed(seed)
@@ -136,5 +155,5 @@ def set_seed(seed, deterministic=False):
 
 
 def set_precision(name):
-    """Sets Keras' compute type: "none", "bfloat16" or "float16"; variables are float32 in any case."""
+    """Sets Keras' compute type to "none" (float32), "bfloat16" or "float16"; variables are float32 in any case."""
     tf.keras.mixed_precision.set_global_policy("float32" if name == "none" else f"mixed_{name}")

@@ -1,8 +1,8 @@
-"""The one exception for mistakes that a user can mend."""
+"""The exception for mistakes that a user can correct."""
 
 
 class UserError(ValueError):
-    """Bad input: its message is one line that names the file or flag, the value, and the way out.
+    """Bad input. The message is one line that names the file or flag, its value, and what would be right.
 
-    Entry points print the message without a traceback and end with exit code 2.
+    `python -m deeplab.X` prints the message without a traceback and ends with exit code 2.
     """

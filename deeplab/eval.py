@@ -2,14 +2,16 @@
 
     python -m deeplab.eval --checkpoint_dir=TRAIN_LOGDIR --dataset_dir=SHARDS
 
-prints a table and writes results.json, confusion_matrix.csv and .png and TensorBoard scalars to --eval_logdir.
---trimap_widths=1,2,4,8,16 and --boundary_scores look at the quality of boundaries; --saved_model=EXPORT scores an
-export; --continuous watches TRAIN_LOGDIR and scores every new checkpoint. All GPUs of the machine share the images.
+This prints a table and writes results.json, confusion_matrix.csv, confusion_matrix.png and TensorBoard scalars to
+--eval_logdir. All GPUs of the machine share the images. --trimap_widths=1,2,4,8,16 and --boundary_scores measure the
+quality of boundaries. --saved_model=EXPORT scores an export. --continuous waits for checkpoints in TRAIN_LOGDIR and
+scores each of them.
 
     python -m deeplab.eval --compare=with=LOGDIR1,without=LOGDIR2 --dataset_dir=SHARDS --eval_logdir=DIR \
       --trimap_widths=1,2,4,8,16 --boundary_scores
 
-scores several checkpoints or exports: one table, comparison.json, and one plot of mIoU against the trimap's width.
+This scores several checkpoints or exports. It prints one table and writes comparison.json and a plot of mIoU against
+the width of the trimap.
 """
 
 from deeplab import cli
@@ -17,7 +19,7 @@ from deeplab.config.inference import EvalConfig
 
 
 def evaluate(config):
-    """Scores one checkpoint, or with `continuous` each that appears, as `config`, an `EvalConfig`, says."""
+    """Scores a checkpoint or an export, or several, as `config`, an `EvalConfig`, says."""
     from deeplab.programs import evaluate as program
 
     return program.evaluate(config)

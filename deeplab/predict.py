@@ -3,12 +3,13 @@
     python -m deeplab.predict --checkpoint_dir=TRAIN_LOGDIR --input=PHOTO_OR_VIDEO_OR_FOLDER --output=DIR
     python -m deeplab.predict --saved_model=EXPORT --input='photos/*.jpg' --output=DIR
 
-writes NAME.png (class ids) and NAME_overlay.png for every image, and for every video NAME.mp4, the overlays with its
-size, frame rate and number of frames. Videos need pip install "deeplab[video]"; sound is left out.
+This writes NAME.png (class ids) and NAME_overlay.png for every image, and NAME.mp4 with the overlays for every video.
+The new video has the size, frame rate and number of frames of the original, but no sound. Videos need
+pip install "deeplab[video]".
 
-The same command goes on where it was stopped: what is finished is skipped, unless --overwrite is given or the input
-changed. DIR/predict.json remembers the network and its settings; other ones are refused there. A file that cannot be
-read is reported and skipped; the exit code is 1 then.
+After an interruption, run the same command again: it skips finished files, unless the input changed or --overwrite is
+given. DIR/predict.json records the network and its settings; the program refuses to mix others into the same folder.
+A file that cannot be read is reported and skipped, and the exit code is then 1.
 """
 
 from deeplab import cli
@@ -16,7 +17,7 @@ from deeplab.config.inference import PredictConfig
 
 
 def predict(config):
-    """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
+    """Segments the files that `config`, a `PredictConfig`, names. Returns the exit code."""
     from deeplab.programs import predict as program
 
     return program.predict(config)

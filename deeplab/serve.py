@@ -1,13 +1,17 @@
-"""Serves an export over HTTP, with the REST contract of TensorFlow Serving and a page to try it.
+"""Serves an export over HTTP with the REST interface of TensorFlow Serving, and a page to try it.
 
     python -m deeplab.serve --saved_model=EXPORT
 
-Then http://localhost:8501/ is the page, and GET /v1/models/deeplab, .../versions/V, .../metadata and POST
-/v1/models/deeplab:predict answer as TensorFlow Serving's documentation says: `instances` (row) or `inputs` (columnar),
-`signature_name`, {"b64": ...}. There are also /healthz, /readyz and /metrics (Prometheus). A new version in the folder
-replaces the old one while requests go on. On SIGTERM the server answers the requests that it has accepted, then stops.
-It needs pip install "deeplab[serve]".
-Tests compare it with the documented contract of TensorFlow Serving's REST interface, not with a running one.
+Open http://localhost:8501/ for the page. Programs use the REST interface as TensorFlow Serving documents it, with
+`instances` (row format) or `inputs` (columnar format), `signature_name` and {"b64": ...}:
+
+    POST /v1/models/deeplab:predict
+    GET  /v1/models/deeplab, /v1/models/deeplab/versions/V, /v1/models/deeplab/metadata
+    GET  /healthz, /readyz, /metrics (Prometheus)
+
+A new version in the folder replaces the old one while requests go on. On SIGTERM, the server answers the requests that
+it has accepted, then ends. The server needs pip install "deeplab[serve]". Tests compare it with the documentation of
+TensorFlow Serving, not with TensorFlow Serving itself.
 """
 
 from deeplab import cli
@@ -16,7 +20,7 @@ from deeplab.errors import UserError
 
 
 def serve(config):
-    """Serves what `config`, a `ServeConfig`, says until SIGTERM."""
+    """Serves the export that `config`, a `ServeConfig`, names, until SIGTERM."""
     try:
         from deeplab.serving import run
     except ImportError as error:

@@ -1,10 +1,12 @@
-"""Draws what a checkpoint predicts on a split: image | truth | prediction | overlay | errors, with a legend.
+"""Draws what a checkpoint predicts on a split of a data set.
 
     python -m deeplab.vis --checkpoint_dir=TRAIN_LOGDIR --dataset_dir=SHARDS
 
-writes one PNG an image into segmentation_results/ of --vis_logdir, and with --also_save_raw_predictions the class ids
-into raw_segmentation_results/, as evaluation servers take them: names of the files and sizes of the images as in the
-data set, Cityscapes with its raw ids, PASCAL VOC as palette PNGs in its colours.
+This writes one PNG file per image to the folder segmentation_results in --vis_logdir. The file shows image, ground
+truth, prediction, overlay and errors side by side, with a legend.
+
+--also_save_raw_predictions writes the class ids to the folder raw_segmentation_results, in the form that evaluation
+servers accept: names and sizes as in the data set, Cityscapes with its raw ids, PASCAL VOC as PNG files with palette.
 """
 
 from deeplab import cli

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a maintainer runs before a release: format (in place), lint, types, all tests, wheel and sdist in dist/, and the
-# wheel in an environment of its own.
+# What a maintainer runs before a release. It formats the files in place, checks style and types, runs all tests, builds
+# wheel and sdist in dist/, and tries the wheel in an environment of its own.
 #
 #   bash scripts/check.sh                     further arguments go to pytest
 set -euo pipefail
@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 make_environment test
-say "Format and lint, mending what can be mended"
+say "Format, and lint with automatic corrections"
 .venv/bin/ruff format .
 .venv/bin/ruff check --fix .
 say "Type hints"

@@ -1,8 +1,8 @@
 # Sourced by the other scripts: `make_environment [EXTRA]` puts the project and what it needs into .venv.
 #
-# Takes the newest Python that TensorFlow has wheels for. Installs only when setup.py, pyproject.toml or the Python
-# changed since the last time, and marks an installation as done only at its end, so an interrupted one is repeated.
-# DEEPLAB_PYTHON=/path/to/python names another interpreter.
+# It takes the newest Python that TensorFlow has wheels for; DEEPLAB_PYTHON=/path/to/python names another interpreter.
+# It installs only when setup.py, pyproject.toml or the Python changed since the last time. An installation is recorded
+# at its end, so that an interrupted one is repeated.
 
 PYTHONS="python3.13 python3.12 python3.11 python3.10 python3 python"
 
@@ -29,7 +29,7 @@ make_environment() {
     python="$(find_python)" || exit 1
     say "Making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
-    .venv/bin/python -m pip install --quiet --upgrade pip  # that of Python 3.10 tries out versions for minutes
+    .venv/bin/python -m pip install --quiet --upgrade pip  # Python 3.10's pip tries out versions for minutes
   fi
   fingerprint="$(cat setup.py pyproject.toml | .venv/bin/python -c \
     'import hashlib, sys; print(sys.version.split()[0], hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')"

@@ -1,9 +1,9 @@
-"""Kills a training again and again, and compares it with one that was left alone.
+"""Kills a training again and again, and compares its result with that of a training that was left alone.
 
     python scripts/kill_training.py --dataset_dir=SHARDS --work_dir=DIR [--kills=20] [--replicas=2] [--signal=term]
 
 Both trainings save every second step, so that some of the kills (SIGKILL, at random moments) hit a checkpoint that is
-being written. Prints the sha256 over all variables of both; ends with code 0 if they are the same.
+being written. Prints the sha256 over all variables of both trainings, and ends with code 0 if they are the same.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-# A CPU is split into replicas before anything else looks at it.
+# The CPU has to be split into logical devices before anything else makes TensorFlow look for devices.
 LAUNCH = """
 import tensorflow as tf
 cpus = tf.config.list_physical_devices("CPU")
@@ -45,7 +45,7 @@ def command(options, folder):
     return [sys.executable, "-c", LAUNCH.format(replicas=options.replicas), *(f"--{k}={v}" for k, v in flags.items())]
 
 
-SIGNALS = {"kill": (signal.SIGKILL, -signal.SIGKILL), "term": (signal.SIGTERM, 75)}  # and the exit code that follows
+SIGNALS = {"kill": (signal.SIGKILL, -signal.SIGKILL), "term": (signal.SIGTERM, 75)}  # signal and expected exit code
 
 
 def kill_once(arguments, rng, how):
@@ -81,7 +81,7 @@ def main():
     parser.add_argument("--work_dir", required=True, help="an empty folder")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--replicas", type=int, default=1, help="logical CPUs that share a batch")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument("--signal", choices=SIGNALS, default="kill", help="kill: at once; term: saves first")
     options = parser.parse_args()
     rng, work = random.Random(options.seed), pathlib.Path(options.work_dir)

@@ -1,12 +1,12 @@
-"""Changes one thing at a time in a module and looks whether its tests notice. What survives is printed.
+"""Changes one thing at a time in a module and checks whether its tests notice. Changes that survive are printed.
 
-It counts unless `EXPLAINED` says why nobody could notice it.
+A survivor is a mistake that the tests would miss, unless `EXPLAINED` says why it changes no result.
 
-    python scripts/mutation_check.py                 all of SUBJECTS; a quarter of an hour on 2 idle cores
-    python scripts/mutation_check.py losses metrics  some of them
-    python scripts/mutation_check.py losses 40       at most 40 mutants of each, evenly chosen
+    python scripts/mutation_check.py                                     all of SUBJECTS; 15 minutes on 2 idle cores
+    python scripts/mutation_check.py training.losses evaluation.metrics  some of them
+    python scripts/mutation_check.py training.losses 40                  at most 40 mutants of each, evenly chosen
 
-Each mutant runs in a fork of this process, which has imported TensorFlow but nothing of the project.
+The tests of a mutant run in a fork of this process, which has imported TensorFlow but nothing of the project.
 """
 
 import ast
@@ -19,28 +19,28 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SUBJECTS = {  # module: the tests that ought to notice
-    "atrous": ("test_atrous.py",),
-    "schedules": ("test_schedules.py",),
-    "metrics": ("test_metrics.py",),
-    "losses": ("test_losses.py",),
-    "data.augment": ("test_data_augment.py", "test_data_sampling.py"),
+SUBJECTS = {  # module: the tests that have to notice
+    "model.atrous": ("model/test_atrous.py",),
+    "training.schedules": ("training/test_schedules.py",),
+    "evaluation.metrics": ("evaluation/test_metrics.py",),
+    "training.losses": ("training/test_losses.py",),
+    "data.augment": ("data/test_data_augment.py", "data/test_data_sampling.py"),
 }
-EXPLAINED = {  # survivors that compute the same: (module, line of code, change) -> why
-    ("metrics", "@dataclasses.dataclass(frozen=True)", "True -> False"): "nobody writes to it",
-    ("losses", "@dataclasses.dataclass(frozen=True)", "True -> False"): "nobody writes to it",
+EXPLAINED = {  # survivors that compute the same: (module, line of code, change) -> why nobody can notice
+    ("evaluation.metrics", "@dataclasses.dataclass(frozen=True)", "True -> False"): "nobody writes to it",
+    ("training.losses", "@dataclasses.dataclass(frozen=True)", "True -> False"): "nobody writes to it",
     (
-        "losses",
+        "training.losses",
         "losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(legal, labels, 0), logits)",
         "0 -> 1",
     ): "a stand-in for labels whose loss is set to 0 in the next line",
     (
-        "losses",
+        "training.losses",
         'order = tf.argsort(errors, direction="DESCENDING", stable=True)',
         "True -> False",
     ): "TensorFlow sorts stably either way",
     (
-        "losses",
+        "training.losses",
         "return resize_bilinear(logits, tf.shape(labels)[1:3]), labels",
         "3 -> 4",
     ): "labels have three axes",
@@ -65,7 +65,7 @@ SWAPS = {
 
 
 def changes(tree):
-    """Yields (number of the node in `ast.walk`, what is done to it); annotations and docstrings are left alone."""
+    """Yields (number of the node in `ast.walk`, kind of change); annotations and docstrings are left alone."""
     spared = set()
     for node in ast.walk(tree):
         for part in ("annotation", "returns"):
@@ -84,7 +84,7 @@ def changes(tree):
 
 
 def mutant(tree, number, what):
-    """Returns (changed tree, a line that tells the change)."""
+    """Returns (changed tree, a line that describes the change)."""
     tree = copy.deepcopy(tree)
     node = list(ast.walk(tree))[number]
     before = ast.unparse(node).splitlines()[0]
@@ -100,7 +100,7 @@ def mutant(tree, number, what):
 
 
 class Substitute(importlib.abc.MetaPathFinder):
-    """Loads one module from another file. A file it must be: AutoGraph reads the source of what it converts."""
+    """Loads one module from another file, not from a string: AutoGraph reads the source of what it converts."""
 
     def __init__(self, name, path):
         self.name, self.path = name, path
@@ -110,7 +110,7 @@ class Substitute(importlib.abc.MetaPathFinder):
 
 
 def noticed(subject, tree, tests):
-    """Tells whether the tests fail with this content of the module; without `tree` whether they fail at all."""
+    """Tells whether the tests fail with `tree` in place of the module, or, if it is None, with the module itself."""
     child = os.fork()
     if not child:
         import pytest
@@ -153,7 +153,7 @@ def main(arguments):
     chosen = [word for word in arguments if not word.isdigit()] or list(SUBJECTS)
     unknown = [word for word in chosen if word not in SUBJECTS]
     if unknown:
-        raise SystemExit(f"{unknown[0]}: no subject; there are {', '.join(SUBJECTS)}")
+        raise SystemExit(f"{unknown[0]}: unknown module; known: {', '.join(SUBJECTS)}")
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     os.chdir(ROOT)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs every check on a fresh machine: makes .venv, installs, then ruff and all tests with two workers.
+# Runs ruff and the tests, with two workers. On a fresh machine, it makes .venv and installs into it first.
 #
-#   bash scripts/test.sh                      everything
+#   bash scripts/test.sh                      all tests
+#   bash scripts/test.sh --quick              in under 4 minutes: leaves out the tests marked slow, and lists them
 #   bash scripts/test.sh -k decoder -x        further arguments go to pytest
 #
-# Ends with pytest's exit code (or that of ruff, which runs first).
+# The exit code is that of pytest, or that of ruff if ruff fails. tests/conftest.py implements --quick.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh

@@ -1,5 +1,9 @@
-"""Settings for all tests, made before any of them imports TensorFlow. Child processes inherit them."""
+"""Settings and fixtures for all tests, and the option `--quick`.
 
+The environment variables are set before a test imports TensorFlow, which reads them once. Child processes inherit them.
+"""
+
+import collections
 import os
 import pathlib
 
@@ -7,7 +11,9 @@ import pytest
 
 ROOT = str(pathlib.Path(__file__).parent.parent)
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-THREADS = str(max(1, (os.cpu_count() or 1) // WORKERS))  # the workers share the cores instead of fighting for them
+THREADS = str(max(1, (os.cpu_count() or 1) // WORKERS))  # each worker gets its share of the cores
+LONG_SECONDS = 5  # a test that takes longer should be marked slow
+LEFT_OUT = pytest.StashKey()  # {file: (number of tests left out, number of tests)}
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # goldens are float32 results of a CPU; a GPU rounds otherwise
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", THREADS)
@@ -17,8 +23,69 @@ os.environ.setdefault("OMP_NUM_THREADS", THREADS)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="leave out the tests that are marked slow, and list them")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """With --quick, leaves out the tests that are marked slow, and counts them by file."""
+    if not config.getoption("quick"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    counts = collections.Counter(_file(item) for item in items)
+    config.stash[LEFT_OUT] = {
+        file: (count, counts[file]) for file, count in sorted(collections.Counter(map(_file, slow)).items())
+    }
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+def _file(item):
+    return item.nodeid.partition("::")[0]
+
+
+def pytest_sessionfinish(session):
+    """A worker of xdist sends its counts to the controller, which prints the summary but collects no tests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """The controller of xdist receives the counts. Every worker sends the same, because every worker collects all."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """With --quick, prints what was left out, and which tests should be marked slow. It asserts nothing about times."""
+    if not config.getoption("quick"):
+        return
+    left_out = config.stash.get(LEFT_OUT, {})
+    terminalreporter.section("left out by --quick")
+    terminalreporter.line(
+        f"{sum(count for count, _total in left_out.values())} tests are marked slow, because they take more than "
+        f"about {LONG_SECONDS} seconds, alone or with their variants.\nRun all tests with `bash scripts/test.sh`, and "
+        "all tests of a file with `bash scripts/test.sh FILE`."
+    )
+    for file, (count, total) in left_out.items():
+        terminalreporter.line(f"  {count:4} of {total:4} in {file}")
+    seconds = collections.Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                seconds[report.nodeid] += report.duration
+    long = [(test, time) for test, time in seconds.most_common(10) if time > LONG_SECONDS]
+    if long:
+        terminalreporter.line(f"The longest tests that ran. Mark one slow if it takes over {LONG_SECONDS} s when idle:")
+    for test, time in long:
+        terminalreporter.line(f"  {time:6.1f} s  {test}")
+
+
 def pytest_sessionstart(session):
     """Splits the CPU into two logical devices, so that tests of several replicas can run on any machine."""
+    if getattr(session.config.option, "numprocesses", None):
+        return  # the controller of xdist runs no tests, and its workers wait for it
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -27,13 +94,13 @@ def pytest_sessionstart(session):
 
 @pytest.fixture(scope="module")
 def short_mobilenet():
-    """Builds mobilenet_v2 with every block once: quick where the network is no matter."""
+    """Builds mobilenet_v2 with every block once, for tests in which the quality of the network does not matter."""
     yield from _while_shortened(1)
 
 
 @pytest.fixture(scope="module")
 def shortest_mobilenet():
-    """Builds mobilenet_v2 with four blocks: where only commands and files matter."""
+    """Builds mobilenet_v2 with four blocks, for tests in which only commands and files matter."""
     yield from _while_shortened(2)
 
 
@@ -49,7 +116,7 @@ def _while_shortened(least_stride):
 
 @pytest.fixture(scope="module")
 def quick_tracing():
-    """Runs graphs as they are traced, without the optimizer that takes longer than a few runs of a large network."""
+    """Runs graphs without Grappler, whose optimization takes longer than a few runs of a large network."""
     import tensorflow as tf
 
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

@@ -95,9 +95,9 @@ def test_help_lists_every_flag_with_default_and_choices():
 @pytest.mark.parametrize(
     "code",
     [
-        "open('/no/such/file')",
+        pytest.param("open('/no/such/file')", marks=pytest.mark.slow),
         "import tensorflow as tf; tf.io.gfile.GFile('/no/such/file').read()",
-        "from deeplab.errors import UserError; raise UserError('/no/such/file')",
+        pytest.param("from deeplab.errors import UserError; raise UserError('/no/such/file')", marks=pytest.mark.slow),
     ],
 )
 def test_files_that_cannot_be_read_end_with_one_line(code):
@@ -127,6 +127,15 @@ def test_help_of_every_entry_point_comes_without_tensorflow(program):
     module, name = CONFIG_OF[program]
     for field, _, _ in cli.all_fields(getattr(importlib.import_module(module), name)):
         assert f"--{field.name}" in done.stdout or f"--[no]{field.name}" in done.stdout
+
+
+@pytest.mark.parametrize("program", CONFIG_OF)
+def test_help_has_every_heading_once(program):
+    module, name = CONFIG_OF[program]
+    config_class = getattr(importlib.import_module(module), name)
+    headings = {owner.__doc__.strip().splitlines()[0] for _field, owner, _optional in cli.all_fields(config_class)}
+    lines = cli.help_text(config_class, "What it does.").splitlines()
+    assert [lines.count(heading) for heading in headings] == [1] * len(headings)
 
 
 @pytest.mark.parametrize("program", CONFIG_OF)

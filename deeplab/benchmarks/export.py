@@ -17,6 +17,7 @@ from deeplab.inference import trained
 from deeplab.model.cost import count_multiply_adds
 from deeplab.model.names import reference_name
 from deeplab.model.network import build_model
+from deeplab.training import run_folder
 
 # name -> (format, options of ExportConfig, options of its reader)
 CONTENDERS = {
@@ -49,7 +50,8 @@ def write_untrained(folder, config):
         if name.endswith(("beta", "moving_mean")):  # zeros would leave no bias to fuse with convolution and activation
             weights[name] = rng.normal(0, 0.1, values.shape).astype(np.float32)
     bundle.write(bundle.prefix_for(folder, 0), weights)
-    trained.remember(folder, config, {}, catalog.CATALOG["pascal_voc_seg"])
+    run_folder.write_config(folder, config)
+    catalog.save(catalog.CATALOG["pascal_voc_seg"], folder)
 
 
 def print_export(export, checkpoint_dir, size, runs, name="", profile=None):

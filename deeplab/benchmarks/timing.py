@@ -1,10 +1,11 @@
-"""What all benchmarks share: turns, figures with their spread, the machine's own speed, earlier runs."""
+"""Timing for all benchmarks: taking turns, figures with their spread, the speed of the machine, earlier runs."""
 
 import json
 import os
 import platform
 import resource
 import time
+from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ class Row(NamedTuple):
 def interleaved(functions, runs, warm_up=3):
     """Calls every one of {name: function} in turn, `runs` times after a warm-up; returns {name: [milliseconds]}.
 
-    What the machine does besides then slows all of them alike, so that their ratios hold on a busy one.
+    Other work of the machine then slows all functions alike, so that their ratios hold on a busy machine.
     """
     milliseconds = {name: [] for name in functions}
     for run in range(warm_up + runs):
@@ -56,17 +57,17 @@ def matrix_product_peak(side=2048, runs=5):
 
 
 def peak_memory():
-    """Returns the largest memory of this process so far, in GB (Linux; elsewhere that of its parent may count, too)."""
+    """Returns the largest memory of this process so far, in GB. Outside of Linux the memory of its parent may count."""
     try:
         with open("/proc/self/status", encoding="utf-8") as file:
-            peak = next(line for line in file if line.startswith("VmHWM"))  # unlike ru_maxrss it begins anew at exec
+            peak = next(line for line in file if line.startswith("VmHWM"))  # ru_maxrss would survive exec
         return int(peak.split()[1]) * 1024 / 1e9
     except (OSError, StopIteration):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def profiled(folder, function):
-    """Calls a function and writes what TensorFlow did meanwhile to a folder, for TensorBoard's profiler."""
+    """Calls a function and writes a trace of what TensorFlow did to a folder, for TensorBoard's profiler."""
     tf.profiler.experimental.start(folder)
     try:
         function()
@@ -75,9 +76,7 @@ def profiled(folder, function):
 
 
 def machine():
-    """Returns what a reader has to know about the machine, as {name: text or number}."""
-    from importlib.metadata import PackageNotFoundError, version
-
+    """Returns {name: text or number}: what a reader of the figures has to know about the machine."""
     versions = {}
     for package in ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "openvino"):
         try:
@@ -113,7 +112,7 @@ def load(path):
     """Returns the {name: Row} of a file that `save` wrote.
 
     Raises:
-      UserError: there is none, or it is of something else.
+      UserError: there is no such file, or it holds something else.
     """
     try:
         with tf.io.gfile.GFile(path) as file:

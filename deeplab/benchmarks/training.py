@@ -17,13 +17,13 @@ from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model import views
 from deeplab.model.network import build_model
 from deeplab.training import losses
-from deeplab.training.loop import Stepper
-from deeplab.training.step import Step
+from deeplab.training.loop import StepRunner
+from deeplab.training.step import TrainingStep
 
-_STEPS = 4  # in one turn, so that what `fit` does around its steps weighs little
+_STEPS = 4  # in one turn, so that the work of `fit` around its steps weighs little
 _IGNORE = 255
 _RATE, _WEIGHT_DECAY = 0.007, 4e-5  # reference: base learning rate, L2
-OURS = "ours"  # that the others are compared with
+OURS = "ours"  # the contender that the others are compared with
 
 
 class Setting(NamedTuple):
@@ -110,7 +110,7 @@ def _print_rows(setting, times, first):
 
 
 def _contenders(setting, precisions):
-    """Returns {name: function steps -> loss of the last one}; all begin with the same weights."""
+    """Returns {name: function (steps) -> loss of the last step}; all contenders begin with the same weights."""
     batch = _batch(setting)
     takes = {}
     for precision in precisions:
@@ -140,7 +140,7 @@ def _network(setting):
 
 
 def _ours(setting, batch, run):
-    """The step of train.py on a strategy."""
+    """Returns the function (steps) -> loss for the step of `python -m deeplab.train` on a strategy."""
     schedule = ScheduleConfig(learning_policy="piecewise", learning_rate_values=(_RATE,))
     config = TrainConfig(
         train_logdir="-",
@@ -150,18 +150,18 @@ def _ours(setting, batch, run):
         optimizer=OptimizerConfig(weight_decay=_WEIGHT_DECAY),
         run=run,
     )
-    strategy = devices.strategy(run)
+    strategy = devices.training_strategy(run)
     devices.set_precision(run.mixed_precision)
     with strategy.scope():
         objective = losses.Objective(config.loss, _IGNORE)
-        step = Step(views.scale_outputs(_network(setting)), objective, config)
+        step = TrainingStep(views.scale_outputs(_network(setting)), objective, config)
     devices.set_precision("none")
-    stepper = Stepper(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
-    return lambda count: stepper.run(count)["loss"]
+    runner = StepRunner(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
+    return lambda count: runner.run(count)["loss"]
 
 
 def _fit(network, batch):
-    """Keras' own loop: the same loss, L2 by regularisers, momentum."""
+    """Returns the function (steps) -> loss for Keras' own loop: the same loss, L2 by regularisers, momentum."""
     upsampled = basic.ResizeToScale(1.0, dtype="float32", name="upsampled")([network.output, network.input])
     whole = keras.Model(network.input, upsampled)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=_IGNORE)
@@ -180,7 +180,7 @@ def of_keras_layers(network):
 
 
 def _of_keras(layer):
-    """Returns Keras' layer for one of ours, or the layer itself where Keras has none (it has no weights then)."""
+    """Returns the Keras layer that does what `layer` does, or `layer` itself where Keras has no such layer."""
     if isinstance(layer, BatchNorm):
         return keras.layers.BatchNormalization(momentum=layer.decay, epsilon=layer.epsilon, name=layer.name)
     if isinstance(layer, (basic.Conv, basic.DepthwiseConv)):

@@ -1,4 +1,4 @@
-"""The published archives: unpacked as if their author were hostile."""
+"""Unpacks the published archives, and trusts no path and no size in them."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from deeplab.errors import UserError
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
 MAX_BYTES = 8 << 30  # unpacked; the largest published archive has 0.7 GB
 MAX_MEMBERS = 10_000
-_WANTED = (".index", ".pb", ".tflite", "checkpoint")
+_WANTED = (".index", ".pb", ".tflite", "checkpoint")  # ends of the names that are unpacked, beside *.data-*
 
 
 @contextlib.contextmanager
@@ -22,8 +22,8 @@ def unpacked(path):
     """Yields a temporary folder with the checkpoints and graphs of the archive `path`; it is removed afterwards.
 
     Raises:
-      UserError: the archive is damaged, too large, or has members that don't belong into one: absolute paths, `..`,
-        links, devices.
+      UserError: the archive is damaged or too large, or a member is unsafe: an absolute path, a path with `..`, a link
+        or a device.
     """
     with tempfile.TemporaryDirectory(prefix="deeplab-") as folder:
         try:
@@ -36,6 +36,7 @@ def unpacked(path):
 
 
 def _unpack(tar, folder, path):
+    """Unpacks what weights can be read from; sizes are checked before a member is written."""
     total = 0
     for count, member in enumerate(tar, 1):
         total += member.size

@@ -1,4 +1,4 @@
-"""Batch norms: unfolded from convolutions, or with statistics measured anew; the network's function stays the same."""
+"""Gives batch norms back what folding took from them; the function of the network stays the same."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +8,7 @@ from deeplab.errors import UserError
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model.names import reference_name
 
-SETTLED = 1e6  # updates; from then on the moving averages' decay is the full one
+SETTLED = 1e6  # updates of the moving averages; after so many the warm-up of their decay is over
 
 
 def batch_norms(model):
@@ -17,15 +17,18 @@ def batch_norms(model):
 
 
 def unfolded(biases, model):
-    """Turns the biases that folding left into variables of the model that compute the same.
+    """Turns the biases of folded convolutions into variables of a model that has batch norms.
+
+    Folding multiplies the kernel of a convolution by the scale of its batch norm and leaves the offset as a bias. The
+    statistics are lost, so the batch norm of the model gets ones that make its scale 1 and its offset the bias.
 
     Args:
-      biases: {scope of a convolution: bias (C,)}; its kernel contains the batch norm's scale.
-      model: says which convolutions are followed by a batch norm, and with which epsilon.
+      biases: {scope of a convolution: bias (C,)}.
+      model: as `build_model` returns it.
 
     Returns:
-      {reference name: array}: `biases` of convolutions that have some, else gamma, beta, moving_mean and
-      moving_variance of the batch norm that follows, such that its scale is 1.
+      {reference name: array}: `biases` for convolutions that have biases in the model, too; for the others gamma, beta,
+      moving_mean and moving_variance of the batch norm that follows.
     """
     own_biases = {name for name in map(reference_name, model.variables) if name.endswith("/biases")}
     values = {f"{scope}/biases": bias for scope, bias in biases.items() if f"{scope}/biases" in own_biases}
@@ -48,14 +51,15 @@ def _convolution_scope(norm):
 
 
 def _inputs(layer):
-    """Returns the symbolic input of a layer; of one that several scales share, that of the first."""
+    """Returns the symbolic input of a layer: its first one, if several scales of an image pyramid share the layer."""
     return layer.get_input_at(0) if hasattr(layer, "get_input_at") else layer._inbound_nodes[0].input_tensors[0]
 
 
 def recalibrate_batch_norm(model, batches):
     """Measures the statistics of every batch norm's input and rewrites its variables; the function stays the same.
 
-    Batch norms that were folded know no statistics; with these, training with fine_tune_batch_norm can go on.
+    The statistics of batch norms that were folded are lost, see `unfolded`. Training with fine_tune_batch_norm needs
+    real ones: otherwise the first step would normalise by other statistics than the network was trained with.
 
     Args:
       model: as `build_model` returns it.

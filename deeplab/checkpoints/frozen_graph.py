@@ -1,4 +1,4 @@
-"""Frozen graphs (frozen_inference_graph.pb): their constants bear the variables' names."""
+"""Reads frozen graphs (frozen_inference_graph.pb), whose constants bear the names of the variables they replaced."""
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -21,7 +21,7 @@ def read(path):
     """Returns {reference name: array} of the variables in a frozen graph.
 
     Raises:
-      UserError: not a frozen graph, or one without variables' names.
+      UserError: the file is not a frozen graph, or its constants do not bear the names of variables.
     """
     graph = tf.compat.v1.GraphDef()
     with tf.io.gfile.GFile(path, "rb") as file:

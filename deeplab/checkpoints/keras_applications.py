@@ -1,4 +1,4 @@
-"""ImageNet weights of keras.applications.MobileNetV2: the same network under other names."""
+"""Reads ImageNet weights of keras.applications.MobileNetV2: the same network with other names."""
 
 import re
 
@@ -9,7 +9,7 @@ from deeplab.errors import UserError
 
 _BLOCK = re.compile(r"(block_(?P<index>\d+)|expanded_conv)_(?P<part>expand|depthwise|project)(_BN)?")
 _OUTER = {"Conv1": "Conv", "bn_Conv1": "Conv", "Conv_1": "Conv_1", "Conv_1_bn": "Conv_1", "predictions": "Logits"}
-_NORM = ("gamma", "beta", "moving_mean", "moving_variance")  # in Keras' order
+_NORM = ("gamma", "beta", "moving_mean", "moving_variance")  # in the order in which Keras saves them
 _ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)  # widths for which weights are published
 
 
@@ -20,7 +20,7 @@ def read(path):
       path: an .h5 or .weights.h5 file, as Keras 2 or 3 saves it or as "imagenet" is downloaded.
 
     Raises:
-      UserError: damaged, or the weights of another network.
+      UserError: the file is damaged, or holds the weights of another network.
     """
     import h5py
 
@@ -44,8 +44,8 @@ def imagenet_file(config):
     """Downloads (once, into the cache of Keras) the ImageNet weights for a network; returns the file's path.
 
     Args:
-      config: the `ModelConfig`: mobilenet_v2, a published depth_multiplier, and divisible_by=8 unless that is 1, since
-        Keras rounds channels to multiples of 8.
+      config: the `ModelConfig`. Its model_variant has to be mobilenet_v2 and its depth_multiplier a published one.
+        Unless that is 1, divisible_by has to be 8, because Keras rounds channels to multiples of 8.
 
     Raises:
       UserError: there are no weights for this network, or they can't be downloaded.
@@ -64,7 +64,7 @@ def imagenet_file(config):
     origin = f"https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/{name}"
     try:
         return keras.utils.get_file(name, origin, cache_subdir="models")
-    except Exception as error:  # urllib's and others'; all of them mean: not reachable
+    except Exception as error:  # classes of urllib and others; all of them mean that the file cannot be had
         reason = " ".join(str(error).split())
         raise UserError(f"backbone_weights='imagenet': {reason}; give a local weights file instead") from None
 

@@ -1,4 +1,4 @@
-"""What a restore did, for the program and for the reader."""
+"""What restoring weights did, for the program and for the reader."""
 
 import collections
 import dataclasses
@@ -6,14 +6,14 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class RestoreReport:
-    """What was read from where, and what was not, and why. `str(report)` is a table."""
+    """Which variables were restored, which were not, and why. `str(report)` is a table."""
 
     source: str  # path of the file
-    kind: str  # what sort of file that is, in words
+    kind: str  # the kind of file, in words
     step: int | None  # the training step in the file
     loaded: tuple[str, ...]  # paths of the model's variables that got a value
-    missing: tuple[str, ...]  # paths of those that the file doesn't have: they keep their initial values
-    skipped: dict[str, str]  # {name in the file: reason why it was not used}
+    missing: tuple[str, ...]  # paths of variables that the file doesn't have: they keep their initial values
+    skipped: dict[str, str]  # {name in the file: why its value was not used}
 
     def __str__(self):
         step = "" if self.step is None else f", step {self.step}"
@@ -27,7 +27,7 @@ class RestoreReport:
 
 
 def _table(report):
-    """Returns the lines of the counts per scope."""
+    """Returns the lines of a table that counts variables per scope, e.g. `aspp0`."""
     columns = [report.loaded, report.missing, report.skipped]
     counts = [collections.Counter(_name(path).split("/")[0] for path in column) for column in columns]
     scopes = sorted(set().union(*counts))
@@ -37,6 +37,7 @@ def _table(report):
 
 
 def _by_reason(skipped):
+    """Returns {reason: [names]}."""
     reasons = collections.defaultdict(list)
     for name, reason in skipped.items():
         reasons[reason].append(name)
@@ -44,6 +45,7 @@ def _by_reason(skipped):
 
 
 def _listed(names, most=4):
+    """Returns the first names as text, with the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -58,4 +60,5 @@ def _braced(names):
 
 
 def _name(path):
+    """Returns the reference's name of the variable with that path."""
     return path.replace(".", "/")

@@ -1,4 +1,4 @@
-"""Puts the weights of a file into a model, by the reference's names. Nothing is assigned unless everything fits."""
+"""Restores the weights of a file into a model, by the reference's names. Nothing is assigned unless everything fits."""
 
 import re
 
@@ -12,7 +12,7 @@ from deeplab.errors import UserError
 from deeplab.model.names import LAST_LAYERS, assign, is_bookkeeping, last_layers, path_of, reference_name
 
 _AVERAGED = "/ExponentialMovingAverage"
-_EXPECTED_EXTRAS = (  # what the published files hold besides a network's variables
+_EXPECTED_EXTRAS = (  # what checkpoints hold besides the variables of a network, and why it is skipped
     (re.compile(r"global_step"), "the training step"),
     (re.compile(r".+/(Momentum|Adam|Adam_1|RMSProp|RMSProp_1|Adagrad)"), "state of the optimizer"),
     (re.compile(r"(.*/)?beta[12]_power|loss_scale/.+"), "state of the optimizer"),
@@ -27,7 +27,7 @@ _UNKNOWN = "the model has no such variable"
 
 def restore(
     model: keras.Model,
-    path: str | sources.Source,
+    path: str | sources.WeightsFile,
     initialize_last_layer: bool = True,
     last_layers_contain_logits_only: bool = False,
     strict: bool = False,
@@ -35,54 +35,54 @@ def restore(
 ) -> RestoreReport:
     """Loads the weights in `path` into `model` and returns a `RestoreReport`.
 
-    A network with another number of classes gets everything but its logits. Batch norms whose statistics are loaded
-    count as settled: their moving averages go on with the full decay.
+    If the model has another number of classes than the file, it gets everything but its logits. Batch norms whose
+    statistics are loaded skip the warm-up of their moving averages.
 
     Args:
-      model: a Keras model whose layers are named by the rule in `names`.
-      path: anything that `sources.read` reads, or a `Source`.
+      model: as `build_model` returns it, or any keras.Model whose layers are named by the rule in `model.names`.
+      path: anything that `sources.read` reads, or the `WeightsFile` that it returned.
       initialize_last_layer: False leaves out the head (image pooling, ASPP, dense prediction cell, decoder, logits).
-      last_layers_contain_logits_only: with the former, leaves out the logits only.
-      strict: refuse a file that lacks a variable of the model, has more, or has another number of classes.
-      use_moving_averages: prefer the `ExponentialMovingAverage` of a variable where the file has one.
+      last_layers_contain_logits_only: with initialize_last_layer=False, leaves out the logits only.
+      strict: refuse a file that lacks a variable of the model, has more variables, or another number of classes.
+      use_moving_averages: take the `ExponentialMovingAverage` of a variable if the file has one.
 
     Raises:
-      UserError: the file is unreadable, is of another network or (strict) doesn't fit exactly; the model is unchanged.
+      UserError: the file is unreadable, holds another network or (strict) doesn't fit exactly; the model is unchanged.
     """
-    source = path if isinstance(path, sources.Source) else sources.read(path)
+    file = path if isinstance(path, sources.WeightsFile) else sources.read(path)
     variables = {reference_name(variable): variable for variable in model.variables}
-    values = _network_values(source, model, use_moving_averages)
+    values = _network_values(file, model, use_moving_averages)
     excluded = () if initialize_last_layer else last_layers(last_layers_contain_logits_only)
-    fitting, skipped = _matched(source, values, variables, excluded, strict)
+    fitting, skipped = _matched(file, values, variables, excluded, strict)
     missing = [name for name in variables if not (name in fitting or name in skipped or is_bookkeeping(name))]
     if strict:
-        _refuse_differences(source, missing, skipped)
+        _refuse_differences(file, missing, skipped)
     for name, value in fitting.items():
         assign(variables[name], np.asarray(value))
     _settle(fitting, variables)
     loaded, left = (tuple(path_of(variables[name]) for name in names) for names in (fitting, missing))
-    return RestoreReport(source.path, source.kind, source.step, loaded, left, skipped)
+    return RestoreReport(file.path, file.kind, file.step, loaded, left, skipped)
 
 
-def _matched(source, values, variables, excluded, strict):
-    """Returns ({name: value} of what the model gets, {name: reason} of what it doesn't get), checked."""
-    skipped = {name: _why_unused(name) for name in source.values if name not in variables}
+def _matched(file, values, variables, excluded, strict):
+    """Returns ({name: value} that the model gets, {name: why the model does not get it}); checks both."""
+    skipped = {name: _why_unused(name) for name in file.values if name not in variables}
     skipped |= {name: "last layer (initialize_last_layer=False)" for name in values if name.startswith(excluded)}
     fitting = {name: values[name] for name in variables if name in values and name not in skipped}
-    _refuse_other_network(source, fitting, variables)
-    other_classes = _other_classes(source, fitting, variables, strict)
+    _refuse_other_network(file, fitting, variables)
+    other_classes = _other_classes(file, fitting, variables, strict)
     fitting = {name: value for name, value in fitting.items() if name not in other_classes}
-    _check_shapes(source, fitting, variables)
+    _check_shapes(file, fitting, variables)
     return fitting, skipped | other_classes
 
 
 def restore_backbone(model, config, weights):
-    """Loads the backbone only.
+    """Loads the weights of the backbone only.
 
     Args:
       model: as `build_model(config)` returns it.
       config: its `ModelConfig`.
-      weights: "imagenet" for those of keras.applications (downloaded once), or anything that `restore` takes.
+      weights: "imagenet" for the weights of keras.applications (downloaded once), or anything that `restore` takes.
 
     Returns:
       A `RestoreReport`.
@@ -91,13 +91,13 @@ def restore_backbone(model, config, weights):
     return restore(model, path, initialize_last_layer=False)
 
 
-def _network_values(source, model, use_moving_averages):
-    """Returns {name: value} of the file with folded batch norms unfolded and, on request, averaged weights."""
-    values = source.values
-    if source.folded:
-        values = values | unfolded(source.folded, model)
+def _network_values(file, model, use_moving_averages):
+    """Returns {name: value} of the file, with batch norms unfolded and, on request, moving averages as weights."""
+    values = file.values
+    if file.folded:
+        values = values | unfolded(file.folded, model)
     if use_moving_averages:
-        averaged = {n.removesuffix(_AVERAGED): v for n, v in values.items() if n.endswith(_AVERAGED)}
+        averaged = {name.removesuffix(_AVERAGED): v for name, v in values.items() if name.endswith(_AVERAGED)}
         values = values | averaged
     return dict(values)
 
@@ -110,7 +110,7 @@ def _why_unused(name):
     return "counter of another training" if is_bookkeeping(name) else _UNKNOWN
 
 
-def _refuse_differences(source, missing, skipped):
+def _refuse_differences(file, missing, skipped):
     """Refuses a file that doesn't hold exactly the variables of the model."""
     unknown = [name for name, reason in skipped.items() if reason == _UNKNOWN]
     if not missing and not unknown:
@@ -118,35 +118,37 @@ def _refuse_differences(source, missing, skipped):
     lacks = [f"lacks {len(missing)} variables of the model, e.g. {missing[0]}"] if missing else []
     more = [f"has {len(unknown)} that the model lacks, e.g. {unknown[0]}"] if unknown else []
     raise UserError(
-        f"{source.path}: the file {' and '.join(lacks + more)}; compare the options of the network, e.g. "
+        f"{file.path}: the file {' and '.join(lacks + more)}; compare the options of the network, e.g. "
         "decoder_output_stride, atrous_rates, model_variant"
     )
 
 
 def _scopes(names):
+    """Returns the outermost scopes of variables, e.g. `xception_65` and `aspp0`."""
     return sorted({name.split("/")[0] for name in names if "/" in name and not is_bookkeeping(name)})
 
 
-def _refuse_other_network(source, fitting, variables):
-    """Refuses a file of which nothing fits, or nothing but the head while it holds some other backbone."""
+def _refuse_other_network(file, fitting, variables):
+    """Refuses a file if nothing in it fits, or if it holds another backbone and nothing but its head fits."""
     used, own = _scopes(fitting), _scopes(variables)
-    given = _scopes(name for name in source.values if name in variables or _why_unused(name) == _UNKNOWN)
+    given = _scopes(name for name in file.values if name in variables or _why_unused(name) == _UNKNOWN)
     backbone = [scope for scope in own if not scope.startswith(LAST_LAYERS)]
     other = [scope for scope in given if not scope.startswith(LAST_LAYERS) and scope not in own]
     if used and not (backbone and other and not set(backbone) & set(used)):
         return
     raise UserError(
-        f"{source.path}: these are the weights of another network; the file has {', '.join(given) or 'no scopes'}, the "
+        f"{file.path}: these are the weights of another network; the file has {', '.join(given) or 'no scopes'}, the "
         f"model {', '.join(own)}; set model_variant to the network of the file"
     )
 
 
-def _other_classes(source, fitting, variables, strict):
+def _other_classes(file, fitting, variables, strict):
     """Returns {name: reason} of the logits if the file was trained with another number of classes, else {}."""
     logits = [name for name in fitting if name.startswith("logits/")]
     if not any(name.startswith("logits/") for name in variables):  # decoder_output_is_logits
         logits = [name for name in fitting if name.startswith("decoder/")]
-    given, wanted = ({np.shape(values[name])[-1] for name in logits} for values in (fitting, _Shaped(variables)))
+    given = {np.shape(fitting[name])[-1] for name in logits}
+    wanted = {variables[name].shape[-1] for name in logits}
     if given == wanted or len(given) != 1 or len(wanted) != 1:
         return {}
     classes = given.pop(), wanted.pop()
@@ -156,28 +158,21 @@ def _other_classes(source, fitting, variables, strict):
             return {}
     reason = f"{classes[0]} classes in the file, {classes[1]} in the model"
     if strict:
-        raise UserError(f"{source.path}: {reason}; set num_classes={classes[0]}")
+        raise UserError(f"{file.path}: {reason}; set num_classes={classes[0]}")
     return dict.fromkeys(logits, reason)
 
 
-class _Shaped(dict):
-    """Variables as arrays without content: `np.shape` of an entry copies nothing from a device."""
-
-    def __getitem__(self, name):
-        return np.broadcast_to(0, tuple(super().__getitem__(name).shape))
-
-
-def _check_shapes(source, fitting, variables):
+def _check_shapes(file, fitting, variables):
     for name, value in fitting.items():
         given, wanted = np.shape(value), tuple(variables[name].shape)
         if given != wanted:
             raise UserError(
-                f"{source.path}: {name} has shape {given} in the file and {wanted} in the model; {_cause(name)}"
+                f"{file.path}: {name} has shape {given} in the file and {wanted} in the model; {_cause(name)}"
             )
 
 
 def _cause(name):
-    """Returns what probably differs when variable `name` has another shape."""
+    """Returns which options to compare if the variable `name` has another shape."""
     if name.startswith("logits/"):
         return "compare num_classes, logits_kernel_size and the options of the ASPP and decoder"
     if name.startswith("decoder/"):
@@ -190,7 +185,7 @@ def _cause(name):
 
 
 def _settle(fitting, variables):
-    """Gives batch norms whose statistics were loaded, but not their counter of updates, a large count."""
+    """Ends the warm-up of batch norms whose statistics were loaded without the number of their updates."""
     for name in fitting:
         scope, _, leaf = name.rpartition("/")
         counter = f"{scope}/updates"

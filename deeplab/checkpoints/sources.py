@@ -1,12 +1,13 @@
-"""Where weights come from: every kind of file ends as {reference name: array}.
+"""Reads weights: every kind of file becomes {reference name: array}.
 
-Checkpoints (ours and the reference's are of one kind), a folder of them, the published .tar.gz archives, frozen graphs,
-.tflite files of the original and weights of keras.applications.
+These are checkpoints (ours and the reference's have the same format), folders of checkpoints, the published .tar.gz
+archives, frozen graphs, .tflite files of the original and weights of keras.applications.
 """
 
 import dataclasses
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.checkpoints import archive, bundle, frozen_graph, keras_applications, tflite
@@ -17,20 +18,20 @@ _PARTS_OF_CHECKPOINTS = (".index", ".meta", ".data-00000-of-00001")
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """Weights by the reference's names.
+class WeightsFile:
+    """The content of a file with weights, by the reference's names.
 
     A convolution whose batch norm was folded into it has its kernel in `values` and its bias in `folded`.
     """
 
-    path: str  # of the file that the weights were read from
-    kind: str  # what sort of file that is, in words
-    values: dict  # {reference name: array}
-    folded: dict = dataclasses.field(default_factory=dict)  # {scope of a convolution: bias (C,)}
+    path: str
+    kind: str  # in words
+    values: dict[str, np.ndarray]  # by the reference's names of variables
+    folded: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # {scope of a convolution: bias (C,)}
 
     @property
     def step(self):
-        """The training step, or None where the file has none."""
+        """The training step, or None if the file has no training step."""
         return int(self.values[GLOBAL_STEP]) if GLOBAL_STEP in self.values else None
 
 
@@ -38,34 +39,35 @@ def read(path):
     """Reads the weights in `path`.
 
     Args:
-      path: a checkpoint's prefix (`.../model.ckpt-30000`), a folder with checkpoints (the one that its state file
-        names, else the newest), a published .tar.gz archive, a frozen_inference_graph.pb, a float32 .tflite made from a
-        graph of the original, or an .h5 file with weights of keras.applications.MobileNetV2.
+      path: the prefix of a checkpoint (`.../model.ckpt-30000`); a folder with checkpoints, of which the one is read
+        that the state file `checkpoint` names, else the newest; a published .tar.gz archive; a
+        frozen_inference_graph.pb; a float32 .tflite made from a graph of the original; or an .h5 file with weights of
+        keras.applications.MobileNetV2.
 
     Returns:
-      A `Source`.
+      A `WeightsFile`.
 
     Raises:
-      UserError: there is nothing at `path`, or it is damaged or of another kind.
+      UserError: there is nothing at `path`, or the file is damaged or of another kind.
     """
     path = os.fspath(path)
     if path.endswith(archive.SUFFIXES):
         with archive.unpacked(_existing(path)) as folder:
             return dataclasses.replace(_read_unpacked(folder, path), path=path)
     if path.endswith(".pb"):
-        return Source(path, "frozen graph", frozen_graph.read(_existing(path)))
+        return WeightsFile(path, "frozen graph", frozen_graph.read(_existing(path)))
     if path.endswith(".tflite"):
-        return Source(path, "TFLite file", *tflite.read(_existing(path)))
+        return WeightsFile(path, "TFLite file", *tflite.read(_existing(path)))
     if path.endswith((".h5", ".hdf5")):
-        return Source(path, "keras.applications weights", keras_applications.read(_existing(path)))
+        return WeightsFile(path, "keras.applications weights", keras_applications.read(_existing(path)))
     prefix = find_checkpoint(path)
-    return Source(prefix, "checkpoint", bundle.read(prefix))
+    return WeightsFile(prefix, "checkpoint", bundle.read(prefix))
 
 
 def find_checkpoint(path):
-    """Returns the prefix of the checkpoint that `path` means: a prefix, one of a checkpoint's files, or a folder."""
-    if tf.io.gfile.isdir(path) and not tf.io.gfile.exists(path + ".index"):  # some buckets call any prefix a folder
-        named = tf.train.latest_checkpoint(path)  # None where the state file is missing or names what is not there
+    """Returns the prefix of the checkpoint that `path` names: a prefix, a file of a checkpoint, or a folder."""
+    if tf.io.gfile.isdir(path) and not tf.io.gfile.exists(path + ".index"):  # a bucket may call any prefix a folder
+        named = tf.train.latest_checkpoint(path)  # None if the state file is missing or outdated
         prefix = named or bundle.latest(path)
         if prefix is None:
             raise UserError(f"{path}: the folder has no checkpoint (no *.index with its *.data-* file)")
@@ -87,12 +89,12 @@ def _existing(path):
 
 
 def _read_unpacked(folder, path):
-    """Reads what an archive holds: its checkpoint with the highest step, else its frozen graph, else its .tflite."""
+    """Reads the checkpoint with the highest step in an unpacked archive, else its frozen graph, else its .tflite."""
     folders = [found for found, _folders, _files in os.walk(folder)]
     prefixes = [prefix for found in folders for prefix in bundle.prefixes(found)]
     files = [os.path.join(found, name) for found in folders for name in sorted(os.listdir(found))]
     graphs = [name for suffix in (".pb", ".tflite") for name in files if name.endswith(suffix)]
     if not prefixes and not graphs:
         raise UserError(f"{path}: the archive holds neither a checkpoint nor a frozen graph nor a .tflite file")
-    source = read(max(prefixes, key=bundle.step_of) if prefixes else graphs[0])
-    return dataclasses.replace(source, kind=f"{source.kind} in an archive")
+    found = read(max(prefixes, key=bundle.step_of) if prefixes else graphs[0])
+    return dataclasses.replace(found, kind=f"{found.kind} in an archive")

@@ -1,6 +1,8 @@
-"""Float32 .tflite files made from a graph of the original: tensors bear the variables' names, batch norm is folded.
+"""Reads float32 .tflite files that were made from a graph of the original.
 
-TFLite's axis orders: convolution (out, k, k, in), depthwise (1, k, k, C * multiplier), fully connected (out, in).
+Their tensors bear the names of the variables, and their batch norms are folded into the convolutions.
+
+TFLite orders axes so: convolution (out, k, k, in), depthwise (1, k, k, C * multiplier), fully connected (out, in).
 """
 
 import re
@@ -26,10 +28,10 @@ _OPERATION = re.compile(  # names of operations in the scope of a convolution; c
 
 
 class _Convolution(NamedTuple):
-    """One convolution of the file: candidates for its name, best first, and its arrays in TFLite's order."""
+    """One convolution of the file, with its arrays in TFLite's order of axes."""
 
-    operator: int
-    names: list
+    operator: int  # a key of _KERNELS
+    names: list[str]  # of its tensors, those of the kernel first
     kernel: np.ndarray
     bias: np.ndarray | None
 
@@ -37,17 +39,17 @@ class _Convolution(NamedTuple):
 def read(path):
     """Returns ({reference name: kernel}, {scope: bias}) of the convolutions in a .tflite file.
 
-    Kernels are (k, k, in, out) and (k, k, C, 1). A bias is either a variable or what folding left of a batch norm; the
-    file doesn't tell which.
+    Kernels are (k, k, in, out) and (k, k, C, 1). A bias is either a variable or what folding left of a batch norm: the
+    file does not tell which, only the model does.
 
     Raises:
-      UserError: not a .tflite file, not float32, or no kernel bears a variable's name.
+      UserError: the file is no .tflite file or not float32, or no kernel bears the name of a variable.
     """
     try:
         convolutions = list(_convolutions(path))
     except UserError:
         raise
-    except Exception as error:  # the generated reader raises whatever the damage leads to
+    except Exception as error:  # the generated reader does not check: damage raises exceptions of many classes
         raise UserError(f"{path}: damaged .tflite file ({type(error).__name__}); download it again") from None
     kernels, biases = {}, {}
     for convolution in convolutions:
@@ -62,7 +64,7 @@ def read(path):
 
 
 def _variable_name(convolution):
-    """Returns the reference's name of the kernel, e.g. `aspp0/weights`; None if no tensor gives it away."""
+    """Returns the reference's name of the kernel, e.g. `aspp0/weights`, or None if no tensor gives it away."""
     for pattern in (_VARIABLE, _OPERATION):
         for found in filter(None, map(pattern.fullmatch, convolution.names)):
             parts = found.groupdict()
@@ -91,6 +93,7 @@ def _convolutions(path):
 
 
 def _convolution(model, graph, operator, kind, path):
+    """Yields the `_Convolution` of one operator, or nothing if its kernel is computed in the graph."""
     inputs = [int(index) for index in operator.inputs]
     kernel = _constant(model, graph.tensors[inputs[1]], path)
     if kernel is None:
@@ -103,7 +106,7 @@ def _convolution(model, graph, operator, kind, path):
 
 
 def _constant(model, tensor, path):
-    """Returns the value of a constant tensor, None for one that is computed."""
+    """Returns the value of a constant tensor, or None for a tensor that is computed."""
     data = model.buffers[tensor.buffer].data
     if data is None or len(data) == 0:
         return None

@@ -1,1 +1,1 @@
-"""Frozen configurations that refuse nonsense. No TensorFlow here."""
+"""Configurations of all programs: frozen dataclasses that refuse illegal values. Nothing here imports TensorFlow."""

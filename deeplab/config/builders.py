@@ -1,4 +1,4 @@
-"""Options that all dataset builders share."""
+"""Options that all scripts in datasets/ share."""
 
 import dataclasses
 import os
@@ -8,16 +8,16 @@ from deeplab.config.options import Checked, option, require
 
 @dataclasses.dataclass(frozen=True)
 class BuildConfig(Checked):
-    """Writing of the shards"""
+    """Writing the shards"""
 
     output_dir: str = option("", "Folder that receives the shards and dataset.json.")
-    num_shards: int = option(4, "Files per split.")
-    num_workers: int = option(0, "Processes that read and check images; 0: one per core.")
-    skip_bad: bool = option(False, "Leave bad pairs out and go on, instead of refusing to build.")
+    num_shards: int = option(4, "Number of shard files per split.")
+    num_workers: int = option(0, "Number of processes that read and check images. 0: one per core.")
+    skip_bad: bool = option(False, "Leave out pairs of image and label that have errors, instead of stopping.")
 
     @property
     def workers(self):
-        """Number of processes to use."""
+        """Number of processes, with 0 replaced by the number of cores."""
         return self.num_workers or os.cpu_count() or 1
 
     def check(self):

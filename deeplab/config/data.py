@@ -1,4 +1,4 @@
-"""Options of the input: resizing, augmentation, where examples come from. Names and defaults are the reference's."""
+"""Options of the input: resizing, augmentation and reading. Names and defaults are those of the reference."""
 
 import dataclasses
 
@@ -9,15 +9,12 @@ TFDS_PREFIX = "tfds:"
 
 @dataclasses.dataclass(frozen=True)
 class ResizeConfig(Checked):
-    """Resizing of images before the network sees them
+    """Resizing of images before they enter the network"""
 
-    Names and defaults are the reference's.
-    """
-
-    min_resize_value: int | None = option(None, "Resize so that the shorter side has this many pixels.")
-    max_resize_value: int | None = option(None, "Longest side after resizing; wins over min_resize_value.")
-    resize_factor: int | None = option(None, "Round resized sides up to a multiple of this plus one.")
-    keep_aspect_ratio: bool = option(True, "Has no effect; the reference has the flag and never reads it.")
+    min_resize_value: int | None = option(None, "Resize images so that the shorter side has this many pixels.")
+    max_resize_value: int | None = option(None, "Let no side be longer than this; overrides min_resize_value.")
+    resize_factor: int | None = option(None, "Round resized sides up to a multiple of this number, plus one.")
+    keep_aspect_ratio: bool = option(True, "This flag has no effect. The reference has it, but never reads it.")
 
     def check(self):
         for name in ("min_resize_value", "max_resize_value", "resize_factor"):
@@ -33,13 +30,13 @@ class ResizeConfig(Checked):
 class AugmentConfig(ResizeConfig):
     """Resizing and augmentation of training images"""
 
-    min_scale_factor: float = option(0.5, "Smallest random scale.")
-    max_scale_factor: float = option(2.0, "Largest random scale.")
-    scale_factor_step_size: float = option(0.25, "Step between random scales; 0: any scale in between.")
-    flip_probability: float = option(0.5, "Probability that an image is mirrored left to right.")
-    color_jitter: float = option(0.0, "Brightness, contrast and saturation change by up to this share; 0: off.")
-    blur_sigma: float = option(0.0, "Gaussian blur with a random sigma up to this many pixels; 0: off.")
-    rotation_degrees: float = option(0.0, "Rotation by a random angle up to this many degrees; 0: off.")
+    min_scale_factor: float = option(0.5, "Smallest scale of the random scaling.")
+    max_scale_factor: float = option(2.0, "Largest scale of the random scaling.")
+    scale_factor_step_size: float = option(0.25, "Step between the scales. 0: any scale between smallest and largest.")
+    flip_probability: float = option(0.5, "Probability that an image is flipped left to right.")
+    color_jitter: float = option(0.0, "Change brightness, contrast and saturation by up to this share. 0: off.")
+    blur_sigma: float = option(0.0, "Blur with a Gaussian of random sigma up to this many pixels. 0: off.")
+    rotation_degrees: float = option(0.0, "Rotate by a random angle up to this many degrees. 0: off.")
 
     def check(self):
         super().check()
@@ -53,16 +50,16 @@ class AugmentConfig(ResizeConfig):
 
 @dataclasses.dataclass(frozen=True)
 class ReadConfig(Checked):
-    """How records are read, besides dataset_dir and the split"""
+    """Reading the data set"""
 
     label_offset: int | None = option(
-        None, "tfds: added to every label, e.g. -1 where masks begin at 1; below 0 is ignored."
+        None, "tfds: add this to every label, e.g. -1 when masks begin at 1. Labels below 0 are then ignored."
     )
-    ignore_label: int | None = option(None, "tfds: label (after label_offset) that is not a class; not given: 255.")
-    tfds_num_classes: int | None = option(None, "tfds: number of classes, where the data set does not say.")
-    tfds_data_dir: str | None = option(None, "tfds: folder of the prepared data sets; not given: TFDS's own default.")
-    tfds_image: str | None = option(None, "tfds: name of the image feature, where there are several.")
-    tfds_label: str | None = option(None, "tfds: name of the mask feature, where there are several.")
+    ignore_label: int | None = option(None, "tfds: label, after adding label_offset, that is no class. Not given: 255.")
+    tfds_num_classes: int | None = option(None, "tfds: number of classes, when the data set does not tell it.")
+    tfds_data_dir: str | None = option(None, "tfds: folder of the prepared data sets. Not given: the default of TFDS.")
+    tfds_image: str | None = option(None, "tfds: name of the image feature, when there are several.")
+    tfds_label: str | None = option(None, "tfds: name of the mask feature, when there are several.")
 
     def check(self):
         ignore = self.ignore_label
@@ -71,11 +68,11 @@ class ReadConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class InputConfig(ReadConfig):
-    """How the input is fed to training"""
+    """Reading the data set and feeding the training"""
 
-    cache: bool = option(False, "Decode every image once and keep it in memory (small data sets).")
+    cache: bool = option(False, "Decode every image once and keep it in memory. For small data sets.")
     data_service: tuple[str, ...] = option(
-        (), "Prepare batches on these hosts, e.g. grpc://host:5050, each running python -m deeplab.data_service."
+        (), "Let these hosts prepare the batches, e.g. grpc://host:5050. Each runs python -m deeplab.data_service."
     )
 
     def check(self):

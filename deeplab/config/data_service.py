@@ -7,10 +7,10 @@ from deeplab.config.options import Checked, option, require
 
 @dataclasses.dataclass(frozen=True)
 class DataServiceConfig(Checked):
-    """Where to listen"""
+    """Address"""
 
-    port: int = option(5050, "Port that trainings connect to; 0: any free one, which is printed.")
-    host: str | None = option(None, "Name or address under which trainings reach this machine; not given: its name.")
+    port: int = option(5050, "Port to which trainings connect. 0: any free port, which is printed.")
+    host: str | None = option(None, "Name or address at which trainings reach this machine. Not given: its host name.")
 
     def check(self):
         require(0 <= self.port < 65536, "port", self.port, "0 to 65535")

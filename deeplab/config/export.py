@@ -1,19 +1,22 @@
-"""Options of export. Names and defaults are the reference's where it has the option."""
+"""Options of export. Options that the reference has, too, bear the reference's names and defaults."""
 
 import dataclasses
+from typing import Any, ClassVar
 
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import (
     CHECKPOINT_HELP,
     CROP_HELP,
+    DATASET_HELP,
+    FLIPPED_HELP,
     RETIRED_FLAGS,
+    SCALES_HELP,
     NetworkConfig,
-    check_crop,
     check_given,
     check_scales,
 )
 from deeplab.config.model import ModelConfig
-from deeplab.config.options import nested, option, overrides, require
+from deeplab.config.options import nested, option, overrides, require, require_pair
 
 FORMATS = ("saved_model", "frozen_graph", "tflite", "onnx", "openvino")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -22,43 +25,59 @@ QUANTIZE = ("none", "float16", "dynamic", "int8")
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig(NetworkConfig):
-    """What to export, and where"""
+    """Network, files and what they return"""
 
-    checkpoint_path: str | None = option(None, "Prefix of a checkpoint, or a --train_logdir (also: --checkpoint_dir).")
-    checkpoint_dir: str | None = option(None, "A --train_logdir, as the other programs take it.")
+    checkpoint_path: str | None = option(None, "Prefix of a checkpoint, or a folder as in --checkpoint_dir.")
+    checkpoint_dir: str | None = option(
+        None, "Folder of a training (its --train_logdir), as the other programs take it."
+    )
     checkpoint: str = option("newest", CHECKPOINT_HELP)
-    export_path: str | None = option(None, "Folder that gets the export as VERSION/, counting up.")
-    format: str = option("saved_model", "Which kind of files; all but the first two take one size.", choices=FORMATS)
-    fold_batch_norm: bool = option(True, "Fold batch norms into the convolutions: the same labels, sooner.")
+    export_path: str | None = option(
+        None, "Folder for the export, which becomes EXPORT_PATH/1, then EXPORT_PATH/2 and so on."
+    )
+    format: str = option(
+        "saved_model", "Kind of files to write. All but the first two take images of one size.", choices=FORMATS
+    )
+    fold_batch_norm: bool = option(
+        True, "Fold batch norms into the convolutions: the labels stay the same, the export is faster."
+    )
     constant_weights: bool = option(
         True,
-        "saved_model: weights are constants, which CPUs run sooner; else variables, which take less memory.",
+        "saved_model: store weights as constants, which CPUs run faster. False: as variables, which take less memory.",
     )
-    precision: str = option("float32", "Type of weights and activations; logits are float32.", choices=PRECISIONS)
-    quantize: str = option("none", "tflite: how weights are stored; int8 computes in it, too.", choices=QUANTIZE)
+    precision: str = option("float32", "Type of weights and activations. Logits are float32.", choices=PRECISIONS)
+    quantize: str = option(
+        "none",
+        "tflite: type in which weights are stored. With int8, the network computes in int8, too.",
+        choices=QUANTIZE,
+    )
     dataset_dir: str | None = option(
-        None, "Images to verify with and, for int8, to learn ranges from: TFRecord shards."
+        None, "TFRecord shards whose images verify the export and, with int8, calibrate the ranges of activations."
     )
-    split: str = option("train", "Which split of dataset_dir.")
-    dataset: str | None = option(None, "Catalogue name of the classes, where the checkpoint has no dataset.json.")
+    split: str = option("train", "Split of dataset_dir to take images from.")
+    dataset: str | None = option(None, DATASET_HELP)
     crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("the image"))
-    inference_scales: tuple[float, ...] = option((1.0,), "Scales at which the network sees the image; the mean counts.")
-    add_flipped_images: bool = option(False, "Also see the image reversed left to right.")
-    with_probabilities: bool = option(False, "serving_default returns probabilities (B, H, W, K), too.")
-    with_logits: bool = option(False, "serving_default returns logits (B, H, W, K), too: logarithms of probabilities.")
-    with_colors: bool = option(False, "bytes returns color_bytes, too: PNG files in the colours of the classes.")
-    verify: bool = option(True, "Load the export and compare its labels with the network's.")
+    inference_scales: tuple[float, ...] = option((1.0,), SCALES_HELP)
+    add_flipped_images: bool = option(False, FLIPPED_HELP)
+    with_probabilities: bool = option(False, "Signature serving_default also returns probabilities (B, H, W, K).")
+    with_logits: bool = option(
+        False, "Signature serving_default also returns logits (B, H, W, K), the logarithms of the probabilities."
+    )
+    with_colors: bool = option(
+        False, "Signature bytes also returns color_bytes, PNG files in the colours of the classes."
+    )
+    verify: bool = option(True, "Load the export and compare its labels with the labels of the network.")
     resize: ResizeConfig = nested(ResizeConfig)
-    model: dict = overrides(ModelConfig, hide=("crop_size",))
+    model: dict[str, Any] = overrides(ModelConfig, hide=("crop_size",))
 
-    RETIRED = RETIRED_FLAGS | {
+    RETIRED: ClassVar[dict[str, str]] = RETIRED_FLAGS | {
         "save_inference_graph": "a SavedModel holds its graph; --format=frozen_graph, as one file"
     }
-    MODEL_DEFAULTS = {"output_stride": 8}  # reference: export_model.py
+    MODEL_DEFAULTS: ClassVar[dict[str, Any]] = {"output_stride": 8}  # reference: export_model.py
 
     def check(self):
         check_given(self, "export_path")
-        check_crop("crop_size", self.crop_size)
+        require_pair("crop_size", self.crop_size)
         check_scales("inference_scales", self.inference_scales)
         sources = [self.checkpoint_path, self.checkpoint_dir]
         require(
@@ -78,5 +97,5 @@ class ExportConfig(NetworkConfig):
 
     @property
     def takes_one_size(self):
-        """Tells whether images must have the one size that the export was made for."""
+        """Tells whether the exported file only takes images of one size."""
         return self.format not in ("saved_model", "frozen_graph")

@@ -1,35 +1,39 @@
-"""Options of eval, vis and predict, and what export shares with them.
+"""Options of eval, vis and predict, and options that export shares with them.
 
-Names and defaults are the reference's where it has the option.
+Options that the reference has, too, bear the reference's names and defaults.
 """
 
 import dataclasses
+from typing import Any, ClassVar
 
 from deeplab.config.data import TFDS_PREFIX, ReadConfig, ResizeConfig
-from deeplab.config.model import RETIRED_MODEL_FLAGS, ModelConfig
-from deeplab.config.options import Checked, nested, option, overrides, require
-from deeplab.config.presets import MODELS, model_options
+from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
+from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
+from deeplab.config.presets import MODELS, model_options, preset_option
 
 COLORMAPS = ("pascal", "cityscapes", "ade20k")  # reference: --colormap_type
 RETIRED_FLAGS = {
     **RETIRED_MODEL_FLAGS,
-    "master": "one machine does it all; leave the flag out",
+    "master": "the program runs on one machine; leave the flag out",
     "quantize_delay_step": "models are quantized at export; leave the flag out",
 }
 CROP_HELP = (
-    "Height and width that images are padded to; not given: the smallest output_stride * k + 1 that holds {}. "
+    "Pad images to this height and width. Not given: the smallest output_stride * k + 1 that holds {}. "
     "The reference's default is 513,513."
 )
-CHECKPOINT_HELP = "newest, best, or the name of a checkpoint in checkpoint_dir, e.g. model.ckpt-500."
-_OUTPUT_STRIDE = {"output_stride": 16}  # reference: eval.py, vis.py; used where there is no config.json
+CHECKPOINT_DIR_HELP = "Folder of a training (its --train_logdir), or a folder or file with weights of the reference."
+CHECKPOINT_HELP = "Which checkpoint of the folder to use: newest, best, or a name such as model.ckpt-500."
+SCALES_HELP = "Run the network at these scales of the image and average the probabilities."
+DATASET_HELP = "Catalogue name of the data set that names the classes, when the checkpoint has no dataset.json."
+FLIPPED_HELP = "Also run the network on the image flipped left to right."
 
 
 @dataclasses.dataclass(frozen=True)
 class PassesConfig(Checked):
-    """How often the network looks at an image"""
+    """Passes of the network over an image"""
 
-    eval_scales: tuple[float, ...] = option((1.0,), "Scales at which the network sees the image; the mean counts.")
-    add_flipped_images: bool = option(False, "Also see the image reversed left to right.")
+    eval_scales: tuple[float, ...] = option((1.0,), SCALES_HELP)
+    add_flipped_images: bool = option(False, FLIPPED_HELP)
 
     def check(self):
         check_scales("eval_scales", self.eval_scales)
@@ -37,57 +41,59 @@ class PassesConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class TilesConfig(Checked):
-    """Sliding window, for images larger than memory allows"""
+    """Tiles, for images that are too large for memory"""
 
-    tile_size: tuple[int, ...] | None = option(None, "Height and width of a tile, e.g. 513,513; not given: no tiles.")
-    tile_overlap: int = option(128, "Pixels that neighbouring tiles share at least.")
+    tile_size: tuple[int, ...] | None = option(None, "Height and width of a tile, e.g. 513,513. Not given: no tiles.")
+    tile_overlap: int = option(128, "Least number of pixels by which neighbouring tiles overlap.")
     tile_shared_context: bool = option(
         True,
-        "Only the backbone runs in tiles; ASPP and decoder see the features of the whole image, and labels are those "
-        "of the whole image but for a few pixels. False: for huge images; tiles know nothing of each other.",
+        "Run only the backbone in tiles, and ASPP and decoder on the features of the whole image; few labels change. "
+        "False (for huge images): run the whole network on each tile by itself.",
     )
 
     def check(self):
-        check_crop("tile_size", self.tile_size)
+        require_pair("tile_size", self.tile_size)
         require(self.tile_overlap >= 0, "tile_overlap", self.tile_overlap, "0 or more")
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig(Checked):
-    """What a network is where no config.json says it"""
+    """Network, when there is no config.json"""
 
-    preset: str | None = option(None, "Network of this published model; model flags go before it.", choices=(*MODELS,))
+    preset: str | None = preset_option()
     use_moving_averages: bool = option(
-        True, "Take the moving averages of the weights, where the training kept them (--moving_average_decay)."
+        True, "Use the moving averages of the weights, when the training kept them (--moving_average_decay)."
     )
 
-    MODEL_DEFAULTS = _OUTPUT_STRIDE
+    MODEL_DEFAULTS: ClassVar[dict[str, Any]] = PROGRAM_DEFAULTS
 
     @property
     def model_defaults(self):
-        """{field of ModelConfig: value} of the preset, else of the reference's program."""
+        """{field of ModelConfig: value} that apply without config.json and model flags."""
         return {**self.MODEL_DEFAULTS, **model_options(self.preset)}
 
     @property
     def dataset_name(self):
-        """Name of the data set: as given, else that of the preset; None where neither is."""
+        """Name of the data set: --dataset, or the data set of the preset, or None when neither is given."""
         return self.dataset or (MODELS[self.preset].dataset if self.preset else None)
 
 
 @dataclasses.dataclass(frozen=True)
 class _SplitConfig(NetworkConfig):
-    """A trained network and a data set, for eval and vis"""
+    """Base of the options of eval and vis: a trained network and a split of a data set."""
 
-    checkpoint_dir: str | None = option(None, "A --train_logdir, or a folder or file with weights of the reference.")
+    checkpoint_dir: str | None = option(None, CHECKPOINT_DIR_HELP)
     checkpoint: str = option("newest", CHECKPOINT_HELP)
     dataset_dir: str | None = option(None, "Folder of the TFRecord shards.")
-    dataset: str | None = option(None, "Where dataset_dir has no dataset.json: catalogue name, or tfds:NAME.")
+    dataset: str | None = option(
+        None, "Catalogue name of the data set, when dataset_dir has no dataset.json; or tfds:NAME to read it with TFDS."
+    )
     passes: PassesConfig = nested(PassesConfig)
     resize: ResizeConfig = nested(ResizeConfig)
     read: ReadConfig = nested(ReadConfig)
-    model: dict = overrides(ModelConfig, hide=("crop_size",))
+    model: dict[str, Any] = overrides(ModelConfig, hide=("crop_size",))
 
-    RETIRED = RETIRED_FLAGS
+    RETIRED: ClassVar[dict[str, str]] = RETIRED_FLAGS
 
     def check(self):
         self.check_network()
@@ -100,34 +106,38 @@ class _SplitConfig(NetworkConfig):
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig(_SplitConfig):
-    """What to evaluate"""
+    """Network, data set and scores"""
 
-    eval_split: str = option("val", "Which split to score.")
+    eval_split: str = option("val", "Split of the data set to score.")
     eval_crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("every image of the split"))
-    eval_batch_size: int = option(1, "Images per step and device; the scores do not depend on it.")
+    eval_batch_size: int = option(1, "Images per step and device. It does not change the scores.")
     eval_logdir: str | None = option(
-        None, "Where results.json and TensorBoard scalars go; not given: eval_SPLIT in checkpoint_dir or saved_model."
+        None,
+        "Folder for results.json and TensorBoard scalars. Not given: eval_SPLIT in checkpoint_dir or saved_model.",
     )
-    saved_model: str | None = option(None, "An export to score instead of checkpoint_dir, at source size.")
+    saved_model: str | None = option(None, "Score this export instead of checkpoint_dir, at the size of the images.")
     compare: tuple[str, ...] = option(
-        (), "Score several, NAME=PATH,NAME=PATH,...: checkpoint folders or exports; comparison.json in eval_logdir."
+        (),
+        "Score several checkpoint folders or exports, NAME=PATH,NAME=PATH,...; eval_logdir gets comparison.json.",
     )
     distribution_strategy: str = option(
-        "auto", "auto: all GPUs of this machine, else its CPU.", choices=("auto", "one_device", "mirrored")
+        "auto",
+        "auto: use all GPUs of this machine, or its CPU when it has none.",
+        choices=("auto", "one_device", "mirrored"),
     )
     continuous: bool = option(False, "Watch checkpoint_dir and score every new checkpoint.")
-    eval_interval_secs: int = option(300, "continuous: seconds between looks for a new checkpoint.")
-    max_number_of_evaluations: int = option(0, "continuous: end after so many; 0: no limit.")
-    eval_timeout_secs: int = option(3600, "continuous: end when no new checkpoint came for so long.")
+    eval_interval_secs: int = option(300, "continuous: seconds between two looks for a new checkpoint.")
+    max_number_of_evaluations: int = option(0, "continuous: stop after this many evaluations. 0: never.")
+    eval_timeout_secs: int = option(3600, "continuous: stop when no new checkpoint came for so many seconds.")
     tiles: TilesConfig = nested(TilesConfig)
     trimap_widths: tuple[int, ...] = option(
-        (), "mIoU of the pixels within these distances of the ignore label, e.g. 1,2,4,8,16,40."
+        (), "Also compute the mIoU of the pixels within these distances of the ignore label, e.g. 1,2,4,8,16,40."
     )
-    boundary_scores: bool = option(False, "Also boundary IoU and boundary F-score.")
+    boundary_scores: bool = option(False, "Also compute boundary IoU and boundary F-score.")
 
     def check(self):
         super().check()
-        check_crop("eval_crop_size", self.eval_crop_size)
+        require_pair("eval_crop_size", self.eval_crop_size)
         require(self.eval_batch_size > 0, "eval_batch_size", self.eval_batch_size, "at least 1")
         widths = self.trimap_widths
         require(
@@ -153,58 +163,66 @@ class EvalConfig(_SplitConfig):
 
     @property
     def contestants(self):
-        """((name, path), ...) of --compare."""
+        """The pairs (name, path) of --compare."""
         return tuple((name.strip(), path) for name, _equals, path in (item.partition("=") for item in self.compare))
 
     def check_export(self):
-        """Refuses flags that say how a network is run, beside an export."""
+        """Refuses the flags that say how a network is run, because an export has that built in."""
         check_export_brings(self, eval_crop_size=self.eval_crop_size, min_resize_value=self.resize.min_resize_value)
 
 
 @dataclasses.dataclass(frozen=True)
 class VisConfig(_SplitConfig):
-    """What to draw"""
+    """Network, data set and pictures"""
 
-    vis_split: str = option("val", "Which split to draw.")
+    vis_split: str = option("val", "Split of the data set to draw.")
     vis_crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("every image of the split"))
     vis_batch_size: int = option(1, "Images per step.")
-    vis_logdir: str | None = option(None, "Where pictures go; not given: vis_SPLIT in checkpoint_dir.")
-    max_number_of_iterations: int = option(0, "No effect: pictures are drawn once.")
-    eval_interval_secs: int = option(300, "No effect: pictures are drawn once.")
-    max_images: int | None = option(None, "Draw only the first images of the split.")
-    colormap_type: str | None = option(None, "Colours; not given: those of dataset.json.", choices=COLORMAPS)
-    also_save_raw_predictions: bool = option(False, "Also write predictions as PNGs of class ids.")
+    vis_logdir: str | None = option(None, "Folder for the pictures. Not given: vis_SPLIT in checkpoint_dir.")
+    max_number_of_iterations: int = option(0, "This flag has no effect: pictures are drawn once.")
+    eval_interval_secs: int = option(300, "This flag has no effect: pictures are drawn once.")
+    max_images: int | None = option(None, "Draw only the first images of the split, up to this number.")
+    colormap_type: str | None = option(
+        None, "Colours of the classes. Not given: the colours in dataset.json.", choices=COLORMAPS
+    )
+    also_save_raw_predictions: bool = option(False, "Also write the predictions as PNG files of class ids.")
 
     def check(self):
         super().check()
-        check_crop("vis_crop_size", self.vis_crop_size)
+        require_pair("vis_crop_size", self.vis_crop_size)
         require(self.vis_batch_size > 0, "vis_batch_size", self.vis_batch_size, "at least 1")
         require(self.max_images is None or self.max_images > 0, "max_images", self.max_images, "at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictConfig(NetworkConfig):
-    """What to segment"""
+    """Network, input and output"""
 
     input: str | None = option(None, "An image, a video, a pattern such as 'photos/*.jpg', or a folder of them.")
-    output: str | None = option(None, "Folder for NAME.png (class ids) and NAME_overlay.png; NAME.mp4 of a video.")
-    checkpoint_dir: str | None = option(None, "A --train_logdir, or a folder or file with weights of the reference.")
-    checkpoint: str = option("newest", CHECKPOINT_HELP)
-    saved_model: str | None = option(None, "An export to use instead of checkpoint_dir.")
-    crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("the image"))
-    dataset: str | None = option(None, "Catalogue name of the classes, where checkpoint_dir has no dataset.json.")
-    save_probabilities: bool = option(
-        False, "Images: also NAME.npz, compressed, with probabilities (H, W, classes) float16."
+    output: str | None = option(
+        None, "Folder for NAME.png (class ids) and NAME_overlay.png, or for NAME.mp4 when it is a video."
     )
-    save_frames: bool = option(False, "Videos: also the class ids of every frame, NAME_frames/000000.png and so on.")
-    overwrite: bool = option(False, "Do again what is in the output folder already, instead of skipping it.")
+    checkpoint_dir: str | None = option(None, CHECKPOINT_DIR_HELP)
+    checkpoint: str = option("newest", CHECKPOINT_HELP)
+    saved_model: str | None = option(None, "Use this export instead of checkpoint_dir.")
+    crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("the image"))
+    dataset: str | None = option(None, DATASET_HELP)
+    save_probabilities: bool = option(
+        False, "Images: also write NAME.npz, compressed, with probabilities (H, W, classes) in float16."
+    )
+    save_frames: bool = option(
+        False, "Videos: also write the class ids of every frame: NAME_frames/000000.png and so on."
+    )
+    overwrite: bool = option(
+        False, "Segment all inputs. False: skip inputs whose results are in the output folder already."
+    )
     passes: PassesConfig = nested(PassesConfig)
     tiles: TilesConfig = nested(TilesConfig)
-    model: dict = overrides(ModelConfig, hide=("crop_size",))
+    model: dict[str, Any] = overrides(ModelConfig, hide=("crop_size",))
 
     def check(self):
         check_given(self, "input", "output")
-        check_crop("crop_size", self.crop_size)
+        require_pair("crop_size", self.crop_size)
         sources = (self.checkpoint_dir, self.saved_model)
         require(sources.count(None) == 1, "checkpoint_dir", sources[0], "it or --saved_model, one of the two")
         if self.saved_model:
@@ -212,7 +230,12 @@ class PredictConfig(NetworkConfig):
 
 
 def check_export_brings(config, **more):
-    """Refuses flags that say how a network is run: an export brings all that. `more`: {name: value} of the config."""
+    """Refuses the flags that say how a network is run, because an export has that built in.
+
+    Args:
+      config: an EvalConfig or PredictConfig.
+      more: further flags of the program to refuse, with their values.
+    """
     scales = config.passes.eval_scales
     fixed = {
         "eval_scales": scales != PassesConfig().eval_scales and scales,
@@ -234,7 +257,3 @@ def check_given(config, *names):
 
 def check_scales(name, scales):
     require(len(scales) > 0 and min(scales) > 0, name, scales, "at least one scale, all positive")
-
-
-def check_crop(name, crop):
-    require(crop is None or (len(crop) == 2 and min(crop) > 0), name, crop, "two positive numbers: height, width")

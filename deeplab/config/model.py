@@ -1,9 +1,10 @@
-"""The network, as the reference's model options describe it (defaults: those of its model code)."""
+"""Options of the network. Names and defaults are those of the reference's model code."""
 
 import dataclasses
 import json
+from typing import Any
 
-from deeplab.config.options import Checked, option, require
+from deeplab.config.options import Checked, option, require, require_pair
 
 XCEPTIONS = ("xception_41", "xception_65", "xception_71")
 RESNETS = (
@@ -18,6 +19,9 @@ MOBILENETS = ("mobilenet_v2", "mobilenet_v3_large_seg", "mobilenet_v3_small_seg"
 NAS = ("nas_pnasnet", "nas_hnasnet")
 MODEL_VARIANTS = XCEPTIONS + RESNETS + MOBILENETS + NAS
 OUTPUT_STRIDES = (8, 16, 32)
+PROGRAM_DEFAULTS: dict[str, Any] = {
+    "output_stride": 16
+}  # reference: train.py, eval.py and vis.py; its model code says 8
 RETIRED_MODEL_FLAGS = {
     "batch_norm_decay": "batch norm decays are part of the networks and the flag never had an effect; leave it out"
 }
@@ -28,81 +32,103 @@ CANONICAL_ATROUS_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}  # De
 class ModelConfig(Checked):
     """Architecture of the network
 
-    Frozen; refuses nonsense at construction with a `UserError`.
+    Raises a `UserError` at construction when values are illegal or contradict each other.
 
-    Field names and defaults are those of the reference (research/deeplab, `ModelOptions` and common.py), with two
-    additions (`num_classes`, `crop_size`) that it passes separately. Sizes are (height, width) in pixels.
+    Field names and defaults are the reference's (research/deeplab, `ModelOptions` and common.py). `num_classes` and
+    `crop_size` are fields here, too; the reference passes them separately. Sizes are (height, width) in pixels.
     """
 
-    model_variant: str = option("mobilenet_v2", "Backbone.", choices=MODEL_VARIANTS)
-    num_classes: int = option(21, "Number of classes, background included, ignore label not.")
+    model_variant: str = option("mobilenet_v2", "Backbone of the network.", choices=MODEL_VARIANTS)
+    num_classes: int = option(21, "Number of classes. The background is a class, the ignore label is not.")
     crop_size: tuple[int, ...] | None = option(
-        None, "Height and width that image pooling and resizes are computed for; None takes them from the image."
+        None, "Height and width for which image pooling and resizes are computed. Not given: the size of the image."
     )
-    output_stride: int = option(8, "Input pixels per cell of the backbone's output, per side.", choices=OUTPUT_STRIDES)
+    output_stride: int = option(
+        8, "Side of the input divided by the side of the backbone's output.", choices=OUTPUT_STRIDES
+    )
     atrous_rates: tuple[int, ...] | None = option(
         None,
-        "Rates of the ASPP branches. Not given: none for MobileNet and NAS; 3,6,9 / 6,12,18 / 12,24,36 at output "
-        "stride 32 / 16 / 8 for Xception and ResNet.",
+        "Rates of the atrous branches of the ASPP. Not given: no such branches for MobileNet and NAS; for Xception and "
+        "ResNet 3,6,9 at output stride 32, 6,12,18 at 16 and 12,24,36 at 8.",
     )
     multi_grid: tuple[int, ...] | None = option(
-        None, "Multipliers of the rates inside the last block (Xception, ResNet-50 and -101: three; ResNet-18: two)."
+        None,
+        "Multipliers of the atrous rates inside the last block. Xception, ResNet-50 and ResNet-101 have three units "
+        "there, ResNet-18 has two.",
     )
-    depth_multiplier: float = option(1.0, "Scales the number of channels of MobileNets.")
-    divisible_by: int | None = option(None, "mobilenet_v2: rounds channel counts to multiples of this.")
-    image_pyramid: tuple[float, ...] | None = option(None, "Scales at which the network runs; logits are merged.")
+    depth_multiplier: float = option(1.0, "MobileNet: multiplies the number of channels.")
+    divisible_by: int | None = option(None, "mobilenet_v2: round numbers of channels to multiples of this number.")
+    image_pyramid: tuple[float, ...] | None = option(
+        None, "Run the network on the image at these scales and merge the logits. Not given: the image as it is."
+    )
     merge_method: str = option("max", "How the logits of the image pyramid are merged.", choices=("max", "avg"))
     add_image_level_feature: bool = option(True, "Add image pooling to the ASPP.")
     image_pooling_crop_size: tuple[int, ...] | None = option(
-        None, "Height and width of the window of image pooling, in input pixels; not given: the whole crop."
+        None, "Height and width of the window of image pooling, in input pixels. Not given: the whole crop."
     )
     image_pooling_stride: tuple[int, ...] = option((1, 1), "Vertical and horizontal stride of image pooling, in cells.")
-    aspp_with_batch_norm: bool = option(True, "False: no ASPP, logits as in DeepLab v2.")
-    aspp_with_separable_conv: bool = option(True, "Atrous separable convolutions in the ASPP (False: plain atrous).")
-    aspp_with_concat_projection: bool = option(True, "Project the concatenated branches to aspp_convs_filters.")
-    aspp_with_squeeze_and_excitation: bool = option(False, "Image pooling multiplies the ASPP instead of joining it.")
-    aspp_convs_filters: int = option(256, "Channels of each ASPP branch.")
-    image_se_uses_qsigmoid: bool = option(False, "Gate of the squeeze and excitation: relu6(x + 3) * 0.16667.")
+    aspp_with_batch_norm: bool = option(True, "Use an ASPP. False: compute the logits as DeepLab v2 does.")
+    aspp_with_separable_conv: bool = option(True, "Use separable convolutions in the ASPP. False: plain ones.")
+    aspp_with_concat_projection: bool = option(
+        True, "Project the concatenated branches of the ASPP to aspp_convs_filters channels."
+    )
+    aspp_with_squeeze_and_excitation: bool = option(
+        False, "Multiply the ASPP by the image pooling branch instead of concatenating them."
+    )
+    aspp_convs_filters: int = option(256, "Number of channels of each ASPP branch.")
+    image_se_uses_qsigmoid: bool = option(
+        False, "Squeeze and excitation: the gate is relu6(x + 3) * 0.16667 instead of a sigmoid."
+    )
     dense_prediction_cell_json: str | None = option(
-        None, "Dense prediction cell instead of the ASPP: a JSON file, or the name of a published cell (cityscapes)."
+        None, "Use this dense prediction cell instead of the ASPP: a JSON file, or the published cell `cityscapes`."
     )
     decoder_output_stride: tuple[int, ...] | None = option(
-        None, "Strides at which the decoder refines, descending, e.g. 4. Not given: no decoder."
+        None, "Strides at which the decoder refines the features, in descending order, e.g. 4. Not given: no decoder."
     )
-    decoder_use_separable_conv: bool = option(True, "Separable convolutions in the decoder (False: plain).")
-    decoder_filters: int = option(256, "Channels of the decoder's convolutions.")
-    decoder_use_sum_merge: bool = option(False, "The decoder adds the projected features instead of concatenating.")
-    decoder_output_is_logits: bool = option(False, "The decoder's output is the logits (sum merge only).")
-    logits_kernel_size: int = option(1, "Kernel size of the logits convolutions; not 1 only without batch norm ASPP.")
-    use_bounded_activation: bool = option(False, "Clip activations to [-6, 6] / relu6 (Xception, ASPP, decoder).")
+    decoder_use_separable_conv: bool = option(True, "Use separable convolutions in the decoder. False: plain ones.")
+    decoder_filters: int = option(256, "Number of channels of the decoder's convolutions.")
+    decoder_use_sum_merge: bool = option(
+        False, "The decoder adds the projected features instead of concatenating them."
+    )
+    decoder_output_is_logits: bool = option(False, "Use the decoder's output as logits. Needs decoder_use_sum_merge.")
+    logits_kernel_size: int = option(
+        1, "Kernel size of the logits convolutions. Other values than 1 need --noaspp_with_batch_norm."
+    )
+    use_bounded_activation: bool = option(
+        False,
+        "Bound the activations of Xception, ASPP and decoder: relu6 instead of relu, summands clipped to [-6, 6].",
+    )
     prediction_with_upsampled_logits: bool = option(
-        True, "Upsample logits, then argmax (False: argmax first, labels upsampled by nearest neighbour)."
+        True,
+        "Upsample the logits, then choose classes. False: choose classes first, then upsample by nearest neighbour.",
     )
-    nas_stem_output_num_conv_filters: int = option(20, "Filters of a NAS cell at stride 4.")
-    nas_use_classification_head: bool = option(False, "Not supported: the original's classification head.")
-    nas_remove_os32_stride: bool = option(False, "NAS: stay at stride 16 where the search went to 32.")
+    nas_stem_output_num_conv_filters: int = option(20, "NAS: number of filters of a cell at stride 4.")
+    nas_use_classification_head: bool = option(False, "Not supported. In the original it adds a classification head.")
+    nas_remove_os32_stride: bool = option(False, "NAS: stay at stride 16 where the searched network goes to stride 32.")
     drop_path_keep_prob: float = option(
-        1.0, "NAS: probability, at the end of training, to keep a path of the last cell."
+        1.0, "NAS: probability that a path of the last cell is kept, at the end of the training."
     )
-    label_weights: tuple[float, ...] | None = option(None, "Weight of each class in the loss; not given: 1.")
+    label_weights: tuple[float, ...] | None = option(
+        None, "Weight of each class in the loss. Not given: all classes weigh 1."
+    )
     fine_tune_batch_norm: bool = option(
-        True, "Train the batch norm statistics. False: normalise by the moving averages (small batches)."
+        True, "Batch norm uses the statistics of the batch. False (for small batches): it uses the moving averages."
     )
     batch_norm_warmup: bool = option(
         True,
         "Moving averages decay with min(decay, (1 + n) / (10 + n)) after n updates, so that short trainings evaluate "
-        "well. False: the reference's constant decay, exactly.",
+        "well. False: the decay is constant, exactly as in the reference.",
     )
 
     def __post_init__(self):
         cell = self.dense_prediction_cell_json
-        if isinstance(cell, (list, tuple)):  # the parsed cell; kept as text so that the configuration stays hashable
+        if isinstance(cell, (list, tuple)):  # a parsed cell is kept as text, so that the configuration can be hashed
             object.__setattr__(self, "dense_prediction_cell_json", json.dumps(list(cell)))
         super().__post_init__()
 
     @property
     def rates(self):
-        """The ASPP's atrous rates with None resolved: a tuple, empty for no atrous branches."""
+        """The atrous rates of the ASPP as a tuple; `atrous_rates=None` is replaced by the variant's default."""
         if self.atrous_rates is not None:
             return self.atrous_rates
         if self.model_variant.startswith(("mobilenet", "nas")):
@@ -111,13 +137,13 @@ class ModelConfig(Checked):
 
     @property
     def logits_stride(self):
-        """Input pixels per cell of the logits: the smallest decoder stride, else the output stride."""
+        """Stride of the logits: the decoder's smallest stride, or the output stride when there is no decoder."""
         return min(self.decoder_output_stride) if self.decoder_output_stride else self.output_stride
 
     def check(self):
         require(self.num_classes >= 1, "num_classes", self.num_classes, "at least 1")
         for name in ("crop_size", "image_pooling_crop_size", "image_pooling_stride"):
-            _check_pair(name, getattr(self, name))
+            require_pair(name, getattr(self, name))
         for name in ("depth_multiplier", "aspp_convs_filters", "decoder_filters", "nas_stem_output_num_conv_filters"):
             require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
         require(all(rate > 0 for rate in self.rates), "atrous_rates", self.atrous_rates, "positive rates")
@@ -209,8 +235,3 @@ class ModelConfig(Checked):
         legal = descending and all(s in (4, 8, 16) and s <= self.output_stride for s in strides)
         expected = f"strides of 16, 8, 4, descending, none above output_stride={self.output_stride}"
         require(legal, "decoder_output_stride", strides, expected)
-
-
-def _check_pair(name, value):
-    legal = value is None or (len(value) == 2 and min(value) > 0)
-    require(legal, name, value, "two positive numbers: height, width")

@@ -1,7 +1,7 @@
-"""What a configuration field is: a default, a help text and, where there are few, the legal values.
+"""Declares and checks the fields of configurations: default, help text and, where there are few, the legal values.
 
-A configuration is a frozen dataclass; `cli.py` makes one flag of every field declared here.
-Nothing in `deeplab.config` imports TensorFlow, so that `--help` is quick.
+A configuration is a frozen dataclass. `cli.py` turns every field that `option` declares into a flag of the same name.
+Nothing in `deeplab.config` imports TensorFlow, because importing TensorFlow would make `--help` take seconds.
 """
 
 import dataclasses
@@ -16,26 +16,27 @@ def option(default, help, choices=None, flag=True):
     """Declares a field of a configuration.
 
     Args:
-      default: its value when the flag is not given.
-      help: one line for `--help`.
-      choices: the legal values, or None for any.
-      flag: False keeps the field off the command line (it is set from somewhere else).
+      default: value when the flag is not given.
+      help: one or two lines for `--help`.
+      choices: the legal values, or None when every value of the field's type is legal.
+      flag: False keeps the field off the command line, because the program sets it.
     """
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "flag": flag})
 
 
 def nested(default_factory, hide=()):
-    """Declares a field that is itself a configuration; its fields become flags too, but for those in `hide`."""
+    """Declares a field that is itself a configuration; its fields become flags, too, except the names in `hide`."""
     return dataclasses.field(default_factory=default_factory, metadata={"hide": tuple(hide)})
 
 
-def overrides(of, hide=(), defaults=None):
-    """Declares a field that collects the flags of the configuration class `of` that were given.
+def overrides(config_class, hide=(), defaults=None):
+    """Declares a field that collects {name: value} of the flags of `config_class` that the command line sets.
 
-    The field holds {name: value} of those set on the command line. The others default to "as it was trained", or,
-    where `defaults` is given, to `of`'s own defaults but for those in `defaults` ({name: value}).
+    Flags that are not given are absent from the collected dict, so that the program can tell them from given ones:
+    eval takes them from the training's config.json. `--help` therefore shows "as trained" as their default. With
+    `defaults` ({name: value}), `--help` shows these values and, for all other flags, the defaults of `config_class`.
     """
-    metadata = {"overrides": of, "hide": tuple(hide), "defaults": defaults}
+    metadata = {"overrides": config_class, "hide": tuple(hide), "defaults": defaults}
     return dataclasses.field(default_factory=dict, metadata=metadata)
 
 
@@ -52,7 +53,7 @@ def field_kind(config_class, name):
 
 
 class Checked:
-    """Base of the configurations: lists become tuples, and values outside `choices` or of another type are refused."""
+    """Base class of the configurations: converts lists to tuples, refuses wrong types and values not in `choices`."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -62,7 +63,7 @@ class Checked:
         self.check()
 
     def check(self):
-        """Refuses combinations that make no sense, with a UserError; subclasses say which."""
+        """Raises a UserError when values make no sense together; subclasses override it."""
 
 
 def _checked(config_class, field, value):
@@ -99,13 +100,22 @@ def require(condition, name, value, expected):
         raise UserError(f"{name}={value!r}: expected {expected}")
 
 
+def require_pair(name, value):
+    """Raises a UserError unless `value` is None or two positive numbers (height, width)."""
+    require(value is None or (len(value) == 2 and min(value) > 0), name, value, "two positive numbers: height, width")
+
+
 def to_json(config):
-    """Returns the configuration as a JSON object (a str), readable by `from_json`."""
+    """Returns the text of a JSON object that holds the configuration; parsed, it goes back into `from_json`."""
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
 def from_json(config_class, values, where):
-    """Builds a configuration from the dict `values` that was read from the file `where`."""
+    """Builds a configuration from the dict `values`.
+
+    Raises:
+      UserError: `values` is no dict, or holds unknown or illegal options; the message names `where`, the file's path.
+    """
     if not isinstance(values, dict):
         raise UserError(f"{where}: holds no options; it was edited by hand")
     known = {field.name for field in dataclasses.fields(config_class)}

@@ -1,16 +1,14 @@
-"""The published models: configuration, data set, scores and costs as the model zoo of the reference states them.
+"""The published models: network, data set, scores and costs, as the model zoo of the reference states them.
 
-    preset = deeplab.MODELS["xception65_coco_voc_trainaug"]
-    model = deeplab.build_model(preset.config)
-
-No TensorFlow here.
+preset = deeplab.MODELS["xception65_coco_voc_trainaug"]
+model = deeplab.build_model(preset.config)
 """
 
 import dataclasses
 from typing import Any
 
 from deeplab.config.model import ModelConfig
-from deeplab.config.options import differences
+from deeplab.config.options import differences, option
 from deeplab.errors import UserError
 
 _SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -24,15 +22,15 @@ class Evaluation:
 
     output_stride: int
     miou: float  # per cent
-    split: str = "val"  # of the data set; the scores of "test" come from its server
-    multiply_adds: float | None = None  # billions, as published: atrous convolutions counted as space to batch
-    eval_scales: tuple = (1.0,)
+    split: str = "val"  # split of the data set; scores on "test" come from the data set's evaluation server
+    multiply_adds: float | None = None  # billions; published numbers count an atrous convolution as space to batch
+    eval_scales: tuple[float, ...] = (1.0,)
     add_flipped_images: bool = False
     pixel_accuracy: float | None = None  # per cent
 
     @property
     def flags(self):
-        """The options of `python -m deeplab.eval` for this evaluation: {name: value}."""
+        """The flags with which `python -m deeplab.eval` repeats this evaluation: {name: value}."""
         return {name: getattr(self, name) for name in ("output_stride", "eval_scales", "add_flipped_images")}
 
 
@@ -40,19 +38,19 @@ class Evaluation:
 class Preset:
     """One published model.
 
-    `config` has the output stride of the first evaluation. `crop_size` is the (height, width) that its images are
-    padded to in evaluation, `archive` the file that the model zoo lists for it (below `ARCHIVES`; none was fetched
-    here), and `recipe` the file under scripts/recipes that trains it, where there is one.
+    `config` has the output stride of the first evaluation. `crop_size` is the (height, width) to which evaluation pads
+    its images. `archive` is the file that the model zoo lists for the model, at the address `ARCHIVES`; the archives
+    themselves were never fetched for this project. `recipe` is the file in scripts/recipes that trains the model.
     """
 
     config: ModelConfig
     dataset: str  # name in the catalogue
-    trained_on: str  # what the published weights have seen, in words
+    trained_on: str  # data sets that the published weights were trained on, in words
     evaluations: tuple[Evaluation, ...]
     crop_size: tuple[int, int]
     archive: str | None = None
     recipe: str | None = None
-    quantized: bool = False  # published with 8 bit arithmetic; built here in float32
+    quantized: bool = False  # the published file computes in 8 bits; this project builds the network in float32
 
     @property
     def miou(self):
@@ -265,15 +263,25 @@ def preset(name: str) -> Preset:
     """Returns the `Preset` of a published model.
 
     Raises:
-      UserError: there is none of this name.
+      UserError: no published model has this name.
     """
     if name not in MODELS:
         raise UserError(f"preset={name!r}: expected one of {', '.join(MODELS)}")
     return MODELS[name]
 
 
+def preset_option():
+    """Declares the field `preset` of a configuration."""
+    return option(
+        None, "Build the network of this published model. Model flags override the preset.", choices=(*MODELS,)
+    )
+
+
 def model_options(name):
-    """Returns {field of ModelConfig: value} that a published model sets; {} for None. Given flags go before them."""
+    """Returns {field of ModelConfig: value} for the published model `name`, or {} when `name` is None.
+
+    Programs use these values as defaults; flags of the command line override them.
+    """
     if name is None:
         return {}
     config, default = preset(name).config, ModelConfig()

@@ -1,4 +1,4 @@
-"""Options of `deeplab.serve`."""
+"""Options of serve."""
 
 import dataclasses
 
@@ -7,25 +7,29 @@ from deeplab.config.options import Checked, option, require
 
 @dataclasses.dataclass(frozen=True)
 class ServeConfig(Checked):
-    """What to serve, and within which limits"""
+    """Model, address and limits"""
 
-    saved_model: str | None = option(None, "Folder of exports, whose newest VERSION/ is served, or one SavedModel.")
-    model_name: str = option("deeplab", "NAME in /v1/models/NAME.")
-    host: str = option("127.0.0.1", "Address to listen on; 0.0.0.0: all of the machine's.")
-    port: int = option(8501, "Port to listen on; 0: any free one.")
-    max_batch_size: int = option(8, "Images of waiting requests that run together, where their shapes are equal.")
-    batch_timeout_ms: float = option(2.0, "Milliseconds that a request waits for others to run with.")
-    max_queue_size: int = option(64, "Requests that may wait for the network; one more is answered 503.")
-    request_timeout_secs: float = option(60.0, "Seconds for waiting and running; after them the answer is 504.")
-    read_timeout_secs: float = option(20.0, "Seconds for a client to send its request; a slower one is cut off.")
-    max_request_bytes: int = option(32 << 20, "Largest body of a request; above it the answer is 413.")
+    saved_model: str | None = option(
+        None, "Export to serve: a folder with VERSION/ folders, of which the newest is served, or one SavedModel."
+    )
+    model_name: str = option("deeplab", "Name of the model in addresses: /v1/models/NAME.")
+    host: str = option("127.0.0.1", "Address to listen on. 0.0.0.0: all addresses of this machine.")
+    port: int = option(8501, "Port to listen on. 0: any free port.")
+    max_batch_size: int = option(8, "Run at most this many images of equal size together, from waiting requests.")
+    batch_timeout_ms: float = option(2.0, "Milliseconds that a request waits for others to run together with.")
+    max_queue_size: int = option(64, "Number of requests that may wait for the network. Further ones get a 503.")
+    request_timeout_secs: float = option(60.0, "Seconds that a request may wait and run before it gets a 504.")
+    read_timeout_secs: float = option(20.0, "Seconds that a client may take to send its request before it is cut off.")
+    max_request_bytes: int = option(32 << 20, "Size of the largest request. A larger one gets a 413.")
     max_pixels: int = option(
         9_000_000,
-        "Most pixels of a request's images, read from their headers; above it 413. A million take about 0.3 GB, and "
-        "0.8 s on 2 cores (mobilenet_v2 with decoder).",
+        "Number of pixels that the images of a request may have together. More get a 413. A million pixels take about "
+        "0.3 GB, and 0.8 s on 2 cores (mobilenet_v2 with decoder).",
     )
-    page_pixels: int = option(1_500_000, "Pixels of a picture above which the page scales it down before it sends it.")
-    poll_secs: float = option(5.0, "Seconds between looks for a new version; 0: never.")
+    page_pixels: int = option(
+        1_500_000, "The page scales a picture down to this number of pixels before it sends the picture."
+    )
+    poll_secs: float = option(5.0, "Seconds between two looks for a new VERSION/ folder. 0: never look.")
 
     def check(self):
         require(self.saved_model, "saved_model", self.saved_model, "a value: --saved_model=...")

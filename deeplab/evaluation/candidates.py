@@ -1,89 +1,134 @@
-"""What eval scores: a checkpoint or an export, with the split that it is scored on."""
+"""What eval scores: checkpoints and exports, each opened together with the split that it is scored on."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from deeplab import devices
-from deeplab.data import pipeline, source
+from deeplab.data import catalog, source
 from deeplab.errors import UserError
-from deeplab.evaluation import batches, report, scoring
+from deeplab.evaluation import report, scoring
+from deeplab.evaluation.boundary import BoundaryScores
+from deeplab.evaluation.split_predictor import restore_split_predictor
 from deeplab.inference import exports
 
 
 @dataclasses.dataclass(frozen=True)
-class Contestant:
-    """A network that can be scored.
+class Candidate:
+    """A checkpoint or an export that is open and ready to be scored.
 
-    `about` is what results.json tells of it, beside its scores. `score` maps collectors (see `scoring.score`) to a
-    `scoring.Result`; `title` is for the terminal; results go to `folder` unless the user names another.
+    Attributes:
+      title: says on the terminal what is scored on which images.
+      dataset: the data set that it is scored on.
+      facts: what results.json says about it beside its scores.
+      folder: where results go unless the user names another folder.
+      score: scores the split, and gives every image to the collectors.
+      name: what --compare calls it; empty if it is the only candidate.
     """
 
-    split: source.Split
-    about: dict
     title: str
+    dataset: catalog.Dataset
+    facts: dict[str, Any]
     folder: str
-    score: Callable
+    score: Callable[[Sequence[scoring.Collector]], scoring.SplitScores]
+    name: str = ""
 
 
-def prepare(config):
-    """Returns the `Contestant` that the `EvalConfig` names by checkpoint_dir or saved_model.
+class ScoredCandidate(NamedTuple):
+    """A candidate and its scores."""
+
+    candidate: Candidate
+    scores: scoring.SplitScores
+    boundary_scores: BoundaryScores
+
+
+def open_candidates(config):
+    """Opens the checkpoint or the export that an `EvalConfig` names, or all that it compares.
+
+    Returns:
+      A list of `Candidate`s, in the order in which the user named them.
 
     Raises:
-      UserError: something is missing; the network has another number of classes than the data set.
+      UserError: something is missing, or a network has another number of classes than the data set.
     """
-    return _exported(config) if config.saved_model else _trained(config)
+    if config.compare:
+        return [_open_compared(config, name, path) for name, path in config.contestants]
+    return [_open_export(config) if config.saved_model else _open_checkpoint(config)]
 
 
-def of_path(config, path):
-    """Returns the `Contestant` at `path`, a checkpoint folder or an export, scored as the `EvalConfig` says."""
+def score_candidates(candidates, config):
+    """Scores one candidate after the other, and prints the title of each before it begins.
+
+    Args:
+      candidates: `Candidate`s.
+      config: the `EvalConfig`, which says whether there are scores at boundaries.
+
+    Returns:
+      A list with a `ScoredCandidate` for each.
+    """
+    scored = []
+    for candidate in candidates:
+        print(candidate.title)
+        boundary_scores = BoundaryScores(config.trimap_widths, config.boundary_scores, candidate.dataset)
+        scored.append(ScoredCandidate(candidate, candidate.score(boundary_scores.collectors), boundary_scores))
+    return scored
+
+
+def _open_compared(config, name, path):
+    """Returns the `Candidate` at `path`, which --compare calls `name`: an export, or else a checkpoint."""
     kind = "saved_model" if exports.newest(path) else "checkpoint_dir"
-    return prepare(dataclasses.replace(config, **{"compare": (), kind: path}))
+    try:
+        (candidate,) = open_candidates(dataclasses.replace(config, **{"compare": (), kind: path}))
+    except UserError as error:
+        raise UserError(f"compare={name}={path}: {error}") from None
+    return dataclasses.replace(candidate, name=name, title=f"{name}: {candidate.title}")
 
 
-def _trained(config):
-    tiles = config.tiles.tile_size
-    strategy = None if tiles else devices.for_evaluation(config.distribution_strategy)
-    subject = batches.prepare(config, config.eval_split, config.eval_crop_size, strategy)
-    loaded = subject.loaded
+def _open_checkpoint(config):
+    """Returns the `Candidate` of `config.checkpoint_dir`, which runs as the flags say."""
+    strategy = None if config.tiles.tile_size else devices.evaluation_strategy(config.distribution_strategy)
+    loaded, split_predictor = restore_split_predictor(config, config.eval_split, config.eval_crop_size, strategy)
 
     def score(collectors):
-        if tiles:
-            return scoring.score_in_tiles(subject, config.tiles, collectors)
-        return scoring.score(subject, config.eval_batch_size, collectors)
+        if config.tiles.tile_size:
+            return scoring.score_in_tiles(split_predictor, config.tiles, collectors)
+        return scoring.score(split_predictor, config.eval_batch_size, collectors)
 
-    about = {
+    split = split_predictor.split
+    facts = {
         "checkpoint": loaded.checkpoint,
         "step": loaded.step,
-        **_split_facts(subject.split, config),
+        **_split_facts(split, config),
         "model_variant": loaded.config.model_variant,
         "output_stride": loaded.config.output_stride,
-        "eval_crop_size": subject.size,
+        "eval_crop_size": split_predictor.padded_size,
         "eval_scales": config.passes.eval_scales,
         "add_flipped_images": config.passes.add_flipped_images,
         "min_resize_value": config.resize.min_resize_value,
         "max_resize_value": config.resize.max_resize_value,
         "resize_factor": config.resize.resize_factor,
-        "tile_size": tiles,
+        "tile_size": config.tiles.tile_size,
     }
-    title = _title(loaded.checkpoint, about, f"padded to {report.sides(subject.size)}")
+    title = _title(loaded.checkpoint, facts, f"padded to {report.sides(split_predictor.padded_size)}")
     folder = tf.io.gfile.join(loaded.folder, f"eval_{config.eval_split}")
-    return Contestant(subject.split, about, title, folder, score)
+    return Candidate(title, split.dataset, facts, folder, score)
 
 
-def _exported(config):
+def _open_export(config):
+    """Returns the `Candidate` of `config.saved_model`, which brings its own scales, crop size and resizing."""
     config.check_export()
-    folder = exports.find(config.saved_model).path
+    path = exports.find(config.saved_model).path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
-    card = exports.read_card(folder)
+    card = exports.read_card(path)
     if len(card["classes"]) != split.dataset.num_classes:
         raise UserError(
-            f"{folder} predicts {len(card['classes'])} classes, {split.dataset.name} in {config.dataset_dir} has "
+            f"{path} predicts {len(card['classes'])} classes, {split.dataset.name} in {config.dataset_dir} has "
             f"{split.dataset.num_classes}; name the data set that it was trained on"
         )
-    about = {
-        "saved_model": folder,
+    facts = {
+        "saved_model": path,
         "checkpoint": card["checkpoint"],
         "step": card["step"],
         **_split_facts(split, config),
@@ -94,30 +139,20 @@ def _exported(config):
         "add_flipped_images": card["add_flipped_images"],
         **{name: card["resize"][name] for name in ("min_resize_value", "max_resize_value", "resize_factor")},
     }
-    results = tf.io.gfile.join(config.saved_model.rstrip("/"), f"eval_{config.eval_split}")
-    export = exports.load(folder, required=(exports.DEFAULT_SIGNATURE,))
-    subject = AtSourceSize(split)
-    title = _title(folder, about, "at their own size")
-    return Contestant(
-        split, about, title, results, lambda collectors: scoring.score_each(subject, export.segment, collectors)
-    )
+    export = exports.load(path, required=(exports.DEFAULT_SIGNATURE,))
 
+    def score(collectors):  # an export resizes images itself, so that it gets them at their source size
+        return scoring.score_each(split, export.segment, collectors=collectors)
 
-@dataclasses.dataclass(frozen=True)
-class AtSourceSize:
-    """The images of a split as they are: what an export takes."""
-
-    split: source.Split
-    resizes = False
-
-    def examples(self):
-        return pipeline.eval_examples(self.split, dct_method=batches.DCT_METHOD)
+    title = _title(path, facts, "at their own size")
+    folder = tf.io.gfile.join(config.saved_model.rstrip("/"), f"eval_{config.eval_split}")
+    return Candidate(title, split.dataset, facts, folder, score)
 
 
 def _split_facts(split, config):
     return {"dataset": split.dataset.name, "split": config.eval_split, "num_images": len(split)}
 
 
-def _title(name, about, how):
-    lines = f"{name}: {about['model_variant']}, output stride {about['output_stride']}\n"
-    return lines + f"{about['split']} of {about['dataset']}: {about['num_images']} images, {how}"
+def _title(path, facts, size):
+    network = f"{path}: {facts['model_variant']}, output stride {facts['output_stride']}"
+    return f"{network}\n{facts['split']} of {facts['dataset']}: {facts['num_images']} images, {size}"

@@ -1,6 +1,7 @@
-"""Scores of a segmentation, all from one confusion matrix. As the reference scores.
+"""The scores of a segmentation, all computed from one confusion matrix, as the reference computes them.
 
-The matrix is counted on the device in int64 (float32 is inexact above 2^24 pixels); the scores are NumPy.
+A confusion matrix counts pixels: cell (i, j) holds the number of pixels whose label is i and whose prediction is j. It
+is counted on the device in int64, because float32 is inexact above 2^24 pixels. The scores are computed in NumPy.
 """
 
 import dataclasses
@@ -10,15 +11,17 @@ import tensorflow as tf
 
 
 class ConfusionMatrix(tf.Module):
-    """Counts pixels by (label, prediction); sums over the replicas of a strategy.
+    """Counts pixels by (label, prediction), on every replica of a strategy.
 
     Attributes:
-      counts: (K, K) int64 variable, rows are labels, columns predictions.
+      counts: (K, K) int64 variable; rows are labels, columns predictions.
     """
 
     def __init__(self, num_classes, ignore_label):
         super().__init__(name="confusion_matrix")
-        self.num_classes, self.ignore_label = num_classes, ignore_label
+        self.ignore_label = ignore_label
+        # Every replica counts on its own, and reading the variable sums over the replicas: the replicas need not wait
+        # for each other after every batch.
         self.counts = tf.Variable(
             tf.zeros((num_classes, num_classes), tf.int64),
             trainable=False,
@@ -28,15 +31,13 @@ class ConfusionMatrix(tf.Module):
         )
 
     def update(self, labels, predictions):
-        """Adds the pixels of `labels` and `predictions`, any one shape of class ids."""
-        self.counts.assign_add(confusion_matrix(labels, predictions, self.num_classes, self.ignore_label))
+        """Counts the pixels of `labels` and `predictions`, class ids of one and the same shape."""
+        num_classes = self.counts.shape[0]
+        self.counts.assign_add(confusion_matrix(labels, predictions, num_classes, self.ignore_label))
 
     def result(self):
-        """Returns the counts as a (K, K) int64 NumPy array, summed over replicas."""
+        """Returns the counts as a (K, K) int64 NumPy array, summed over the replicas."""
         return self.counts.numpy()
-
-    def reset(self):
-        self.counts.assign(tf.zeros_like(self.counts))
 
 
 def confusion_matrix(labels, predictions, num_classes, ignore_label):
@@ -45,32 +46,40 @@ def confusion_matrix(labels, predictions, num_classes, ignore_label):
     Args:
       labels: class ids of any shape; pixels of `ignore_label` are not counted.
       predictions: class ids 0..num_classes-1, of the same shape.
+      num_classes: K.
+      ignore_label: the label of pixels that belong to no class.
 
     Returns:
-      (K, K) int64, rows are labels.
+      (K, K) int64; rows are labels, columns predictions.
     """
     labels, predictions = tf.reshape(tf.cast(labels, tf.int32), [-1]), tf.reshape(tf.cast(predictions, tf.int32), [-1])
+    # Shapes must not depend on the number of ignored pixels, so these are counted in the row of class 0, with weight 0.
     weights = tf.cast(tf.not_equal(labels, ignore_label), tf.int64)
-    cells = tf.where(weights > 0, labels, 0) * num_classes + predictions  # ignored pixels: class 0 with weight 0
+    cells = tf.where(weights > 0, labels, 0) * num_classes + predictions  # the cells of the matrix, row after row
     counts = tf.math.unsorted_segment_sum(weights, cells, num_classes * num_classes)
     return tf.reshape(counts, (num_classes, num_classes))
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says; arrays are (K,) float64, NaN where a class has no label pixel."""
+    """The scores that follow from a confusion matrix.
+
+    IoU of a class is intersection over union: the pixels that were rightly given to the class, divided by the pixels
+    that have the class as label, as prediction, or as both. Arrays are (K,) float64, with NaN for classes that no pixel
+    has as label. Scores of a split without any labelled pixel are NaN, too.
+    """
 
     confusion: np.ndarray  # (K, K) int64, rows are labels
-    mean_iou: float  # over the classes that occur in labels or predictions
+    mean_iou: float  # mean over the classes that occur in labels or predictions
     class_iou: np.ndarray
-    class_accuracy: np.ndarray  # share of a class's label pixels that were found
-    pixel_accuracy: float
-    mean_accuracy: float  # over the classes with label pixels
-    frequency_weighted_iou: float
-    support: np.ndarray  # (K,) int64, label pixels
+    class_accuracy: np.ndarray  # share of the pixels with this label that were predicted rightly
+    pixel_accuracy: float  # share of all pixels that were predicted rightly
+    mean_accuracy: float  # mean of class_accuracy over the classes that occur in labels
+    frequency_weighted_iou: float  # mean of class_iou, weighted by the number of pixels with this label
+    support: np.ndarray  # (K,) int64, number of pixels with this label
 
     @classmethod
-    def of(cls, confusion):
+    def from_confusion(cls, confusion):
         """Returns the scores of a (K, K) confusion matrix."""
         confusion = np.asarray(confusion)
         hits = np.diag(confusion).astype(np.float64)
@@ -82,8 +91,10 @@ class Scores:
         labelled = support > 0
         return cls(
             confusion=confusion,
+            # A class that has no label pixels, but was predicted somewhere, has an IoU of 0. As in the reference, it
+            # counts in the mean, though the class itself has no score: no pixel could have been right.
             mean_iou=_mean(iou[union > 0]),
-            class_iou=np.where(labelled, iou, np.nan),  # a class that was only predicted still counts 0 in the mean
+            class_iou=np.where(labelled, iou, np.nan),
             class_accuracy=accuracy,
             pixel_accuracy=float(hits.sum() / total) if total else float("nan"),
             mean_accuracy=_mean(accuracy[labelled]),
@@ -93,6 +104,7 @@ class Scores:
 
 
 def _ratio(part, whole):
+    """Returns part / whole, NaN where `whole` is 0."""
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 

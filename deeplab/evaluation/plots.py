@@ -1,23 +1,29 @@
-"""Plots as (H, W, 3) uint8 pictures, drawn with Pillow: a confusion matrix, curves."""
+"""Plots of scores: a confusion matrix, and curves. Drawn with Pillow as (H, W, 3) uint8 pictures.
+
+A plotting library would draw them, too, but it would be one more dependency to install.
+"""
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from deeplab.pictures.drawing import BACKGROUND, FAINT, INK, font
 
-LETTERS, MARGIN = 12, 12  # pixels
-CELL_WITH_NUMBER, SMALL_CELL, LARGEST_WITH_NUMBERS = 40, 14, 24  # sides of cells; classes up to which numbers fit
-SMALL_LETTERS = 10  # pixels, beside small cells
-LONGEST_NAME = 240  # pixels; longer names end in dots
-PLOT_SIZE = (640, 400)  # width, height of the area of a curve plot
-LEFT, LEGEND_LINE, SWATCH = 70, 20, 24  # pixels: room for the numbers at the left; height of a line, length of a sample
+# All sizes are in pixels.
+LETTERS, MARGIN = 12, 12
+CELL_WITH_NUMBER, SMALL_CELL = 40, 14  # sides of the cells of a confusion matrix
+LARGEST_WITH_NUMBERS = 24  # number of classes; with more, cells are too small for numbers
+SMALL_LETTERS = 10  # names of classes beside small cells
+LONGEST_NAME = 240  # longer names are cut, and end in dots
+PLOT_SIZE = (640, 400)  # width, height of the area that holds the curves
+LEFT = 70  # room for the numbers at the left of the curves
+LEGEND_LINE, SWATCH = 20, 24  # height of a line of the legend, length of the line that shows the colour
 SERIES = ((31, 90, 160), (214, 96, 20), (30, 140, 80), (150, 50, 140), (190, 40, 50), (90, 90, 90))
 GRID = (228, 228, 228)
 CAPTION = "rows: label, columns: prediction, in % of the label's pixels"
 
 
 def confusion(counts, names):
-    """Draws a confusion matrix: each row sums to 100 %, the more of it a cell holds the bluer it is.
+    """Draws a confusion matrix. Each row sums to 100 %, and a cell is the bluer the larger its share of the row is.
 
     Args:
       counts: (K, K) int, rows are labels.
@@ -50,10 +56,10 @@ def confusion(counts, names):
 
 
 def lines(series, x_title, y_title):
-    """Draws curves, their names above them.
+    """Draws curves, with a legend above them.
 
     Args:
-      series: {name: {x: y}}; NaN is left out. A single series without a name needs no legend.
+      series: {name: {x: y}}; points whose y is NaN are left out. A curve whose name is "" has no entry in the legend.
       x_title, y_title: what the axes show.
     """
     points = {name: [(x, y) for x, y in curve.items() if not np.isnan(y)] for name, curve in series.items()}
@@ -88,6 +94,7 @@ def lines(series, x_title, y_title):
 
 
 def _draw_grid(draw, place, x_ticks, y_ticks, letters):
+    """Draws a line and a number at every tick; `place` maps a point of the plot to its pixel."""
     (left, bottom), (right, top) = place(x_ticks[0], y_ticks[0]), place(x_ticks[-1], y_ticks[-1])
     for x in x_ticks:
         at, _ = place(x, y_ticks[0])
@@ -100,7 +107,7 @@ def _draw_grid(draw, place, x_ticks, y_ticks, letters):
 
 
 def _legend_places(names, letters, width):
-    """Returns {name: (row, pixels from the left, text)} such that no row is wider than `width` pixels."""
+    """Returns {name: (row, pixels from the left, text)}; no row of the legend is wider than `width` pixels."""
     places, row, left = {}, 0, 0
     for name in names:
         text = _shortened(name, letters)
@@ -113,7 +120,7 @@ def _legend_places(names, letters, width):
 
 
 def _shortened(name, letters):
-    """Returns the name, its end replaced by dots where it is longer than LONGEST_NAME pixels."""
+    """Returns the name; if it is longer than LONGEST_NAME pixels, dots replace its end."""
     if letters.getlength(name) <= LONGEST_NAME:
         return name
     return next(
@@ -124,9 +131,9 @@ def _shortened(name, letters):
 
 
 def _ticks(values):
-    """Returns about five round numbers that hold all values."""
+    """Returns about five round numbers at equal distances, from below the least value to above the largest."""
     low, high = min(values), max(values)
-    if high - low < 1e-6:
+    if high - low < 1e-6:  # all values are equal: show them in the middle of the axis
         margin = abs(low) / 2 or 1
         low, high = low - margin, high + margin
     step = 10.0 ** np.floor(np.log10((high - low) / 2))
@@ -136,7 +143,7 @@ def _ticks(values):
 
 
 def _draw_upright(canvas, text, foot, letters):
-    """Writes `text` from the bottom upwards, its end (x, y) at `foot`."""
+    """Writes `text` from the bottom upwards; `foot` is the (x, y) of the point below its first letter."""
     length = round(letters.getlength(text)) + 2
     strip = Image.new("RGB", (length, letters.size + 4), BACKGROUND)
     ImageDraw.Draw(strip).text((0, (letters.size + 4) / 2), text, INK, letters, anchor="lm")

@@ -1,4 +1,7 @@
-"""Scores for the reader: a table on the terminal, results.json, CSV, plots, TensorBoard."""
+"""Scores for the reader: tables on the terminal, JSON for programs, CSV, plots, TensorBoard.
+
+Functions take a `candidates.ScoredCandidate`, called `scored`.
+"""
 
 import json
 import math
@@ -6,11 +9,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from deeplab.evaluation import boundary, plots
+from deeplab.evaluation import plots
 from deeplab.files import atomic
 from deeplab.pictures.drawing import save_png
 
-FILE = "results.json"
+RESULTS, COMPARISON = "results.json", "comparison.json"  # names of the files
 TRIMAP_AXES = "width of the trimap (pixels)", "mIoU"
 SUMMARY = {  # attribute of `metrics.Scores`: its name on the terminal
     "mean_iou": "mIoU",
@@ -18,17 +21,50 @@ SUMMARY = {  # attribute of `metrics.Scores`: its name on the terminal
     "mean_accuracy": "mean class accuracy",
     "frequency_weighted_iou": "frequency weighted IoU",
 }
+_AT_SOURCE = " at source size (labels brought back by nearest neighbour)"
 
 
-def table(result, dataset):
-    """Returns the table of IoU, accuracy and share of pixels for every class, and the scores below it.
+def publish(scored, folder):
+    """Prints the scores of one candidate, and writes them into `folder`.
+
+    The files are results.json, the confusion matrix as CSV and as a picture, a plot of the trimaps if the user asked
+    for trimaps, and TensorBoard scalars.
+    """
+    print(table(scored))
+    print("".join(f"{title} {_number(value)}\n" for title, value in _boundary_rows(scored).items()), end="")
+    _write_json(folder, RESULTS, content(scored))
+    matrix = plots.confusion(scored.scores.seen.confusion, _class_names(scored))
+    atomic.write(tf.io.gfile.join(folder, "confusion_matrix.csv"), _confusion_csv(scored))
+    save_png(tf.io.gfile.join(folder, "confusion_matrix.png"), matrix)
+    _plot_trimaps(folder, {"": scored})
+    _write_scalars(folder, scored, matrix)
+    print(f"Wrote {folder}/{RESULTS}")
+
+
+def publish_comparison(compared, folder):
+    """Prints the scores of several candidates side by side, and writes them into `folder`.
+
+    The files are comparison.json and, if the user asked for trimaps, a plot of mIoU in trimaps as in figure 5 of the
+    DeepLabv3+ paper.
 
     Args:
-      result: `scoring.Result`. IoU at source size has a column of its own where it is another one.
-      dataset: `catalog.Dataset`.
+      compared: list of `candidates.ScoredCandidate`.
+      folder: where the files go.
     """
-    seen, source = result
-    names = [dataset.class_name(label) for label in range(dataset.num_classes)]
+    by_name = {scored.candidate.name: scored for scored in compared}
+    print(side_by_side({name: rows(scored) for name, scored in by_name.items()}))
+    _write_json(folder, COMPARISON, {"networks": {name: content(scored) for name, scored in by_name.items()}})
+    _plot_trimaps(folder, by_name)
+    print(f"Wrote {folder}/{COMPARISON}")
+
+
+def table(scored):
+    """Returns the table of IoU, accuracy and share of pixels for every class, and the scores below it.
+
+    If images were resized, the IoU at source size has a column of its own.
+    """
+    seen, source = scored.scores
+    names = _class_names(scored)
     width = max(len(name) for name in names)
     total = max(1, seen.support.sum())
     resized = source is not seen
@@ -38,31 +74,21 @@ def table(result, dataset):
         iou, accuracy = _number(seen.class_iou[label]), _number(seen.class_accuracy[label])
         last = f"{_number(source.class_iou[label]):>19}" * resized
         lines.append(f"{label:3} {name:{width}}{iou:>8}{accuracy:>10}{share:>9}{last}")
-    lines += [f"{title} {_number(value)}" for title, value in _summary(result).items()]
+    lines += [f"{title} {_number(value)}" for title, value in _summary_rows(scored).items()]
     if not resized:
         lines[-len(SUMMARY)] += " (padding is ignored, so it is the same at source size)"
     return "\n".join(lines)
 
 
-def _summary(result):
-    """Returns {title: score}; those at source size too, where images were resized."""
-    rows = {title: getattr(result.seen, name) for name, title in SUMMARY.items()}
-    if result.source is not result.seen:
-        rows |= {f"{title}{_AT_SOURCE}": getattr(result.source, name) for name, title in SUMMARY.items()}
-    return rows
-
-
-_AT_SOURCE = " at source size (labels brought back by nearest neighbour)"
-
-
-def rows(result, dataset, edges):
-    """Returns {title: number} of all scores, those of classes last; for `side_by_side`."""
-    classes = {f"IoU of {dataset.class_name(label)}": iou for label, iou in enumerate(result.seen.class_iou)}
-    return {**_summary(result), **edges.rows(), **classes}
+def rows(scored):
+    """Returns {title: number} of all scores for `side_by_side`; the scores of single classes come last."""
+    ious = zip(_class_names(scored), scored.scores.seen.class_iou, strict=True)
+    classes = {f"IoU of {name}": iou for name, iou in ious}
+    return {**_summary_rows(scored), **_boundary_rows(scored), **classes}
 
 
 def side_by_side(columns):
-    """Returns the table of several networks, {name: `rows`}."""
+    """Returns the table of several networks, given as {name: `rows`}."""
     titles = list(dict.fromkeys(title for column in columns.values() for title in column))
     first = max(map(len, titles))
     widths = {name: max(8, len(name) + 2) for name in columns}
@@ -73,99 +99,106 @@ def side_by_side(columns):
     return "\n".join(lines)
 
 
-class Edges:
-    """The scores at boundaries that an EvalConfig asks for.
-
-    Attributes:
-      collectors: what `evaluation.score` shall feed.
-    """
-
-    def __init__(self, config, dataset):
-        classes = dataset.num_classes, dataset.ignore_label
-        self._names = [dataset.class_name(label) for label in range(dataset.num_classes)]
-        self._trimaps = boundary.Trimaps(config.trimap_widths, *classes) if config.trimap_widths else None
-        self._boundaries = boundary.Boundaries(*classes) if config.boundary_scores else None
-        self.collectors = [one for one in (self._trimaps, self._boundaries) if one]
-
-    def trimaps(self):
-        """Returns {width: mIoU}; empty if not asked for."""
-        return self._trimaps.result() if self._trimaps else {}
-
-    def content(self):
-        """Returns what results.json shall hold."""
-        found = {}
-        if self._trimaps:
-            found["trimap_miou"] = {str(width): _null(miou) for width, miou in self.trimaps().items()}
-        if self._boundaries:
-            for name, scores in zip(("boundary_iou", "boundary_f"), self._boundaries.result(), strict=True):
-                found[name] = _null(_mean(scores))
-                found[f"{name}_per_class"] = dict(zip(self._names, map(_null, scores), strict=True))
-        return found
-
-    def rows(self):
-        """Returns {title: number} for the terminal."""
-        rows = {f"mIoU within {width} px of the ignore label": miou for width, miou in self.trimaps().items()}
-        if self._boundaries:
-            iou, f_scores = self._boundaries.result()
-            rows |= {"boundary IoU": _mean(iou), "boundary F-score": _mean(f_scores)}
-        return rows
-
-    def table(self):
-        """Returns lines for the terminal, each with its end."""
-        return "".join(f"{title} {_number(value)}\n" for title, value in self.rows().items())
+def _summary_rows(scored):
+    """Returns {title: score} of the whole split; at source size, too, if images were resized."""
+    seen, source = scored.scores
+    summary = {title: getattr(seen, name) for name, title in SUMMARY.items()}
+    if source is not seen:
+        summary |= {f"{title}{_AT_SOURCE}": getattr(source, name) for name, title in SUMMARY.items()}
+    return summary
 
 
-def content(result, dataset):
-    """Returns the scores in a `scoring.Result` as results.json holds them."""
-    seen, source = result
+def _boundary_rows(scored):
+    """Returns {title: score} of the scores at boundaries that the user asked for."""
+    trimaps = scored.boundary_scores.trimap_miou()
+    found = {f"mIoU within {width} px of the ignore label": miou for width, miou in trimaps.items()}
+    contours = scored.boundary_scores.contours()
+    if contours:
+        found |= dict(zip(("boundary IoU", "boundary F-score"), map(_mean, contours), strict=True))
+    return found
+
+
+def content(scored):
+    """Returns what results.json says: the facts about the candidate, then its scores; null for scores that are NaN."""
+    seen, source = scored.scores
+    summary = _summary_content(seen)
     return {
-        "miou": _null(seen.mean_iou),
+        **scored.candidate.facts,
+        "miou": summary.pop("miou"),
         "miou_source_size": _null(source.mean_iou),
-        **{name: _null(getattr(seen, name)) for name in SUMMARY if name != "mean_iou"},
-        "classes": _classes(seen, dataset),
-        "confusion_matrix": seen.confusion.tolist(),  # rows are labels
-        **({} if source is seen else {"source_size": _at_source(source, dataset)}),
+        **summary,
+        **_class_content(seen, scored),
+        **({} if source is seen else {"source_size": {**_summary_content(source), **_class_content(source, scored)}}),
+        **_boundary_content(scored),
     }
 
 
-def _at_source(scores, dataset):
-    names = [name for name in SUMMARY if name != "mean_iou"]
-    content = {"miou": _null(scores.mean_iou), **{name: _null(getattr(scores, name)) for name in names}}
-    return {**content, "classes": _classes(scores, dataset), "confusion_matrix": scores.confusion.tolist()}
+def _summary_content(scores):
+    return {"miou" if name == "mean_iou" else name: _null(getattr(scores, name)) for name in SUMMARY}
 
 
-def _classes(scores, dataset):
-    return [
+def _class_content(scores, scored):
+    classes = [
         {
             "id": label,
-            "name": dataset.class_name(label),
+            "name": name,
             "iou": _null(scores.class_iou[label]),
             "accuracy": _null(scores.class_accuracy[label]),
             "pixels": int(scores.support[label]),
         }
-        for label in range(dataset.num_classes)
+        for label, name in enumerate(_class_names(scored))
     ]
+    return {"classes": classes, "confusion_matrix": scores.confusion.tolist()}  # rows are labels
 
 
-def write(folder, name, content):
-    """Writes `content` as the file `name` into `folder`, which is made if it is not there."""
+def _boundary_content(scored):
+    found = {}
+    trimaps = scored.boundary_scores.trimap_miou()
+    if trimaps:
+        found["trimap_miou"] = {str(width): _null(miou) for width, miou in trimaps.items()}
+    contours = scored.boundary_scores.contours()
+    if contours:
+        for name, scores in zip(("boundary_iou", "boundary_f"), contours, strict=True):
+            found[name] = _null(_mean(scores))
+            found[f"{name}_per_class"] = dict(zip(_class_names(scored), map(_null, scores), strict=True))
+    return found
+
+
+def _confusion_csv(scored):
+    """Returns the confusion matrix as CSV with the names of the classes; rows are labels."""
+    names, counts = _class_names(scored), scored.scores.seen.confusion.tolist()
+    lines = [["label \\ prediction", *names]]
+    lines += [[name, *map(str, row)] for name, row in zip(names, counts, strict=True)]
+    return "".join(",".join(f'"{cell}"' if "," in cell else cell for cell in line) + "\n" for line in lines)
+
+
+def _plot_trimaps(folder, by_name):
+    """Draws one curve for each of {name: scored}: mIoU against the width of the trimap; nothing without trimaps."""
+    curves = {name: scored.boundary_scores.trimap_miou() for name, scored in by_name.items()}
+    if any(curves.values()):
+        save_png(tf.io.gfile.join(folder, "trimap.png"), plots.lines(curves, *TRIMAP_AXES))
+
+
+def _write_json(folder, name, content):
+    """Writes `content` as the file `name` into `folder`, which is made if it does not exist."""
     tf.io.gfile.makedirs(folder)
     atomic.write(tf.io.gfile.join(folder, name), json.dumps(content, indent=1) + "\n")
 
 
-def draw(folder, result, dataset, edges, step=0):
-    """Writes the confusion matrix as CSV and picture, the plot of the trimaps, and TensorBoard scalars."""
-    scores = result.seen
-    names = [dataset.class_name(label) for label in range(dataset.num_classes)]
-    rows = [["label \\ prediction", *names]]
-    rows += [[name, *map(str, counts)] for name, counts in zip(names, scores.confusion.tolist(), strict=True)]
-    text = "".join(",".join(f'"{cell}"' if "," in cell else cell for cell in row) + "\n" for row in rows)
-    atomic.write(tf.io.gfile.join(folder, "confusion_matrix.csv"), text)
-    matrix = plots.confusion(scores.confusion, names)
-    save_png(tf.io.gfile.join(folder, "confusion_matrix.png"), matrix)
-    if edges.trimaps():
-        save_png(tf.io.gfile.join(folder, "trimap.png"), plots.lines({"": edges.trimaps()}, *TRIMAP_AXES))
-    _write_scalars(folder, result, dataset, matrix, step)
+def _write_scalars(folder, scored, matrix):
+    """Writes the scores and the picture of the confusion matrix for TensorBoard."""
+    seen, source = scored.scores
+    writer = tf.summary.create_file_writer(folder)
+    with writer.as_default(step=max(0, scored.candidate.facts["step"])):  # -1 says that the step is unknown
+        for name in SUMMARY:
+            tf.summary.scalar(f"eval/{name}", getattr(seen, name))
+        if source is not seen:
+            tf.summary.scalar("eval/mean_iou_source_size", source.mean_iou)
+        for label, (name, iou) in enumerate(zip(_class_names(scored), seen.class_iou, strict=True)):
+            if not math.isnan(iou):
+                tf.summary.scalar(f"eval_iou/{label:03}_{name.replace(' ', '_')}", iou)
+        tf.summary.image("eval/confusion_matrix", matrix[None])
+    writer.close()
 
 
 def sides(size):
@@ -173,19 +206,9 @@ def sides(size):
     return "x".join(map(str, size))
 
 
-def _write_scalars(folder, result, dataset, matrix, step):
-    scores = result.seen
-    writer = tf.summary.create_file_writer(folder)
-    with writer.as_default(step=step):
-        for name in SUMMARY:
-            tf.summary.scalar(f"eval/{name}", getattr(scores, name))
-        if result.source is not scores:
-            tf.summary.scalar("eval/mean_iou_source_size", result.source.mean_iou)
-        for label, iou in enumerate(scores.class_iou):
-            if not math.isnan(iou):
-                tf.summary.scalar(f"eval_iou/{label:03}_{dataset.class_name(label).replace(' ', '_')}", iou)
-        tf.summary.image("eval/confusion_matrix", matrix[None])
-    writer.close()
+def _class_names(scored):
+    dataset = scored.candidate.dataset
+    return [dataset.class_name(label) for label in range(dataset.num_classes)]
 
 
 def _number(value):
@@ -193,9 +216,11 @@ def _number(value):
 
 
 def _mean(values):
+    """Returns the mean of the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else math.nan
 
 
 def _null(value):
+    """Returns a float for JSON, which knows no NaN."""
     return None if math.isnan(value) else float(value)

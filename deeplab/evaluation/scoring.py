@@ -1,37 +1,51 @@
-"""Scores of a split: every image once, streamed; pixels are counted on the device."""
+"""Runs a network over a whole split and counts its pixels: the three ways to get the scores of a split.
+
+* `score` feeds padded batches to one or more devices, which count the pixels themselves. It is the fast way.
+* `score_each` segments one image at a time with any function, e.g. that of an export.
+* `score_in_tiles` is `score_each` for images that are too large for the memory.
+
+All of them see every image once and count the pixels of the whole split in one confusion matrix. The scores therefore
+do not depend on the order of the images, on the batch size or on the number of devices.
+"""
 
 import contextlib
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab import devices
 from deeplab.data import records
+from deeplab.evaluation import batches
 from deeplab.evaluation.metrics import ConfusionMatrix, Scores
 from deeplab.files import progress_bar
-from deeplab.inference import tiles as sliding
+from deeplab.inference.tiles import window
 from deeplab.layers.resize import resize_nearest
 
 
-class Result(NamedTuple):
-    """The `metrics.Scores` of a split, twice.
+class SplitScores(NamedTuple):
+    """The `metrics.Scores` of a split at two sizes of its images.
 
-    `seen` compares labels of the size that the network sees images in with its predictions, as the reference does;
-    `source` compares labels as they are in the data set with predictions brought back to their size. Where images are
-    not resized the two are one object: padded pixels are ignored.
+    They are one and the same object if the images are not resized, because padded pixels are ignored.
     """
 
-    seen: Scores
-    source: Scores
+    seen: Scores  # at the size at which the network sees the images; this is what the reference reports
+    source: Scores  # at the size of the images in the data set, with predictions brought back to it
 
 
-class _Counts:
-    """The confusion matrices of a `Result`."""
+class Collector(Protocol):
+    """What computes further scores of a split from its labels and predictions, e.g. `boundary.TrimapScores`."""
+
+    def add(self, label: np.ndarray, prediction: np.ndarray) -> None:
+        """Counts one image; both arrays are (H, W) int32 at source size."""
+
+
+class _ConfusionMatrices:
+    """Counts the pixels of a split for its `SplitScores`."""
 
     def __init__(self, dataset, resizes):
-        classes = dataset.num_classes, dataset.ignore_label
-        self.seen = ConfusionMatrix(*classes)
-        self.source = ConfusionMatrix(*classes) if resizes else None
+        self.seen = ConfusionMatrix(dataset.num_classes, dataset.ignore_label)
+        self.source = ConfusionMatrix(dataset.num_classes, dataset.ignore_label) if resizes else None
 
     def update(self, labels, predictions, source_labels, source_predictions):
         self.seen.update(labels, predictions)
@@ -39,44 +53,53 @@ class _Counts:
             self.source.update(source_labels, source_predictions)
 
     def result(self):
-        seen = Scores.of(self.seen.result())
-        return Result(seen, seen if self.source is None else Scores.of(self.source.result()))
+        seen = Scores.from_confusion(self.seen.result())
+        source = seen if self.source is None else Scores.from_confusion(self.source.result())
+        return SplitScores(seen, source)
 
 
-def score(subject, batch_size, collectors=()):
-    """Returns the `Result` of an `evaluation.Evaluation` over its whole split; shows progress.
+def score(split_predictor, batch_size, collectors=()):
+    """Scores a network on its whole split, in padded batches that the devices share; shows progress.
+
+    Pixels are counted on the devices. Labels and predictions come back to the host only if a collector asks for them.
 
     Args:
-      subject: the `Evaluation`.
-      batch_size: images in a step of one device; the scores do not depend on it, nor on the number of devices.
-      collectors: objects whose `add(label, prediction)` is called with every image at source size, see `boundary`.
+      split_predictor: the `SplitPredictor`.
+      batch_size: number of images in a step of one device; it changes speed and memory, not the scores.
+      collectors: `Collector`s that are given every image.
+
+    Returns:
+      `SplitScores`.
     """
-    strategy = subject.strategy or _OneDevice()
-    with strategy.scope():
-        counts = _Counts(subject.split.dataset, subject.resizes)
+    strategy = split_predictor.strategy or _OneDevice()
+    with strategy.scope():  # every replica counts in a variable of its own; reading the variable sums over replicas
+        matrices = _ConfusionMatrices(split_predictor.split.dataset, split_predictor.resizes)
 
     def step(batch):
-        predictions, _probabilities = subject.predictor.on_padded(batch["image"], batch["sizes"])
-        labels, at_source, sizes = subject.at_source(batch, predictions)
-        counts.update(batch["label"], predictions, labels, at_source)
-        return labels, at_source, sizes
+        predictions = split_predictor.predict(batch)
+        labels, source_predictions, source_sizes = split_predictor.to_source_size(batch, predictions)
+        matrices.update(batch["label"], predictions, labels, source_predictions)
+        return labels, source_predictions, source_sizes
 
     run = tf.function(lambda batch: strategy.run(step, args=(batch,)))
-    together = batch_size * strategy.num_replicas_in_sync
-    stream = subject.batches(together).map(_without_names)
+    global_batch_size = batch_size * strategy.num_replicas_in_sync
+    stream = split_predictor.batches(global_batch_size).map(_without_filename)
     if strategy.num_replicas_in_sync > 1:
         stream = strategy.distribute_datasets_from_function(lambda _: stream.rebatch(batch_size, drop_remainder=True))
-    with progress_bar.show(len(subject.split), "image") as bar, records.user_errors():
-        for batch in devices.iterate(stream):
-            results = [strategy.experimental_local_results(one) for one in run(batch)]
-            for labels, predictions, sizes in zip(*results, strict=True) if collectors else ():
-                _collect(collectors, labels.numpy(), predictions.numpy(), sizes.numpy())
-            bar.update(min(together, bar.total - bar.n))
-    return counts.result()
+    with progress_bar.show(len(split_predictor.split), "image") as bar, records.user_errors():
+        iterator = iter(stream)
+        devices.keep_freed_memory()
+        for batch in iterator:
+            by_replica = [strategy.experimental_local_results(value) for value in run(batch)]
+            if collectors:
+                for labels, predictions, sizes in zip(*by_replica, strict=True):
+                    _collect(collectors, labels.numpy(), predictions.numpy(), sizes.numpy())
+            bar.update(min(global_batch_size, bar.total - bar.n))
+    return matrices.result()
 
 
 class _OneDevice:
-    """What `score` needs of a strategy, for a network that lives where the caller put it."""
+    """Stands in for a tf.distribute strategy in `score`: runs the network where the caller has put it."""
 
     num_replicas_in_sync = 1
     scope = staticmethod(contextlib.nullcontext)
@@ -88,39 +111,51 @@ class _OneDevice:
         return (value,)
 
 
-def _without_names(batch):
-    return {name: tensor for name, tensor in batch.items() if name != "filename"}  # texts do not go to a GPU
+def _without_filename(batch):
+    return {name: tensor for name, tensor in batch.items() if name != "filename"}  # text does not go to a GPU
 
 
 def _collect(collectors, labels, predictions, sizes):
+    """Gives the images of a batch to the collectors, without padding and without the fillers of a short batch."""
     for label, prediction, (height, width) in zip(labels, predictions, sizes, strict=True):
-        for collector in collectors if height else ():  # a filler has no pixels
-            collector.add(label[:height, :width], prediction[:height, :width])
+        if height:
+            for collector in collectors:
+                collector.add(label[:height, :width], prediction[:height, :width])
 
 
-def score_each(subject, segment, collectors=()):
-    """Returns the `Result` of a function on the images of a split, one by one at their own size; shows progress.
+def score_each(split, segment, resize=None, collectors=()):
+    """Scores a function on a whole split, one image at a time and without padding; shows progress.
 
     Args:
-      subject: what has `split`, `resizes` and `examples()`, as an `evaluation.Evaluation` has.
-      segment: function (H, W, 3) array -> (H, W) int32 labels.
-      collectors: as for `score`.
+      split: the `source.Split`.
+      segment: function from an image (H, W, 3) to its class ids (H, W) int32, both NumPy arrays.
+      resize: the `ResizeConfig` that says at which size `segment` sees the images; None for their source size.
+      collectors: `Collector`s that are given every image.
+
+    Returns:
+      `SplitScores`.
     """
-    counts = _Counts(subject.split.dataset, subject.resizes)
-    with progress_bar.show(len(subject.split), "image") as bar, records.user_errors():
-        for example in subject.examples():
+    resizes = resize is not None and resize.min_resize_value is not None
+    matrices = _ConfusionMatrices(split.dataset, resizes)
+    with progress_bar.show(len(split), "image") as bar, records.user_errors():
+        for example in batches.examples(split, resize):
             label, prediction = example["label"].numpy(), segment(example["image"].numpy())
-            source_label, back = label, prediction
-            if subject.resizes:
+            source_label, source_prediction = label, prediction
+            if resizes:
                 source_label = example["source_label"].numpy()
-                back = resize_nearest(tf.constant(prediction)[None, :, :, None], source_label.shape)[0, :, :, 0].numpy()
-            counts.update(label, prediction, source_label, back)
+                resized = resize_nearest(tf.constant(prediction)[None, :, :, None], source_label.shape)
+                source_prediction = resized[0, :, :, 0].numpy()
+            matrices.update(label, prediction, source_label, source_prediction)
             for collector in collectors:
-                collector.add(source_label, back)
+                collector.add(source_label, source_prediction)
             bar.update()
-    return counts.result()
+    return matrices.result()
 
 
-def score_in_tiles(subject, tiles, collectors=()):
-    """As `score_each`, with the tiles that a `TilesConfig` describes."""
-    return score_each(subject, sliding.window(subject.predictor, tiles), collectors)
+def score_in_tiles(split_predictor, tiles, collectors=()):
+    """Scores a network on its whole split in tiles, as the `TilesConfig` says, which bounds the memory for an image.
+
+    Takes the other arguments and returns the scores as `score_each`.
+    """
+    segment = window(split_predictor.predictor, tiles)
+    return score_each(split_predictor.split, segment, split_predictor.resize, collectors)

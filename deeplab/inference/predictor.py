@@ -1,6 +1,6 @@
-"""From images to labels: padding, scales, flips, the way back to the image's size; as the reference does it.
+"""From images to labels: padding, scales, flips, and the way back to the size of the image, as the reference does it.
 
-The ONE path that eval, vis, predict and export share.
+This is the ONE path that eval, vis, predict and export share.
 """
 
 import functools
@@ -48,9 +48,9 @@ def _compiled(model, eval_scales, add_flipped_images):
 class Predictor:
     """Segments images with one model. Made of TensorFlow ops only: usable inside tf.function and in an export.
 
-    An image is padded at the bottom and right with the backbone's padding pixel, to `crop_size` or, where that is not
-    given or smaller than the image, to the smallest output_stride * k + 1 that holds it, so that the cells of the
-    network lie where they lay in training. A model built with a crop_size takes exactly that size.
+    An image is padded at the bottom and right with the backbone's padding pixel, up to `crop_size`. Where there is no
+    crop size, or the image is larger, it is padded to the smallest output_stride * k + 1 that holds the image: then the
+    cells of the network lie where they lay in training. A model built with a crop_size takes exactly that size.
 
     Args:
       model: as `build_model` returns it.
@@ -110,7 +110,7 @@ class Predictor:
         return self._exactly(tf.where(rows & columns, tf.cast(images, tf.float32), self.pad_rgb))
 
     def _exactly(self, images):
-        """Segments images (B, P, Q, 3) float32 of the padded size, all pixels of which count."""
+        """Segments images (B, P, Q, 3) float32 that have the padded size already."""
         if len(self.models) * len(self.flips) == 1:
             return self._single(images)
         passes = [self._softmax(images, *one) for one in self._passes()]

@@ -1,4 +1,4 @@
-"""Images larger than memory allows: tiles that overlap, of the backbone or of the whole network."""
+"""Images larger than memory allows: overlapping tiles, through the backbone alone or through the whole network."""
 
 import copy
 import itertools
@@ -14,7 +14,7 @@ from deeplab.model import views
 def window(predictor, tiles):
     """Returns the `TiledBackbone` or the `SlidingWindow` that a `TilesConfig` asks for.
 
-    A network that can't be split (see `views.split`) gets a `SlidingWindow` in any case.
+    A network that cannot be split (see `views.split`) always gets a `SlidingWindow`.
     """
     kind = TiledBackbone if tiles.tile_shared_context and TiledBackbone.suits(predictor) else SlidingWindow
     return kind(predictor, tiles.tile_size, tiles.tile_overlap)
@@ -23,8 +23,8 @@ def window(predictor, tiles):
 class TiledBackbone:
     """Segments one image of any size: the backbone, which needs most of the memory, sees tiles, the head everything.
 
-    ASPP, image pooling and decoder see the features of the whole image. What is left of the difference to an untiled
-    image comes from the edges of the tiles, half of the overlap away from what is kept of them.
+    ASPP, image pooling and decoder see the features of the whole image. The labels still differ a little from labels
+    without tiles, because features near the edge of a tile are wrong; half of the overlap is thrown away for that.
 
     Args:
       predictor: an `inference.Predictor`.
@@ -52,7 +52,7 @@ class TiledBackbone:
 
 
 class _Tiled:
-    """What a `Predictor` calls as its model: images (B, H, W, 3) -> logits."""
+    """Stands in for the model of a `Predictor`: images (B, H, W, 3) -> logits."""
 
     def __init__(self, network, tile_size, overlap):
         backbone, head, self._strides = views.split(network)
@@ -67,7 +67,7 @@ class _Tiled:
         return self._head([images, *self._features(images)])
 
     def _features(self, images):
-        """Returns what the backbone gives for the whole images, a list of (B, h, w, C) tensors."""
+        """Returns the backbone's features of the whole images, a list of (B, h, w, C) tensors."""
         bands = []
         for rows in self._windows(images.shape[1], self._kept[0]):
             windows = [(rows, columns) for columns in self._windows(images.shape[2], self._kept[1])]
@@ -76,7 +76,7 @@ class _Tiled:
         return [tf.concat(parts, axis=1) for parts in zip(*bands, strict=True)]
 
     def _tile(self, images, rows, columns):
-        """Returns the features of what is kept of one tile."""
+        """Returns the features of the part of a tile that is kept."""
         seen = self._backbone(images[:, rows.begin : rows.end, columns.begin : columns.end])
         parts = zip(seen, self._strides, strict=True)
         return [part[:, rows.cells(stride), columns.cells(stride)] for part, stride in parts]
@@ -112,12 +112,13 @@ class _Window(NamedTuple):
 
 
 class SlidingWindow:
-    """Segments one image of any size in tiles that know nothing of each other.
+    """Segments one image of any size in tiles, each by itself.
 
-    Memory beyond the image's probabilities is that of one tile. Where tiles overlap, each counts the more the farther a
-    pixel lies from the tile's edge. Tiles begin at multiples of the output stride, so that the cells of the network lie
-    where they lie in the whole image. What is beyond a tile's edge the network does not see: one with wide context
-    (ASPP, image pooling) gives other labels here and there, on 5 % of CamVid's pixels with tiles of 321.
+    Besides the probabilities of the image, this needs the memory of one tile only. Where tiles overlap, a tile counts
+    the more, the farther a pixel lies from its edge. Tiles begin at multiples of the output stride, so that the cells
+    of the network lie where they lie in the whole image. The network does not see beyond the edge of a tile. So a
+    network with wide context (ASPP, image pooling) gives other labels in places: on 5 % of CamVid's pixels with tiles
+    of 321.
 
     Args:
       predictor: an `inference.Predictor`.
@@ -169,8 +170,8 @@ def _check_overlap(tile_size, overlap):
 def starts(side, tile, overlap, stride=1):
     """Returns where tiles begin along a side of `side` pixels: multiples of `stride`, at least `overlap` shared.
 
-    They are evenly spread. The last one may reach beyond the side, by less than a stride. Where tile - overlap is less
-    than a stride, tiles begin at every stride, and share less.
+    The tiles are evenly spread. The last one may reach beyond the side by less than a stride. Where tile - overlap is
+    less than a stride, tiles begin at every stride and share fewer pixels.
     """
     if side <= tile:
         return [0]

@@ -6,19 +6,16 @@ import time
 
 import tensorflow as tf
 
-from deeplab.checkpoints import bundle, restore
+from deeplab.checkpoints import bundle
 from deeplab.checkpoints.report import RestoreReport
+from deeplab.checkpoints.restoring import restore
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.files import atomic
 from deeplab.model.network import build_model
 from deeplab.model.views import any_size_config
-
-CONFIG_FILE = "config.json"
-FORMAT = 1  # of config.json
-BEST = "best"  # folder of the best checkpoint, inside the train_logdir
+from deeplab.training.run_folder import BEST_FOLDER, CONFIG_FILE, FORMAT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,21 +79,6 @@ def load(
     return Trained(model, config, dataset, folder, step, prefix, report)
 
 
-def remember(directory, model_config, training, dataset):
-    """Writes config.json and dataset.json into a train_logdir, each in one piece.
-
-    Args:
-      directory: the train_logdir; made if it is not there.
-      model_config: a `ModelConfig`.
-      training: dict of the other options, kept for the reader.
-      dataset: a `catalog.Dataset`.
-    """
-    tf.io.gfile.makedirs(directory)
-    content = {"format": FORMAT, "model": dataclasses.asdict(model_config), "training": training}
-    atomic.write(tf.io.gfile.join(directory, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
-    catalog.save(dataset, directory)
-
-
 def find(directory, checkpoint="newest"):
     """Returns (folder, path of the weights); arguments and errors as in `load`."""
     directory = directory.rstrip("/") or "/"
@@ -107,7 +89,7 @@ def find(directory, checkpoint="newest"):
             f"checkpoint_dir={directory}: no such folder or checkpoint; name the --train_logdir of a training"
         )
     if checkpoint in ("newest", "best"):
-        place = tf.io.gfile.join(directory, BEST) if checkpoint == "best" else directory
+        place = tf.io.gfile.join(directory, BEST_FOLDER) if checkpoint == "best" else directory
         prefix = bundle.latest(place)
         if prefix is None:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Convolutions, activations, pooling and resizing; weights bear the reference's names (see checkpoints/names.py).
+"""Convolutions, activations, pooling and resizing. Weights bear the reference's names (see model/names.py).
 
 Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1).
 """
@@ -52,10 +52,10 @@ class Normalize(keras.layers.Layer):
 
 
 class _Convolution(keras.layers.Layer):
-    """What plain and depthwise convolutions share: stride, rate and where zeros are padded.
+    """Stride, rate and padding, which plain and depthwise convolutions share.
 
-    padding: "same" as TensorFlow's, or "explicit": for stride > 1, `k_eff - 1` zeros in all, `(k_eff - 1) // 2` of them
-    before; the two differ for even sizes. Strided layers have rate 1 in every network here.
+    padding: "same" is TensorFlow's. "explicit" pads strided layers by `k_eff - 1` zeros in all, `(k_eff - 1) // 2` of
+    them before; the two differ for even sizes. Strided layers have rate 1 in every network here.
     """
 
     def __init__(self, kernel_size, stride=1, rate=1, padding="same", initializer="glorot_uniform", **kwargs):
@@ -65,7 +65,7 @@ class _Convolution(keras.layers.Layer):
         self.padding, self.initializer = padding, initializer
 
     def padded(self, x):
-        """Returns (x, "SAME" or "VALID") with the explicit zeros added where SAME would put them elsewhere."""
+        """Returns (x, "SAME" or "VALID"). Zeros are added only where SAME would put them elsewhere."""
         odd = all(side is not None and side % 2 == 1 for side in x.shape[1:3])
         if self.padding == "same" or self.stride == 1 or self.kernel_size == 1 or (odd and self.stride == 2):
             return x, "SAME"
@@ -104,7 +104,7 @@ class Conv(_Convolution):
 
 @keras.utils.register_keras_serializable("deeplab")
 class DepthwiseConv(_Convolution):
-    """Depthwise convolution, one kernel per channel; with a rate > 1 the atrous half of a separable convolution."""
+    """Depthwise convolution: one kernel per channel. With a rate > 1: the atrous half of a separable convolution."""
 
     def build(self, input_shape):
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], 1)
@@ -121,7 +121,7 @@ class DepthwiseConv(_Convolution):
 
 @keras.utils.register_keras_serializable("deeplab")
 class SeparableConv(DepthwiseConv):
-    """Depthwise and pointwise convolution in one, nothing in between (the separable convolution of the NAS cells)."""
+    """Depthwise and pointwise convolution with nothing in between: the separable convolution of the NAS cells."""
 
     def __init__(self, filters, kernel_size, **kwargs):
         super().__init__(kernel_size, **kwargs)
@@ -143,7 +143,7 @@ class SeparableConv(DepthwiseConv):
 class ResizeToScale(keras.layers.Layer):
     """Resizes features to `scale` times the image's size (1 / 16: one cell per 16 pixels), bilinearly, corners aligned.
 
-    Called with [features, image]. The size is that of `crop_size` where it is given, else that of the image.
+    Called with [features, image]. The size comes from `crop_size`, or from the image where there is no crop size.
     """
 
     def __init__(self, scale, crop_size=None, **kwargs):
@@ -165,7 +165,7 @@ class ResizeToScale(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("deeplab")
 class ResizeLike(keras.layers.Layer):
-    """Resizes x, bilinearly with corners aligned: called with [x, like] to the size of `like`, else by `scale`."""
+    """Resizes bilinearly, corners aligned. Called with [x, like]: to the size of `like`. Called with x: by `scale`."""
 
     def __init__(self, scale=1, **kwargs):
         super().__init__(**kwargs)
@@ -195,9 +195,10 @@ class Sum(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("deeplab")
 class AveragePooling(keras.layers.Layer):
-    """Average over a window of `crop_size` pixels (None: the whole map) of features at `output_stride` (image pooling).
+    """Image pooling: the average over a window of `crop_size` pixels (None: the whole map) of features.
 
-    `output_stride` is a number or (vertical, horizontal); `strides` are those of the sliding window, in cells.
+    `output_stride` is the input pixels per cell, a number or (vertical, horizontal). `strides` are the steps of the
+    sliding window, in cells.
     """
 
     def __init__(self, crop_size, output_stride, strides, **kwargs):

@@ -14,10 +14,11 @@ class BatchNorm(keras.layers.Layer):
     Args:
       epsilon: added to the variance.
       decay: of the moving averages, `moving = moving * decay + value * (1 - decay)`.
-      warmup: use `min(decay, (1 + n) / (10 + n))` after n updates; the same in the long run.
-      frozen: normalise by the moving averages in training too; gamma and beta still learn.
+      warmup: use `min(decay, (1 + n) / (10 + n))` after n updates. With a decay of 0.9997 alone, 74 % of the initial
+        averages would be left after 1,000 steps; in the long run there is no difference.
+      frozen: normalise by the moving averages in training, too; gamma and beta still learn.
 
-    Under a strategy with several replicas, statistics are those of the global batch.
+    Under a strategy with several replicas the statistics come from the global batch.
     """
 
     def __init__(self, epsilon, decay, warmup=True, frozen=False, **kwargs):

@@ -1,4 +1,7 @@
-"""Batch normalization on TensorFlow's fused kernels: of one array, or of one that several replicas hold parts of."""
+"""Batch normalization in the form that is fastest: on fused kernels, over one replica or over several.
+
+The functions equal `tf.compat.v1.nn.fused_batch_norm` of the whole batch, but for rounding.
+"""
 
 import math
 
@@ -8,14 +11,14 @@ from deeplab.layers.replicas import all_sum, replicas
 
 _LANES = 16  # channels that oneDNN's kernels work on at once
 _LONG = 1024  # values in a row that matrix products sum fast
-_SMALL = 400_000  # values; smaller arrays cost about a millisecond, and keep the roundings of the original's kernel
+_SMALL = 400_000  # values; smaller arrays cost about a millisecond, so they keep the original's kernel and its rounding
 
 
 def batch_norm(x, gamma, beta, epsilon):
-    """Normalises by the mean and variance of each channel in the whole batch, which replicas hold equal parts of.
+    """Normalises by the mean and variance of each channel in the whole batch. Replicas hold equal parts of the batch.
 
     Args:
-      x: (B, h, w, C), this replica's part.
+      x: (B, h, w, C), the part of this replica.
       gamma, beta: (C,), float32.
       epsilon: added to the variance.
 
@@ -31,7 +34,7 @@ def batch_norm(x, gamma, beta, epsilon):
         mean, variance = _moments(x, epsilon)
 
         def gradient(dy, *_of_statistics):
-            alone = replicas() == 1  # the kernel then knows all that goes through mean and variance
+            alone = replicas() == 1  # Then the kernel itself can follow the gradient through mean and variance.
             dx, dgamma, dbeta = _gradient(dy, x, gamma, mean, variance, epsilon, is_training=alone)
             if alone:
                 return dx, dgamma, dbeta
@@ -64,7 +67,7 @@ def _moments(x, epsilon):
 
 
 def _own_moments_by_kernel(x, epsilon):
-    """As `_own_moments`, by the fused kernel."""
+    """Equals `_own_moments`, by the fused kernel: for accelerators, whose matrix products round their operands."""
     ones = tf.ones(x.shape[-1:])
     _, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(x, ones, tf.zeros_like(ones), epsilon=epsilon)
     values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
@@ -72,10 +75,10 @@ def _own_moments_by_kernel(x, epsilon):
 
 
 def _own_moments(x):
-    """Returns (mean, variance) of this replica's part.
+    """Returns (mean, variance) of the part of this replica.
 
-    Sums down the cells are products with a row of ones, which reads them at the speed of memory; the fused kernel would
-    normalise and write them besides. Not for accelerators, whose products round what they multiply.
+    A product with a row of ones sums the cells at the speed of memory. The fused kernel would also normalise them and
+    write the result, which nobody needs here.
     """
     channels, cells = x.shape[-1], tf.reduce_prod(tf.shape(x)[:3])
     rows, repeats = _rows(tf.cast(x, tf.float32))
@@ -89,7 +92,7 @@ def _own_moments(x):
 
 
 def _rows(x):
-    """Returns x as rows of n cells one after the other, and n: the least power of 2 that makes rows long enough."""
+    """Returns x with n neighbouring cells in each row, and n: the least power of 2 that makes the rows long enough."""
     cells, repeats = x.shape[:-1].num_elements(), 1
     while cells and cells % (2 * repeats) == 0 and repeats * x.shape[-1] < _LONG:
         repeats *= 2
@@ -97,7 +100,7 @@ def _rows(x):
 
 
 def _gradient(dy, x, gamma, mean, variance, epsilon, is_training):
-    """Returns the gradients by (x, gamma, beta); not `is_training`: as if mean and variance did not depend on x."""
+    """Returns the gradients by (x, gamma, beta). Without `is_training` mean and variance count as constants."""
     statistics = {"reserve_space_1": mean, "reserve_space_2": variance, "reserve_space_3": tf.zeros([0])}
     gradients = tf.raw_ops.FusedBatchNormGradV3(
         y_backprop=dy, x=x, scale=gamma, **statistics, epsilon=epsilon, is_training=is_training
@@ -106,7 +109,7 @@ def _gradient(dy, x, gamma, mean, variance, epsilon, is_training):
 
 
 def _widened(x, *of_channels):
-    """Takes several neighbouring cells of x as one that has as many times the channels, where kernels like that more.
+    """Takes n neighbouring cells of x as one cell with n times the channels, where that makes the kernel faster.
 
     Returns:
       (x as (1, 1, cells / n, n * C) or as it is, and the (C,) tensors n times in a row).
@@ -120,8 +123,8 @@ def _widened(x, *of_channels):
 def _groups(x):
     """Returns how many cells `_widened` takes as one.
 
-    On CPUs, where channels are no multiple of 16 (24 and 72 of the MobileNets, 728 of Xception), oneDNN falls back to a
-    kernel that takes 3 to 6 times as long. That of the gradient does not.
+    On CPUs the forward kernel is 3 to 6 times slower unless the channels are a multiple of 16. MobileNets have 24 and
+    72 channels, Xception 728. The gradient kernel is not affected.
     """
     groups, cells = _LANES // math.gcd(_LANES, x.shape[-1]), x.shape[:-1].num_elements()
     if cells is None or cells % groups or cells * x.shape[-1] < _SMALL or _accelerated():

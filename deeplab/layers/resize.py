@@ -39,7 +39,7 @@ def resize_bilinear(x, size):
 
 @contextlib.contextmanager
 def as_products():
-    """Bilinear resizes that are traced inside become products with constant matrices; sizes must be static then."""
+    """Bilinear resizes that are traced inside become products with constant matrices. Sizes must be static then."""
     token = _PRODUCTS.set(True)
     try:
         yield

@@ -1,7 +1,7 @@
 """Dropout and drop path.
 
-What they draw and count is a pure function of the weights that they keep, so that a resumed training goes on exactly,
-and any number of replicas computes what one would.
+Their random numbers are a pure function of a counter that they keep as a weight. So a resumed training goes on exactly,
+and any number of replicas draws what one device would draw.
 """
 
 import zlib
@@ -20,7 +20,7 @@ class _Drawing(keras.layers.Layer):
         self.built = True
 
     def draw(self, shape):
-        """Returns uniform numbers in [0, 1) of the shape (B, ...) of this replica, and counts."""
+        """Returns uniform numbers in [0, 1) of the shape (B, ...) of this replica, and counts the draw."""
         draws = tf.convert_to_tensor(self.draws)
         replicas = tf.distribute.get_replica_context()
         count = replicas.num_replicas_in_sync if replicas else 1
@@ -36,7 +36,7 @@ class _Drawing(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("deeplab")
 class Dropout(_Drawing):
-    """Sets the share `rate` of the values to 0 in training, and scales the others up."""
+    """In training, sets the share `rate` of the values to 0 and scales the other values up."""
 
     def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
@@ -50,10 +50,10 @@ class Dropout(_Drawing):
 
 @keras.utils.register_keras_serializable("deeplab")
 class DropPath(_Drawing):
-    """Drops the whole input of some examples in training, and scales that of the others up (NAS cells).
+    """In training, drops the whole input of some examples and scales the input of the others up (NAS cells).
 
-    The probability to keep falls from 1 to `keep_probability` while `progress`, the share of the training that is
-    done, goes from 0 to 1; see `set_progress`. Source: reference, nas_cell.
+    The probability to keep an example falls from 1 to `keep_probability` while `progress`, the finished share of the
+    training, rises from 0 to 1; see `set_progress`. Source: reference, nas_cell.
     """
 
     def __init__(self, keep_probability, **kwargs):
@@ -73,7 +73,7 @@ class DropPath(_Drawing):
 
 
 def set_progress(model, progress):
-    """Tells the drop paths of a model which share of the training is done (a scalar, 0 to 1)."""
+    """Tells the drop paths of a model which share of the training is finished (a scalar, 0 to 1)."""
     for layer in model.layers:
         if isinstance(layer, DropPath):
             layer.progress.assign(progress)

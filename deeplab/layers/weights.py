@@ -1,4 +1,4 @@
-"""Weights whose type or replicas are not left to the policy of the day."""
+"""How layers add weights: in float32 whatever the compute type, equal on all replicas, from seeded initialisers."""
 
 import random
 
@@ -10,7 +10,7 @@ FLOAT32 = {"dtype": "float32", "autocast" if _KERAS_3 else "experimental_autocas
 
 
 def replicated_weight(layer, name, shape, initializer, dtype="float32"):
-    """Adds a weight that is not learned and of which every replica computes the same value."""
+    """Adds a weight that is not learned. Every replica must compute the same value for it."""
     first = "only_first_replica" if _KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
     settings = {**FLOAT32, "dtype": dtype, "aggregation": first, "trainable": False}
     return layer.add_weight(name=name, shape=shape, initializer=initializer, **settings)

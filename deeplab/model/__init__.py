@@ -1,1 +1,1 @@
-"""The paper: from a configuration to a network. Start at network.py."""
+"""The paper: from a configuration to a network. network.py is figure 2; start there."""

@@ -1,8 +1,8 @@
-"""Convolution + batch norm + activation, and the separable pair of them: what every backbone and head is built from.
+"""Convolution, batch norm and activation, and the separable pair: every backbone and head is built from these.
 
 A `Blocks` knows its scope in the reference and the habits of its family (epsilon, initialiser, padding). Asking twice
-for the same scope gives the same layer, so that the scales of an image pyramid, or a model built again for another
-image size, share their weights.
+for the same scope gives the same layer. So the scales of an image pyramid share their weights, and so does a model that
+is built again for another image size.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from deeplab.model.names import layer_name
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """The habits of one family of layers. Numbers: the reference."""
+    """The habits of one family of layers. The numbers are the reference's."""
 
     epsilon: float  # of batch norm
     decay: float  # of batch norm's moving averages
@@ -32,7 +32,7 @@ class Style:
 
 
 def truncated_normal(stddev):
-    """Returns the reference's truncated normal initialiser (cut at two standard deviations)."""
+    """Returns the reference's truncated normal initialiser, which is cut at two standard deviations."""
     return keras.initializers.TruncatedNormal(stddev=stddev)
 
 
@@ -88,16 +88,17 @@ class Blocks:
         return self.parts.layer(self._path(scope), make)
 
     def conv(self, x, scope, filters, kernel_size=1, norm=True, **how):
-        """Convolution, batch norm (a bias instead where `norm` is False), activation (that of the style by default).
+        """Convolution, batch norm and activation. Without `norm` the convolution has a bias instead of batch norm.
 
-        `how`: stride, rate, padding, initializer of the convolution; activation (None for none).
+        `how`: stride, rate, padding and initializer of the convolution; activation, which is the style's where it is
+        not given, and None for no activation.
         """
         activation = how.pop("activation", self.style.activation)
         x = self.conv_only(x, scope, filters, kernel_size, use_bias=not norm, **how)
         return self.normed(x, scope, activation) if norm else self.activate(x, activation)
 
     def conv_only(self, x, scope, filters, kernel_size=1, **how):
-        """The convolution alone, without bias by default."""
+        """The convolution alone; it has no bias unless asked for."""
         how = {"padding": self.style.padding, "initializer": self.style.initializer, **how}
         return self._convolve(x, scope, lambda name: Conv(filters, kernel_size, name=name, **how))
 
@@ -125,7 +126,7 @@ class Blocks:
         return x
 
     def normed(self, x, scope, activation=None, norm_scope="BatchNorm"):
-        """Batch norm in the scope below `scope` (`norm_scope` "" for the scope itself), then the activation."""
+        """Batch norm in a scope below `scope` (with `norm_scope` "" in the scope itself), then the activation."""
         style, config = self.style, self.config
         path = f"{scope}/{norm_scope}" if norm_scope else scope
         settings = {"warmup": config.batch_norm_warmup, "frozen": not config.fine_tune_batch_norm}
@@ -138,7 +139,7 @@ class Blocks:
         return add()([x, shortcut])
 
     def activate(self, x, activation):
-        """Applies one of layers.ACTIVATIONS; None leaves x as it is."""
+        """Applies one of `layers.basic.ACTIVATIONS`; None leaves x as it is."""
         return x if activation is None else Activation(activation)(x)
 
 

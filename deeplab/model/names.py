@@ -1,10 +1,11 @@
 """The reference's variable names. A layer is named after its scope, with "." where the reference has "/".
 
-Keras forbids "/" in layer names and the reference uses no ".", so the two translate both ways without a table:
+Keras forbids "/" in layer names and the reference uses no ".", so names translate both ways without a table:
 layer `xception_65.entry_flow.conv1_1`, variable `weights` <-> `xception_65/entry_flow/conv1_1/weights`.
 """
 
-# Kept by our layers and unknown to the reference: updates of a batch norm, draws of a dropout, progress of a drop path.
+# Our layers keep these, the reference does not know them: updates of a batch norm, draws of a dropout, progress of a
+# drop path.
 BOOKKEEPING = ("/updates", "/draws", "/progress")
 
 

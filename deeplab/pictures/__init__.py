@@ -1,1 +1,1 @@
-"""Images and videos from files, and pictures of labels."""
+"""Images and videos that are read from files, and pictures that are drawn of labels."""

@@ -1,6 +1,6 @@
-"""Pictures of labels: colours, overlays, panels with a legend, plots of scores.
+"""Pictures of labels: colours, overlays, panels with a legend; and how pictures are saved.
 
-Images are (H, W, 3) uint8, labels (H, W) class ids, colour maps (256, 3) uint8.
+Images are (H, W, 3) uint8, labels are class ids (H, W), colour maps are (256, 3) uint8.
 """
 
 import io
@@ -11,24 +11,27 @@ from PIL import Image, ImageDraw, ImageFont
 from deeplab.files import atomic
 
 BACKGROUND, INK, FAINT = (255, 255, 255), (32, 32, 32), (120, 120, 120)
-VOID = (224, 224, 224)  # of pixels without label
-MARGIN = 8  # pixels between and around the tiles of a panel
-TITLE_SIZE, LEGEND_SIZE = 15, 13  # points of the letters
-LARGEST_SIDE = 1024  # tiles of a panel are shrunk to this
+NOT_LABELLED = (224, 224, 224)  # colour of pixels whose label is to be ignored
+MARGIN = 8  # pixels between and around the pictures of a panel
+TITLE_SIZE, LEGEND_SIZE = 15, 13  # height of the letters
+LARGEST_SIDE = 1024  # pixels; larger pictures are shrunk before they enter a panel
 OVERLAY_OPACITY = 0.6
-BLACK_OPACITY = 0.5  # black, mostly the background, is laid on with this part of the opacity
+# Black is the colour of the background in most data sets. It is laid on with half of the opacity, since the image would
+# become too dark to see.
+BLACK_OPACITY = 0.5
 
 
 def colorize(labels, colors):
-    """Returns labels (H, W) as an image (H, W, 3) uint8."""
+    """Returns the picture (H, W, 3) uint8 that shows every label in its colour."""
     return np.asarray(colors, np.uint8)[np.asarray(labels).astype(np.uint8)]
 
 
 def overlay(image, labels, colors, opacity=OVERLAY_OPACITY):
-    """Returns the image with the labels' colours laid over it and lines in white where segments meet."""
+    """Returns the image with the colours of the labels laid over it, and a white line where two segments meet."""
     colors = np.asarray(colors, np.float32)
     strength = np.where(colors.any(axis=-1), opacity, BLACK_OPACITY * opacity)
-    kept = (256 * (1 - strength)).round()[:, None]  # of 256: 16 bit integers are several times quicker than floats
+    # Weights are in units of 1/256, because 16 bit integers are several times quicker than floats. Adding 128 rounds.
+    kept = (256 * (1 - strength)).round()[:, None]
     laid = (256 - kept) * colors + 128
     ids = np.asarray(labels).astype(np.uint8)
     mixed = ((image * kept.astype(np.uint16)[ids] + laid.astype(np.uint16)[ids]) >> 8).astype(np.uint8)
@@ -36,16 +39,16 @@ def overlay(image, labels, colors, opacity=OVERLAY_OPACITY):
     return mixed
 
 
-def with_void(colors, ignore_label, num_classes):
-    """Returns the colour map with a light grey for an ignore label that is not a class."""
+def with_ignore_color(colors, ignore_label, num_classes):
+    """Returns the colour map with a light grey for the ignore label, unless a class has this number."""
     colors = np.array(colors, np.uint8)
     if ignore_label >= num_classes:
-        colors[ignore_label] = VOID
+        colors[ignore_label] = NOT_LABELLED
     return colors
 
 
 def boundaries(labels):
-    """Returns (H, W) bool: pixels whose right or lower neighbour has another label."""
+    """Returns (H, W) bool: True for pixels whose right or lower neighbour has another label."""
     edges = np.zeros(labels.shape, bool)
     edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edges[:-1] |= labels[:-1] != labels[1:]
@@ -53,33 +56,33 @@ def boundaries(labels):
 
 
 def error_map(labels, predictions, ignore_label):
-    """Returns an image: right pixels dark grey, wrong ones red, ignored ones white."""
+    """Returns a picture (H, W, 3) uint8: right pixels are dark grey, wrong pixels red, ignored pixels white."""
     picture = np.full((*labels.shape, 3), (70, 75, 80), np.uint8)
     picture[labels != predictions] = (226, 54, 54)
     picture[labels == ignore_label] = (255, 255, 255)
     return picture
 
 
-def panel(tiles, entries):
-    """Puts pictures side by side, a title over each and a legend below.
+def panel(titled_pictures, entries):
+    """Puts pictures side by side, with a title over each and a legend below all.
 
     Args:
-      tiles: list of (title, (H, W, 3) uint8), all of one size.
+      titled_pictures: list of (title, (H, W, 3) uint8); all pictures have one size.
       entries: list of (name, (r, g, b)) for the legend.
 
     Returns:
-      (h, w, 3) uint8.
+      The panel, (h, w, 3) uint8; its size depends on the pictures and on the legend.
     """
-    pictures = [(title, _shrink(Image.fromarray(picture))) for title, picture in tiles]
-    width, height = pictures[0][1].size
+    shrunk = [(title, _shrink(Image.fromarray(picture))) for title, picture in titled_pictures]
+    width, height = shrunk[0][1].size
     title_font, legend_font = font(TITLE_SIZE), font(LEGEND_SIZE)
     head = TITLE_SIZE + 2 * MARGIN
-    total = len(pictures) * (width + MARGIN) + MARGIN
+    total = len(shrunk) * (width + MARGIN) + MARGIN
     rows = _rows(entries, legend_font, total - 2 * MARGIN)
     line = LEGEND_SIZE + MARGIN
     canvas = Image.new("RGB", (total, head + height + MARGIN + len(rows) * line + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    for column, (title, picture) in enumerate(pictures):
+    for column, (title, picture) in enumerate(shrunk):
         left = MARGIN + column * (width + MARGIN)
         draw.text((left, head / 2), title, INK, title_font, anchor="lm")
         canvas.paste(picture, (left, head))
@@ -89,7 +92,7 @@ def panel(tiles, entries):
 
 
 def legend(labels, class_names, colors, ignore_label=None):
-    """Returns [(name, colour)] of the classes that occur in the arrays `labels`, for `panel`."""
+    """Returns the legend of a `panel`: (name, colour) of every class that occurs in one of the arrays `labels`."""
     present = np.unique(np.concatenate([np.unique(array) for array in labels]))
     entries = [(class_names[i], tuple(map(int, colors[i]))) for i in present if i < len(class_names)]
     if ignore_label is not None and ignore_label in present and ignore_label >= len(class_names):
@@ -98,9 +101,12 @@ def legend(labels, class_names, colors, ignore_label=None):
 
 
 def save_png(path, picture, palette=None):
-    """Writes (H, W, 3) uint8 or ids (H, W) as a PNG in one piece; ids above 255 as 16 bit. The path may be gs://.
+    """Writes a picture or class ids as a PNG, which is there whole or not at all.
 
-    With a `palette` (256, 3) uint8, ids are shown in its colours; their values are the same.
+    Args:
+      path: where the PNG goes; may be gs://.
+      picture: (H, W, 3) uint8, or ids (H, W), which are written with 16 bits if one of them is above 255.
+      palette: (256, 3) uint8 or None. Viewers show ids in these colours; the ids themselves stay the same.
     """
     picture = np.asarray(picture)
     if picture.ndim == 2:
@@ -109,22 +115,28 @@ def save_png(path, picture, palette=None):
     image = Image.fromarray(picture)
     if palette is not None:
         image.putpalette(np.asarray(palette, np.uint8).tobytes())
-    image.save(buffer, "PNG", compress_level=1 if picture.ndim == 3 else 6)  # photographs hardly shrink, but take long
+    # Compressing a photograph harder takes long and hardly makes it smaller.
+    image.save(buffer, "PNG", compress_level=1 if picture.ndim == 3 else 6)
     atomic.write(path, buffer.getvalue())
 
 
 def _shrink(picture):
+    """Returns the Pillow image, made smaller if a side is longer than LARGEST_SIDE."""
     factor = LARGEST_SIDE / max(picture.size)
     if factor >= 1:
         return picture
     return picture.resize([max(1, round(side * factor)) for side in picture.size], Image.Resampling.LANCZOS)
 
 
-def _rows(entries, font, width):
-    """Breaks legend entries into rows no wider than `width` pixels, in columns of one width."""
+def _rows(entries, letters, width):
+    """Breaks the legend into rows that are no wider than `width` pixels, with columns that are all equally wide.
+
+    Returns:
+      For every row a list of (name, colour, pixels from the left).
+    """
     if not entries:
         return []
-    cell = max(font.getlength(name) for name, _color in entries) + LEGEND_SIZE + 3 * MARGIN
+    cell = max(letters.getlength(name) for name, _color in entries) + LEGEND_SIZE + 3 * MARGIN
     columns = max(1, int(width // cell))
     return [
         [(name, color, MARGIN + column * cell) for column, (name, color) in enumerate(entries[start : start + columns])]
@@ -132,12 +144,12 @@ def _rows(entries, font, width):
     ]
 
 
-def _draw_row(draw, row, font, top):
+def _draw_row(draw, row, letters, top):
     for name, color, left in row:
         draw.rectangle((left, top, left + LEGEND_SIZE, top + LEGEND_SIZE), fill=color, outline=FAINT)
-        draw.text((left + LEGEND_SIZE + MARGIN, top + LEGEND_SIZE / 2), name, INK, font, anchor="lm")
+        draw.text((left + LEGEND_SIZE + MARGIN, top + LEGEND_SIZE / 2), name, INK, letters, anchor="lm")
 
 
 def font(size):
-    """Returns Pillow's own letters, `size` points high."""
+    """Returns the font that Pillow brings along, with letters of height `size`."""
     return ImageFont.load_default(size)

@@ -1,4 +1,8 @@
-"""Image files of every kind, as RGB arrays the right way up. Pillow only."""
+"""Reads image files of every kind as RGB arrays, the right way up.
+
+The processes that build data sets decode images with Pillow alone; that is why only the functions that look at files
+import TensorFlow.
+"""
 
 import io
 import re
@@ -10,23 +14,27 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from deeplab.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
-MAX_PIXELS = 178_956_970  # Pillow takes more for a decompression bomb, and so do we
+MAX_PIXELS = 178_956_970  # a small file with more pixels may be an attack on the memory; the limit is Pillow's
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")  # not EPS: it would start Ghostscript
-JPEGS = ("JPEG", "MPO")  # how Pillow calls them; MPO: a phone appended more pictures, which nobody reads here
-_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
-_SIXTEEN_BIT_IN_32 = ("PNG", "PPM")  # Pillow widens their 16 bits to mode I, without changing values
+# Pillow's names of JPEG files. Phones write MPO, a JPEG with further pictures behind the first; only the first is read.
+JPEGS = ("JPEG", "MPO")
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
+_SIXTEEN_BIT_IN_32 = ("PNG", "PPM")  # formats whose 16 bit values Pillow may give as mode I, which has 32 bits
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is refused is decided here
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` refuses images by MAX_PIXELS
 
 
 def find(pattern, suffixes=SUFFIXES):
-    """Returns the files that `pattern` means: a file, a folder, or a glob; sorted.
+    """Returns the sorted paths of the files that `pattern` means.
 
-    Of a folder those with one of `suffixes`, but not hidden ones such as the ._NAME.jpg of macOS.
+    Args:
+      pattern: a file, a folder, or a pattern such as photos/*.jpg. Of a folder, the files with one of the suffixes are
+        taken, except for hidden files: macOS puts a ._NAME.jpg, which is no image, beside NAME.jpg.
+      suffixes: endings of file names, in lower case.
 
     Raises:
-      UserError: there is none.
+      UserError: there is no such file.
     """
     import tensorflow as tf
 
@@ -46,10 +54,12 @@ def find(pattern, suffixes=SUFFIXES):
 
 
 def read(path):
-    """Returns the image in a file as (H, W, 3) uint8: turned as EXIF says, alpha laid on white, 16 bit scaled to 8.
+    """Returns the image in a file as (H, W, 3) uint8.
+
+    The image is turned as its EXIF data say, transparent images are laid on white, and 16 bit values are scaled to 8.
 
     Raises:
-      UserError: the file is no image, is damaged, or too large.
+      UserError: the file cannot be read, is not an image, is damaged, or has more than MAX_PIXELS.
     """
     import tensorflow as tf
 
@@ -62,10 +72,11 @@ def read(path):
 
 
 def decode(content, name):
-    """Returns encoded image bytes as (H, W, 3) uint8; `name` is what errors call it.
+    """Returns the image in `content`, the bytes of an image file, as `read` does; error messages call it `name`.
 
     Raises:
-      UserError: whatever is wrong with them; nothing else comes out of damaged or hostile bytes.
+      UserError: the bytes are not an image, are damaged, or hold more than MAX_PIXELS. Damaged or hostile bytes raise
+        no other error.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -75,20 +86,26 @@ def decode(content, name):
             return np.asarray(to_rgb(ImageOps.exif_transpose(image), image.format))
     except UserError:
         raise
-    except Image.DecompressionBombError as error:  # raised before the size can be asked for
+    except Image.DecompressionBombError as error:  # `open` itself raises it, before the size is known
         pixels = re.search(r"\d+", str(error))[0]
         raise UserError(f"{name}: {pixels} pixels; more than {MAX_PIXELS} are refused") from None
     except UnidentifiedImageError:
         raise UserError(f"{name}: not a readable image (of no known kind)") from None
     except MemoryError:
         raise UserError(f"{name}: decoding it needs more memory than there is") from None
-    except Exception as error:  # decoders stumble over damaged bytes with any error a parser can make
+    except Exception as error:  # damaged bytes make decoders raise errors of any type
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name}: not a readable image ({reason})") from None
 
 
 def to_rgb(image, file_format):
-    """Returns any image as mode RGB. What 16 bit values mean depends on mode and format only, not on the values."""
+    """Returns a Pillow image of any mode as mode RGB.
+
+    16 bit values are always divided by 257, whatever the largest value is, so that a dark image stays dark.
+
+    Raises:
+      ValueError: the values have 32 bits, or signs, so that nobody knows which of them are black and white.
+    """
     if image.mode in _SIXTEEN_BIT or (image.mode == "I" and file_format in _SIXTEEN_BIT_IN_32):
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):

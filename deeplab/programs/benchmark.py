@@ -1,14 +1,25 @@
 """Measures what is asked for: `python -m deeplab.benchmark`."""
 
+import tempfile
+
+from deeplab.benchmarks import timing
+from deeplab.benchmarks.export import print_export, print_networks, write_untrained
+from deeplab.benchmarks.input import print_input
+from deeplab.benchmarks.own_process import alone
+from deeplab.benchmarks.published_costs import PAPER, model_zoo
+from deeplab.benchmarks.scaling import BATCHES, print_scaling
+from deeplab.benchmarks.startup import print_startup
+from deeplab.benchmarks.training import SETTINGS, print_batches, print_training
 from deeplab.config.benchmark import NETWORKS
+from deeplab.config.export import ExportConfig
+from deeplab.model.cost import count_multiply_adds
+from deeplab.programs.export import export
 
 _STARTUP_RUNS = 5  # at most; each takes half a minute
 
 
 def benchmark(config):
     """Measures what `config`, a `BenchmarkConfig`, asks for, and prints it."""
-    from deeplab.benchmarks import timing
-
     old = timing.load(config.compare) if config.compare else {}
     rows = []
     for wanted, measure in (
@@ -30,46 +41,27 @@ def benchmark(config):
 
 
 def _export(config):
-    from deeplab.benchmarks import export as benchmark_export
-    from deeplab.programs.export import export
-
     if config.checkpoint_dir:
-        return benchmark_export.print_export(
-            export, config.checkpoint_dir, config.size, config.runs, profile=config.profile_logdir
-        )
+        return print_export(export, config.checkpoint_dir, config.size, config.runs, profile=config.profile_logdir)
     networks = {name: NETWORKS[name] for name in config.networks}
-    return benchmark_export.print_networks(export, networks, config.size, config.runs, config.profile_logdir)
+    return print_networks(export, networks, config.size, config.runs, config.profile_logdir)
 
 
 def _training(config):
-    from deeplab.benchmarks.own_process import alone
-    from deeplab.benchmarks.training import print_training
-
     return alone(print_training, config.runs, config.precisions, config.profile_logdir, logical_cpus=2)
 
 
 def _scaling(config):
-    from deeplab.benchmarks.scaling import BATCHES, print_scaling
-    from deeplab.benchmarks.training import SETTINGS, print_batches
-
     crop = SETTINGS[0].crop
     rows = [row for name in config.networks for row in print_scaling(NETWORKS[name], name, config.runs)]
     return rows + [row for name in config.networks for row in print_batches(name, config.runs, crop, BATCHES)]
 
 
 def _input(config):
-    from deeplab.benchmarks.input import print_input
-
     return print_input(config.quick)
 
 
 def _startup(config):
-    import tempfile
-
-    from deeplab.benchmarks.export import write_untrained
-    from deeplab.benchmarks.startup import print_startup
-    from deeplab.config.export import ExportConfig
-    from deeplab.programs.export import export
 
     with tempfile.TemporaryDirectory() as folder:
         write_untrained(f"{folder}/train", NETWORKS["mobilenet_v2 + decoder"])
@@ -79,13 +71,10 @@ def _startup(config):
 
 def print_costs(quick):
     """Prints the cost table, row by row as it is counted."""
-    from deeplab import count_multiply_adds
-    from deeplab.benchmarks import published_costs
-
     print("Billions of multiply-adds of one image. Published figures count atrous convolutions as space-to-batch;")
     print("those of MobileNet v3 look like float operations, and EdgeTPU's image size is not stated (513x513 fits).")
     print(f"\n{'network':42} {'stride':>6} {'size':>9} {'passes':>6} {'true':>9} {'as published':>12} {'published':>9}")
-    for row in (*published_costs.PAPER, *published_costs.model_zoo()):
+    for row in (*PAPER, *model_zoo()):
         passes = len(row.eval_scales) * (1 + row.add_flipped_images)
         if quick and passes > 1:
             continue

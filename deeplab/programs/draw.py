@@ -1,79 +1,79 @@
-"""Draws what a checkpoint predicts on a split: `python -m deeplab.vis`."""
+"""Draws what a checkpoint predicts on a split: the story of `python -m deeplab.vis`."""
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab.data import catalog
+from deeplab.data.building.listing import without_extension
+from deeplab.evaluation.split_predictor import predicted_images, restore_split_predictor
+from deeplab.pictures import drawing
+
+_COLORMAPS = {"pascal": "pascal_voc_seg", "cityscapes": "cityscapes", "ade20k": "ade20k"}  # --colormap_type: data set
 
 
 def visualize(config):
     """Draws the images of one split as `config`, a `VisConfig`, says."""
-    import tensorflow as tf
+    # What, and from what: the network as it was trained, and the images of the split.
+    loaded, split_predictor = restore_split_predictor(config, config.vis_split, config.vis_crop_size)
+    split = split_predictor.split
+    total = min(len(split), config.max_images or len(split))
 
-    from deeplab.evaluation import batches
-    from deeplab.pictures.drawing import save_png
-
-    # Where: pictures, and beside them class ids for programs.
-    subject = batches.prepare(config, config.vis_split, config.vis_crop_size)
-    folder = config.vis_logdir or tf.io.gfile.join(subject.loaded.folder, f"vis_{config.vis_split}")
-    pictures = tf.io.gfile.join(folder, "segmentation_results")  # the reference's names
+    # Where: pictures for the eye, and beside them class ids for programs. The names of the folders are the reference's.
+    folder = config.vis_logdir or tf.io.gfile.join(loaded.folder, f"vis_{config.vis_split}")
+    pictures = tf.io.gfile.join(folder, "segmentation_results")
     raw = tf.io.gfile.join(folder, "raw_segmentation_results")
 
-    # Go: one picture an image.
-    total = min(len(subject.split), config.max_images or len(subject.split))
-    drawing = _painter(subject, config.colormap_type)
-    for view in batches.views(subject, config.vis_batch_size, total):
-        save_png(_place(pictures, view.filename), drawing(view))
+    # Go: one picture for each image.
+    colors = _label_colors(split.dataset, config.colormap_type)
+    for predicted in predicted_images(split_predictor, config.vis_batch_size, total):
+        drawing.save_png(_png_path(pictures, predicted.filename), _draw(predicted, split.dataset, colors))
         if config.also_save_raw_predictions:
-            save_png(_place(raw, view.filename), *server_ids(view.prediction, subject.split.dataset))
+            drawing.save_png(_png_path(raw, predicted.filename), *server_ids(predicted.prediction, split.dataset))
     print(f"Wrote {total} pictures to {pictures}" + (f", class ids to {raw}" * config.also_save_raw_predictions))
 
 
 def server_ids(labels, dataset):
-    """Returns class ids (H, W) as the data set's evaluation server expects them, and their palette or None."""
-    import numpy as np
+    """Returns class ids (H, W) as the evaluation server of the data set expects them, and their palette or None.
 
-    from deeplab.data import catalog
-
+    The server of Cityscapes counts classes as the raw labels do, not as the training ids. PASCAL VOC exchanges PNGs
+    with a palette, (256, 3) uint8.
+    """
     if dataset.name == "cityscapes":
         return np.asarray(catalog.CITYSCAPES_RAW_IDS)[labels], None
     return labels, catalog.label_colormap(dataset) if dataset.name == "pascal_voc_seg" else None
 
 
-def _place(folder, filename):
-    """Returns folder/NAME.png for the file name in a record, which may lie in folders; they are made."""
-    import tensorflow as tf
+def _label_colors(dataset, colormap_type=None):
+    """Returns the colours (256, 3) uint8 of labels: those of the data set, or of the one that `colormap_type` names."""
+    source = catalog.CATALOG[_COLORMAPS[colormap_type]] if colormap_type else dataset
+    return drawing.with_ignore_color(catalog.label_colormap(source), dataset.ignore_label, dataset.num_classes)
 
-    from deeplab.data.building.listing import without_extension
 
+def _png_path(folder, filename):
+    """Returns folder/NAME.png for the file name in a record, and makes the folder.
+
+    File names may have folders and suffixes. Parts that lead out of `folder` are left out.
+    """
     parts = [part for part in without_extension(filename).split("/") if part not in ("", ".", "..")]
     path = tf.io.gfile.join(folder, *parts) + ".png"
     tf.io.gfile.makedirs(path.rpartition("/")[0])
     return path
 
 
-def _painter(subject, colormap_type):
-    """Returns a function that draws one `evaluation.View`."""
-    from deeplab.data import catalog
-    from deeplab.pictures import drawing
-
-    dataset = subject.split.dataset
-    palette = catalog.CATALOG[_COLORMAPS[colormap_type]] if colormap_type else dataset
-    colors = drawing.with_void(catalog.label_colormap(palette), dataset.ignore_label, dataset.num_classes)
-    names = [dataset.class_name(label) for label in range(dataset.num_classes)]
-
-    def paint(view):
-        tiles = [
-            ("image", view.image),
-            ("truth", drawing.colorize(view.label, colors)),
-            ("prediction", drawing.colorize(view.prediction, colors)),
-            ("overlay", drawing.overlay(view.image, view.prediction, colors)),
-            (_errors_title(view, dataset), drawing.error_map(view.label, view.prediction, dataset.ignore_label)),
-        ]
-        return drawing.panel(tiles, drawing.legend([view.label, view.prediction], names, colors, dataset.ignore_label))
-
-    return paint
+def _draw(predicted, dataset, colors):
+    """Returns the picture of a `PredictedImage`: five pictures side by side above a legend of the classes in it."""
+    image, label, prediction = predicted.image, predicted.label, predicted.prediction
+    pictures = [
+        ("image", image),
+        ("truth", drawing.colorize(label, colors)),
+        ("prediction", drawing.colorize(prediction, colors)),
+        ("overlay", drawing.overlay(image, prediction, colors)),
+        (_errors_title(label, prediction, dataset), drawing.error_map(label, prediction, dataset.ignore_label)),
+    ]
+    names = [dataset.class_name(number) for number in range(dataset.num_classes)]
+    return drawing.panel(pictures, drawing.legend([label, prediction], names, colors, dataset.ignore_label))
 
 
-def _errors_title(view, dataset):
-    valid = view.label != dataset.ignore_label
-    wrong = (view.label != view.prediction)[valid]
+def _errors_title(label, prediction, dataset):
+    wrong = (label != prediction)[label != dataset.ignore_label]
     return f"errors (red): {100 * wrong.mean():.1f} %" if wrong.size else "errors: nothing is labelled"
-
-
-_COLORMAPS = {"pascal": "pascal_voc_seg", "cityscapes": "cityscapes", "ade20k": "ade20k"}  # --colormap_type: catalogue

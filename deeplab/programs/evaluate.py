@@ -1,58 +1,50 @@
-"""Scores checkpoints and exports on a split: `python -m deeplab.eval`."""
+"""Scores checkpoints and exports on a split: the story of `python -m deeplab.eval`."""
 
 import dataclasses
 import itertools
 
 from deeplab.errors import UserError
+from deeplab.evaluation import candidates, report
+from deeplab.inference import trained
 
 
 def evaluate(config):
-    """Scores one checkpoint, or with `continuous` each that appears, as `config`, an `EvalConfig`, says."""
-    from deeplab.evaluation import comparison
-    from deeplab.inference import trained
-
-    if config.compare:
-        return comparison.compare(config)
+    """Scores what `config`, an `EvalConfig`, names; with `continuous` every checkpoint that appears in a folder."""
     if not config.continuous:
-        return evaluate_checkpoint(config)
-    new = trained.new_checkpoints(config.checkpoint_dir, config.eval_interval_secs, config.eval_timeout_secs)
-    scored = (one for one in new if _evaluate_unless_gone(dataclasses.replace(config, checkpoint=one)))
+        evaluate_once(config)
+        return
+    names = trained.new_checkpoints(config.checkpoint_dir, config.eval_interval_secs, config.eval_timeout_secs)
+    scored = (name for name in names if _evaluate_unless_removed(dataclasses.replace(config, checkpoint=name)))
     for _ in itertools.islice(scored, config.max_number_of_evaluations or None):
         pass
-    return None
 
 
-def _evaluate_unless_gone(config):
-    """Scores a checkpoint; returns False where the training, which keeps but the newest, removed it meanwhile."""
-    from deeplab.inference import trained
+def evaluate_once(config):
+    """Scores a checkpoint, an export, or all that are compared; prints and writes the scores."""
+    # What, and from what: every network with its split. All are open before the first one is scored, so that a wrong
+    # path among several fails at once.
+    opened = candidates.open_candidates(config)
 
+    # Where: beside the checkpoint or the export. There is no such place for several, which need a folder of their own.
+    folder = config.eval_logdir or opened[0].folder
+
+    # Go: every image once; pixels are counted on the device.
+    scored = candidates.score_candidates(opened, config)
+
+    # What came out: for the eye, for programs, and for TensorBoard if there is only one.
+    if config.compare:
+        report.publish_comparison(scored, folder)
+    else:
+        report.publish(scored[0], folder)
+
+
+def _evaluate_unless_removed(config):
+    """Scores a checkpoint; returns False if it is gone, because the training keeps only the newest checkpoints."""
     try:
-        evaluate_checkpoint(config)
+        evaluate_once(config)
     except UserError:
         if trained.holds(config.checkpoint_dir, config.checkpoint):
             raise
         print(f"{config.checkpoint} was removed before it could be read; going on with the next")
         return False
     return True
-
-
-def evaluate_checkpoint(config):
-    """Scores the checkpoint or export that `config` names; prints and writes the result."""
-    from deeplab.evaluation import candidates, report
-
-    # From what: the images of the split, and the network as it was trained.
-    one = candidates.prepare(config)
-    dataset = one.split.dataset
-    print(one.title)
-
-    # Go: every image once; pixels are counted on the device.
-    edges = report.Edges(config, dataset)
-    result = one.score(edges.collectors)
-
-    # What came out: for the eye, for programs, for TensorBoard.
-    print(report.table(result, dataset))
-    print(edges.table(), end="")
-    folder = config.eval_logdir or one.folder
-    report.write(folder, report.FILE, {**one.about, **report.content(result, dataset), **edges.content()})
-    report.draw(folder, result, dataset, edges, max(0, one.about["step"]))
-    print(f"Wrote {folder}/{report.FILE}")

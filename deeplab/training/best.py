@@ -1,48 +1,58 @@
-"""Evaluation while training: the best checkpoint is kept with its score; training may end when none is better."""
+"""Evaluation while training: keeps the checkpoint with the best score; a training may end when it stops improving."""
 
 import json
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from deeplab.files import atomic
+from deeplab.training.progress import Progress
+from deeplab.training.state import Checkpoints
 
 SCORE_FILE = "score.json"
 
 
-class Best:
-    """Call it with the step: scores the model, keeps the checkpoint if it is the best so far.
+class BestCheckpoint:
+    """Scores the model now and then, and keeps the checkpoint with the best score so far.
+
+    On several machines every process scores, although only one of them writes: all have to decide alike when the
+    training ends.
 
     Args:
-      folder: where the best checkpoint goes, with its score beside it.
-      writes: False on workers that write nothing; they score, too, and come to the same end.
-      score: function () -> {name: float} with "mean_iou".
-      save: function (folder) that writes a checkpoint there.
-      note: function (step, {name: float}) that records a score.
-      patience_steps: end after this many steps without a better score; 0: never.
+      checkpoints: `Checkpoints` in a folder of its own; the score is written beside the checkpoint.
+      score: function () -> {name: score} with "mean_iou", which evaluates the model as it is now.
+      progress: reports the scores.
+      patience_steps: `patience_is_over` after this many steps without a better score; 0: never.
     """
 
-    def __init__(self, folder, writes, score, save, note, patience_steps=0):
-        self.folder, self.writes = folder, writes
-        self.score, self.save, self.note = score, save, note
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        score: Callable[[], dict[str, float]],
+        progress: Progress,
+        patience_steps: int = 0,
+    ):
+        self.checkpoints, self.score, self.progress = checkpoints, score, progress
         self.patience_steps = patience_steps
-        self.best = _read(folder) or {"mean_iou": -1.0, "step": 0}
+        self.best = _read(checkpoints.path(SCORE_FILE)) or {"mean_iou": -1.0, "step": 0}
 
-    def __call__(self, step):
+    def evaluate(self, step):
+        """Scores the model after `step` updates, and saves it if no earlier score was as good."""
         scores = self.score()
-        self.note(step, scores)
+        self.progress.note(step, scores)
         if scores["mean_iou"] > self.best["mean_iou"]:
             self.best = {"mean_iou": scores["mean_iou"], "step": step}
-            if self.writes:
-                self.save(self.folder)
-                atomic.write(tf.io.gfile.join(self.folder, SCORE_FILE), json.dumps(self.best) + "\n")
+            prefix = self.checkpoints.save()
+            if prefix is not None:
+                self.progress.say(f"best so far: {prefix}")
+                atomic.write(self.checkpoints.path(SCORE_FILE), json.dumps(self.best) + "\n")
 
-    def ended(self, step):
-        """Tells whether nothing better has come for so long that training should end at `step`."""
+    def patience_is_over(self, step):
+        """Tells whether the best score is so many steps old at `step` that the training should end."""
         return 0 < self.patience_steps <= step - self.best["step"]
 
 
-def _read(folder):
-    path = tf.io.gfile.join(folder, SCORE_FILE)
+def _read(path):
     if not tf.io.gfile.exists(path):
         return None
     with tf.io.gfile.GFile(path) as file:

@@ -1,62 +1,75 @@
-"""The loop around the step: n steps per call of a tf.function, then what is due: log, checkpoint, evaluation."""
+"""The loop around the training step: n steps per call of a tf.function; log, checkpoint and evaluation in between."""
 
 import contextlib
 import dataclasses
 import math
 import signal
 import time
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab.devices import iterate
+from deeplab import devices
 from deeplab.errors import UserError
 from deeplab.layers.replicas import all_sum
-from deeplab.training import state
+from deeplab.training.best import BestCheckpoint
+from deeplab.training.progress import Progress
+from deeplab.training.state import Checkpoints
+from deeplab.training.step import TrainingStep
 
-EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: saved on SIGTERM; the same command goes on
+EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: saved after SIGTERM; the same command resumes the training
 
 
-class Stepper:
-    """Runs steps on all replicas; batches come from a (distributed) dataset of (images, labels).
+class StepRunner:
+    """Runs training steps on all replicas.
 
     Args:
-      strategy: a tf.distribute strategy.
-      step: a `Step`, created in the strategy's scope.
-      batches: the dataset, entered at the step that comes next.
+      strategy: the tf.distribute strategy.
+      step: a `TrainingStep` that was created in the scope of the strategy.
+      batches: distributed dataset of (images, labels), see `devices.distribute`; its first batch is that of the step
+        that comes next.
       jit_compile: compile the step with XLA (one replica only).
     """
 
-    def __init__(self, strategy, step, batches, jit_compile=False):
-        self.strategy = strategy
-        plain = tf.autograph.experimental.do_not_convert(step)
-        self.step = tf.function(plain, jit_compile=True) if jit_compile else plain
-        self.names = step.results
-        self.iterator = iterate(batches)
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        step: TrainingStep,
+        batches: tf.data.Dataset,
+        jit_compile: bool = False,
+    ):
+        self.strategy, self.step = strategy, step
+        # AutoGraph has nothing to convert in the step, and tracing is faster without it; `_run_steps` needs it.
+        traced = tf.autograph.experimental.do_not_convert(step)
+        self._traced_step = tf.function(traced, jit_compile=True) if jit_compile else traced
+        self._iterator = iter(batches)
+        devices.keep_freed_memory()
         self._run = tf.function(self._run_steps)
         self._votes = tf.function(lambda vote: strategy.run(_sum_of_votes, (vote,)), autograph=False)
 
     def run(self, count):
-        """Takes up to `count` steps, fewer if a loss is not finite; returns the last step's {name: float}."""
-        results = self._run(self.iterator, tf.constant(count))
+        """Takes `count` steps, or fewer if a loss is not finite; returns {name: float} of the last step."""
+        results = self._run(self._iterator, tf.constant(count))
         return {name: float(value) for name, value in results.items()}
 
-    def agree(self, flag):
-        """Tells whether any process of the training says so; all have to ask at the same step."""
+    def in_any_process(self, flag):
+        """Tells whether `flag` is True in any process of the training; every process has to ask after the same step."""
         if not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return flag
         votes = self._votes(tf.constant(float(flag)))
         return bool(self.strategy.experimental_local_results(votes)[0] > 0)
 
     def _run_steps(self, iterator, count):
-        results = {name: tf.constant(0.0) for name in self.names}
+        """Takes the steps in one graph: returning to Python after each would let the devices wait."""
+        results = {name: tf.constant(0.0) for name in self.step.result_names}
         for _ in tf.range(count):
-            results = self._one(iterator)
+            results = self._run_step(iterator)
             if not tf.math.is_finite(results["loss"]):
                 break
         return results
 
-    def _one(self, iterator):
-        results = self.strategy.run(self.step, next(iterator))
+    def _run_step(self, iterator):
+        results = self.strategy.run(self._traced_step, next(iterator))
         return {name: self.strategy.experimental_local_results(value)[0] for name, value in results.items()}
 
 
@@ -65,40 +78,40 @@ def _sum_of_votes(vote):
 
 
 class StopSignal:
-    """Remembers that SIGTERM came, so that the loop can save and end."""
+    """Remembers that SIGTERM came, so that the loop can save and end; cluster schedulers send it before they kill."""
 
     def __init__(self):
-        self.asked = False
-        with contextlib.suppress(ValueError):  # not in the main thread: nobody sends us signals
-            signal.signal(signal.SIGTERM, self._ask)
+        self.received = False
+        with contextlib.suppress(ValueError):  # Python allows signal handlers in the main thread only
+            signal.signal(signal.SIGTERM, self._receive)
 
-    def _ask(self, *_):
-        self.asked = True
+    def _receive(self, *_):
+        self.received = True
 
 
 @dataclasses.dataclass
-class Session:
-    """One training in progress, and who takes part in it.
+class TrainingLoop:
+    """A training: runs steps, and logs, saves and evaluates between them.
 
     Attributes:
-      config: a TrainConfig.
-      folder: where checkpoints go; None on workers that write nothing.
-      model, step: what is trained, and its `Step`.
-      stepper: a `Stepper`.
-      progress: a `progress.Progress`, or anything with its methods.
+      runner: runs the steps.
+      checkpoints: where the training is saved.
+      progress: reports on the steps.
       names_at: step -> names of the records in its batch, for messages.
-      evaluate: None, or a `best.Best`.
+      best: evaluates the model and keeps the best checkpoint, or None.
     """
 
-    config: object
-    folder: str | None
-    model: object
-    step: object
-    stepper: Stepper
-    progress: object
-    names_at: object
-    evaluate: object = None
-    calls: int = 0  # of the stepper, by this process
+    runner: StepRunner
+    checkpoints: Checkpoints
+    progress: Progress
+    names_at: Callable[[int], list[str]]
+    best: BestCheckpoint | None = None
+    _calls: int = dataclasses.field(default=0, init=False)  # of the runner, by this process
+
+    @property
+    def config(self):
+        """The TrainConfig."""
+        return self.runner.step.config
 
     def train(self):
         """Trains to the last step; returns None, or EXIT_STOPPED after a SIGTERM. The checkpoint is saved either way.
@@ -106,56 +119,53 @@ class Session:
         Raises:
           UserError: the loss is not finite; the last checkpoint stays as it was.
         """
-        total = self.config.schedule.training_number_of_steps
-        stop, stopped, saved = StopSignal(), False, time.monotonic()
-        now = done = self._now()
-        while now < total and not stopped and not (self.evaluate and self.evaluate.ended(now)):
-            began, run = time.monotonic(), self.config.run
+        run, total = self.config.run, self.config.schedule.training_number_of_steps
+        stop, stopped, saved_at = StopSignal(), False, time.monotonic()
+        step = saved_step = self.runner.step.updates()
+        while step < total and not stopped and not (self.best and self.best.patience_is_over(step)):
+            began, before = time.monotonic(), step
             with self._profile():
-                results = self.stepper.run(self._next_stop(now) - now)
-            before, now = now, self._now()
-            self._check(results, now - 1)
-            self.progress.after(now, results, now - before, time.monotonic() - began)
-            if self.evaluate and now % run.eval_interval_steps == 0:
-                self.evaluate(now)  # before saving: a kill in between repeats it
-            if now % run.save_interval_steps == 0 or time.monotonic() - saved > run.save_interval_secs:
+                results = self.runner.run(self._next_stop(step) - step)
+            step = self.runner.step.updates()
+            self._check(results, step - 1)
+            self.progress.after(step, results, step - before, time.monotonic() - began)
+            # Evaluation comes before saving: a process that is killed in between evaluates again when it is resumed.
+            if self.best and step % run.eval_interval_steps == 0:
+                self.best.evaluate(step)
+            if step % run.save_interval_steps == 0 or time.monotonic() - saved_at > run.save_interval_secs:
                 self._save()
-                saved, done = time.monotonic(), now
-            stopped = self.stepper.agree(stop.asked)  # a signal to one machine stops all, at one step
-        if now > done:
+                saved_at, saved_step = time.monotonic(), step
+            # A signal to one machine stops all of them after the same step: the others would wait for its gradients.
+            stopped = self.runner.in_any_process(stop.received)
+        if step > saved_step:
             self._save()
-        return EXIT_STOPPED if stopped and now < total else None
+        return EXIT_STOPPED if stopped and step < total else None
 
     def _profile(self):
-        """Profiles the second call (the first one traces), where profile_logdir is given."""
-        self.calls += 1
-        if self.config.run.profile_logdir is None or self.calls != 2:
+        """Profiles the second call of the runner if profile_logdir is given; TensorFlow traces in the first call."""
+        self._calls += 1
+        if self.config.run.profile_logdir is None or self._calls != 2:
             return contextlib.nullcontext()
         return tf.profiler.experimental.Profile(self.config.run.profile_logdir)
 
-    def _now(self):
-        return int(self.step.step.numpy())
-
-    def _next_stop(self, now):
-        """Returns the first step after `now` at which something is due."""
+    def _next_stop(self, step):
+        """Returns the first step after `step` at which something is due."""
         run = self.config.run
         intervals = [run.log_steps, run.save_interval_steps, run.eval_interval_steps]
-        due = [(now // interval + 1) * interval for interval in intervals if interval]
+        due = [(step // interval + 1) * interval for interval in intervals if interval]
         return min([*due, self.config.schedule.training_number_of_steps])
 
     def _check(self, results, step):
+        """Ends a training whose loss is not finite, before it replaces its last good checkpoint."""
         if math.isfinite(results["loss"]):
             return
         names = ", ".join(self.names_at(step))
         parts = ", ".join(f"{name} {value:g}" for name, value in results.items())
-        last = state.bundle.latest(self.folder) if self.folder else None
         raise UserError(
             f"the loss is not finite at step {step} ({parts}), batch of: {names}; "
-            f"the last checkpoint, {last or 'none yet'}, is untouched. Lower --base_learning_rate "
+            f"the last checkpoint, {self.checkpoints.latest() or 'none yet'}, is untouched. Lower --base_learning_rate "
             f"(now {self.config.schedule.base_learning_rate:g}), or look at these records"
         )
 
     def _save(self):
-        if self.folder is not None:
-            prefix = state.save(self.folder, self.model, self.step, self.config.run.keep_checkpoints)
-            self.progress.say(f"saved {prefix}")
+        self.progress.say(f"saved {self.checkpoints.save()}")

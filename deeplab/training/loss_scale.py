@@ -2,13 +2,15 @@
 
 import tensorflow as tf
 
-_REPLICATED = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+REPLICATED = {
+    "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA
+}  # for counters: every replica computes the same value
 _INITIAL = 2.0**15
-_PATIENCE = 2000  # steps with finite gradients before the scale is doubled
+_PATIENCE = 2000  # steps with finite gradients before the factor is doubled
 
 
 class NoScale:
-    """Scaling by 1, for float32 and bfloat16."""
+    """Leaves the loss as it is, for float32 and bfloat16, whose range holds every gradient."""
 
     def scale(self, loss):
         return loss
@@ -17,18 +19,21 @@ class NoScale:
         return gradient
 
     def update(self, norm):
-        """Returns None: every update is accepted."""
+        """Returns None: every step is accepted."""
 
     def state(self):
         return {}
 
 
 class LossScale:
-    """Multiplies the loss to keep gradients in float16's range; an overflow skips the step and halves the factor."""
+    """Multiplies the loss by a factor that keeps gradients in the range of float16.
+
+    A step whose gradients overflow is skipped and halves the factor; many steps without overflow double it.
+    """
 
     def __init__(self):
-        self.factor = tf.Variable(_INITIAL, trainable=False, **_REPLICATED)
-        self.good = tf.Variable(0, dtype=tf.int64, trainable=False, **_REPLICATED)  # steps since the last change
+        self.factor = tf.Variable(_INITIAL, trainable=False, **REPLICATED)
+        self.good = tf.Variable(0, dtype=tf.int64, trainable=False, **REPLICATED)  # steps since the last change
 
     def scale(self, loss):
         return loss * self.factor
@@ -37,7 +42,14 @@ class LossScale:
         return gradient / self.factor
 
     def update(self, norm):
-        """Adapts the factor after a step whose unscaled gradients have `norm`; returns whether to accept the step."""
+        """Adapts the factor after a step.
+
+        Args:
+          norm: norm of all unscaled gradients, float32 scalar; not finite after an overflow.
+
+        Returns:
+          A bool scalar: whether the optimizer may apply the gradients.
+        """
         finite = tf.math.is_finite(norm)
         factor, good = tf.identity(self.factor), tf.identity(self.good) + 1
         grow = good >= _PATIENCE

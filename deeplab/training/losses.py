@@ -1,15 +1,18 @@
 """Segmentation losses over the GLOBAL batch: sums over valid pixels divided by counts that are summed over replicas.
 
-Every function runs in a replica and returns that replica's share: the shares of all replicas add up to the loss, and so
-do their gradients. One replica or eight give the same weights for the same batch, however uneven ignored pixels are.
-Source: reference, utils/train_utils.py.
+Every function runs in a replica and returns the share of that replica: the shares of all replicas add up to the loss,
+and so do their gradients. Dividing by the number of valid pixels of the global batch, rather than of a replica's part,
+makes every valid pixel count the same: otherwise a replica with few valid pixels would give each of them more weight,
+and the trained weights would depend on the number of replicas. Source: reference, utils/train_utils.py.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from deeplab.config.training import LossConfig
 from deeplab.errors import UserError
 from deeplab.layers.replicas import all_gather, all_sum, replica_index, replicas
 from deeplab.layers.resize import resize_bilinear, resize_nearest
@@ -20,20 +23,21 @@ _BALANCES = {"auto": 1.0, "sqrt": 0.5}  # class_weights: exponents of the balanc
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What is minimised, beside L2: a LossConfig and what the data set says.
+    """The loss that is minimised, without L2.
 
     Attributes:
-      config: a config.training.LossConfig.
+      config: which loss of a pixel, which loss of regions, which pixels.
       ignore_label: label of pixels that do not count.
-      class_weights: None, a number, or one weight per class. They weigh pixels and do not enter the normaliser.
+      class_weights: None, a number, or one weight per class. They multiply the losses of pixels, but not the number of
+        pixels that the sum is divided by.
     """
 
-    config: object
+    config: LossConfig
     ignore_label: int
-    class_weights: object = None
+    class_weights: float | Sequence[float] | None = None
 
     def __call__(self, outputs, labels, step):
-        """Returns {name of the output: this replica's share of its loss}, float32 scalars.
+        """Returns {name of an output: this replica's share of the loss of that output}, float32 scalars.
 
         Args:
           outputs: {name: (B, h, w, K) logits}; for an image pyramid one entry per scale and the merged logits.
@@ -70,13 +74,13 @@ class Objective:
 
 
 def class_weights(source, dataset, label_weights=None):
-    """Returns one weight per class, or None where all are 1.
+    """Returns one weight per class, or None if all weights are 1.
 
     Args:
       source: None; "auto": median frequency balancing (arXiv 1411.4734, sec. 6.3.2) from the data set's class
         histogram, at most 10; "sqrt": the square roots of these; or a text file with one number per class.
       dataset: has num_classes and class_histogram.
-      label_weights: what the reference's flag of that name gave, or None.
+      label_weights: the value of the reference's flag of that name, or None.
     """
     if source is None:
         return label_weights
@@ -101,7 +105,7 @@ def class_weights(source, dataset, label_weights=None):
 
 
 def same_size(logits, labels, upsample_logits):
-    """Brings logits (B, h, w, K) and labels (B, H, W) to one size: that of the labels, or that of the logits."""
+    """Brings logits (B, h, w, K) and labels (B, H, W) to one size: upsamples the logits, or subsamples the labels."""
     if upsample_logits:
         return resize_bilinear(logits, tf.shape(labels)[1:3]), labels
     small = resize_nearest(labels[..., tf.newaxis], tf.shape(logits)[1:3])
@@ -124,11 +128,13 @@ def focal(logits, labels, config):
     """Cross entropy times (1 - probability of the label) ^ gamma. Source: arXiv 1708.02002, eq. 4 without alpha."""
     losses = cross_entropy(logits, labels, config)
     probability = tf.gather(tf.nn.softmax(logits), tf.clip_by_value(labels, 0, logits.shape[-1] - 1), batch_dims=1)
-    return losses * tf.pow(tf.maximum(1.0 - probability, 1e-6), config.focal_gamma)  # 0 ^ gamma has no gradient
+    return losses * tf.pow(
+        tf.maximum(1.0 - probability, 1e-6), config.focal_gamma
+    )  # 0 ^ gamma has no gradient for gamma < 1
 
 
 def mined_share(share, mining_step, step):
-    """Returns the share of pixels that enter the loss at `step`: falls from 1 to `share` until `mining_step`."""
+    """Returns the share of pixels that enter the loss at `step`; it falls from 1 to `share` until `mining_step`."""
     if not mining_step:
         return share
     ratio = tf.minimum(1.0, tf.cast(step, tf.float32) / mining_step)
@@ -136,11 +142,20 @@ def mined_share(share, mining_step, step):
 
 
 def hardest_mean(losses, share):
-    """Mean of the nonzero among the int(share * N) largest of (N,) losses, N counted over all replicas."""
+    """Returns the mean of the nonzero ones among the int(share * N) largest losses; N counts pixels of all replicas.
+
+    Every replica sorts the losses of all replicas, so that the hardest pixels of the global batch are chosen, and adds
+    up those that are its own: only these have a gradient there.
+
+    Args:
+      losses: (M,) losses of the pixels of this replica.
+      share: of the pixels that are chosen, a number or a float32 scalar.
+    """
     everyones = all_gather(tf.stop_gradient(losses))
     pixels = tf.size(everyones)
     count = tf.cast(share * tf.cast(pixels, tf.float32), tf.int32)
-    static = tf.get_static_value(count)  # XLA wants to know how many; a share that changes sorts all
+    # XLA needs a static number of values. If the share changes from step to step, all losses are sorted.
+    static = tf.get_static_value(count)
     values, places = tf.math.top_k(everyones, pixels if static is None else int(static))
     chosen = tf.cast(tf.range(tf.size(values)) < count, tf.float32)
     mask = tf.scatter_nd(places[:, tf.newaxis], chosen, [pixels])
@@ -150,7 +165,13 @@ def hardest_mean(losses, share):
 
 
 def dice(probabilities, labels, valid):
-    """1 - mean over classes of 2 |P L| / (|P| + |L|) on valid pixels; classes in neither do not count."""
+    """Returns 1 - mean over the classes present in the labels of 2 |P L| / (|P| + |L|), on valid pixels.
+
+    Args:
+      probabilities: P, (M, K).
+      labels: L, (M,) class ids.
+      valid: (M,) 1.0 for pixels that count, else 0.0.
+    """
     truth = tf.one_hot(labels, probabilities.shape[-1]) * valid[:, tf.newaxis]
     probabilities *= valid[:, tf.newaxis]
     overlap = _with_everyones(tf.reduce_sum(probabilities * truth, axis=0))
@@ -161,7 +182,10 @@ def dice(probabilities, labels, valid):
 
 
 def lovasz(probabilities, labels, valid):
-    """Lovasz-softmax: the convex surrogate of 1 - mean IoU over the classes present. Source: arXiv 1705.08790."""
+    """Lovasz-softmax, the convex surrogate of 1 - mean IoU over the classes present in the labels.
+
+    Arguments as in `dice`. Source: arXiv 1705.08790.
+    """
     classes = probabilities.shape[-1]
     truth = tf.one_hot(labels, classes) * valid[:, tf.newaxis]
     errors = tf.abs(truth - probabilities) * valid[:, tf.newaxis]
@@ -187,12 +211,16 @@ def _lovasz_weights(errors, truth):
 
 
 def _with_everyones(own):
-    """Sums over replicas; the gradient is that of this replica's part."""
+    """Sums a tensor over the replicas. Its gradient is the gradient of this replica's own summand."""
     return own + tf.stop_gradient(all_sum(own) - own)
 
 
 def _share(loss):
-    """Makes a loss that every replica computed in whole this replica's share; its gradient stays whole."""
+    """Returns the share of this replica in a loss that every replica computed for the whole batch.
+
+    The value is divided by the number of replicas, the gradient is not: `_with_everyones` cut it down to this
+    replica's pixels already.
+    """
     return loss + tf.stop_gradient(loss / replicas() - loss)
 
 

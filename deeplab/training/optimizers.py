@@ -1,14 +1,18 @@
-"""Optimizers with TensorFlow 1's arithmetic and slot names, so that states of the reference's trainings can go on.
+"""Optimizers with the arithmetic and the slot names of TensorFlow 1, which the reference was trained with.
 
-Keras' own SGD folds the learning rate into the accumulator, which differs as soon as the rate changes. These call
-TensorFlow 1's own kernels, which change variables in place and in one pass (the same in single operations reads and
-writes memory twice as often, see README, "Benchmarks"); gradients are already summed over replicas.
+Keras' SGD multiplies the gradient by the learning rate before it enters the accumulator, TensorFlow 1 afterwards; the
+two differ as soon as the rate changes. The update rules call TensorFlow 1's kernels for a second reason: a kernel
+changes a variable in place and in one pass, while the same arithmetic in single operations reads and writes memory
+twice as often (README, "Benchmarks"). Gradients arrive summed over the replicas.
 """
 
 import contextlib
 import functools
+from collections.abc import Collection
 
 import tensorflow as tf
+
+from deeplab.config.training import OptimizerConfig
 
 EMA = "ExponentialMovingAverage"
 
@@ -34,7 +38,7 @@ class Momentum:
 
 
 class Adam:
-    """Adam. Source: arXiv 1412.6980, end of section 2, with epsilon where TensorFlow 1 has it."""
+    """Adam. Source: arXiv 1412.6980, end of section 2, where epsilon is added as in TensorFlow 1."""
 
     slots = ("Adam", "Adam_1")
     beta1, beta2 = 0.9, 0.999
@@ -60,7 +64,7 @@ class Adam:
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: w -= rate * weight_decay * w besides. Source: arXiv 1711.05101."""
+    """Adam with decoupled weight decay, w -= rate * weight_decay * w. Source: arXiv 1711.05101."""
 
     def __init__(self, config):
         super().__init__(config)
@@ -76,15 +80,17 @@ RULES = {"momentum": Momentum, "adam": Adam, "adamw": AdamW}
 
 
 class Optimizer:
-    """Applies a rule of `RULES` to variables, and keeps moving averages of them where the configuration asks for it.
+    """Updates variables by a rule of `RULES`, and keeps moving averages of them if moving_average_decay is set.
+
+    Create it in the strategy's scope in which the variables were created.
 
     Args:
       config: an OptimizerConfig.
-      variables: {name: variable}; create the optimizer in the strategy's scope that they were created in.
-      decays: names of those that decoupled weight decay applies to.
+      variables: {name: variable}.
+      decays: names of the variables to which decoupled weight decay applies.
     """
 
-    def __init__(self, config, variables, decays=()):
+    def __init__(self, config: OptimizerConfig, variables: dict, decays: Collection[str] = ()):
         self.decays = frozenset(decays)
         self.rule, self.decay = RULES[config.optimizer](config), config.moving_average_decay
         self.variables = {name: _raw(variable) for name, variable in variables.items()}
@@ -99,7 +105,7 @@ class Optimizer:
 
     @contextlib.contextmanager
     def averaged(self):
-        """Puts the moving averages, where they are kept, in the place of the weights for a while."""
+        """Inside a `with`, the variables hold their moving averages, if there are any; they are put back afterwards."""
         averages = self.slots.get(EMA, {})
         kept = {name: self.variables[name].numpy() for name in averages}
         for name, average in averages.items():
@@ -123,6 +129,7 @@ class Optimizer:
           step: updates so far, int64 scalar.
           accept: None, or a bool scalar; where it is False nothing changes.
         """
+        # tf.distribute calls `update` once for every device, with the copies of the variables on that device.
         context = tf.distribute.get_replica_context()
         context.merge_call(self._apply, args=(gradients, rate, step, accept))
 
@@ -138,7 +145,8 @@ class Optimizer:
             self.rule.update(variable, gradient, rate, step, *slots[: len(self.rule.slots)], decays=decays)
             if self.decay:
                 count = tf.cast(step, tf.float32)
-                decay = tf.minimum(self.decay, (1 + count) / (10 + count))  # as tf.train.ExponentialMovingAverage
+                # Early averages forget fast, as in tf.train.ExponentialMovingAverage: they still hold initial weights.
+                decay = tf.minimum(self.decay, (1 + count) / (10 + count))
                 slots[-1].assign(decay * slots[-1] + (1 - decay) * variable)
 
         if accept is None:
@@ -148,7 +156,7 @@ class Optimizer:
 
 
 def _raw(variable):
-    """Returns the tf.Variable inside a Keras 3 variable; others as they are."""
+    """Returns the tf.Variable inside a Keras 3 variable; a variable of tf_keras is a tf.Variable itself."""
     return variable if isinstance(variable, tf.Variable) else variable.value
 
 

@@ -1,12 +1,14 @@
-"""What a training tells while it runs: a line for the eye, metrics.jsonl for programs, curves for TensorBoard."""
+"""What a training reports while it runs: lines on the terminal, metrics.jsonl for programs, curves for TensorBoard."""
 
 import json
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from deeplab.config.training import TrainConfig
 from deeplab.files import atomic
 from deeplab.pictures import drawing
 
@@ -15,77 +17,96 @@ _PICTURES = 3  # images per set of sample pictures
 
 
 class Progress:
-    """Reports on the steps that were taken.
+    """Reports on the steps of a training.
 
     Args:
-      folder: the train_logdir, or None for a worker that stays silent.
-      config: a TrainConfig.
-      start_step: the step that training begins or goes on at; what was noted of later ones is removed.
-      sample: None, or a function step -> (images, labels, predictions) of a few examples, for pictures.
-      colors: (256, 3) uint8, colour of every label.
+      config: the TrainConfig; the reports go to its train_logdir.
+      start_step: the step at which the training begins or is resumed. What was reported about later steps is removed,
+        because these steps are taken again.
+      writes: False in every process but one of a training on several machines: the others stay silent.
+      sample: None, or a function (step, count) -> (images, labels, predictions) of so many examples, for pictures.
+      colors: (256, 3) uint8, the colour of every label.
     """
 
-    def __init__(self, folder, config, start_step=0, sample=None, colors=None):
-        self.config, self.sample, self.colors = config, sample, colors
-        self.folder, self.writer = folder, None
-        self._timed = [0, 0.0]  # steps, seconds of this process, without its first call (tracing)
-        self._called, self._pictured = False, time.monotonic()
-        if folder is not None:
-            self.writer = tf.summary.create_file_writer(folder)
-            self.metrics = tf.io.gfile.join(folder, METRICS_FILE)
-            _forget_after(self.metrics, start_step)
+    def __init__(
+        self,
+        config: TrainConfig,
+        start_step: int = 0,
+        writes: bool = True,
+        sample: Callable[[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None,
+        colors: np.ndarray | None = None,
+    ):
+        self.config, self.writes = config, writes
+        self.sample, self.colors = sample, colors
+        # Time that is left is estimated without the first call, which takes long: TensorFlow traces the step in it.
+        self._timed_steps, self._timed_seconds, self._traced = 0, 0.0, False
+        self._pictured = time.monotonic()
+        if writes:
+            self._writer = tf.summary.create_file_writer(config.train_logdir)
+            self._metrics = tf.io.gfile.join(config.train_logdir, METRICS_FILE)
+            _forget_after(self._metrics, start_step)
 
     def say(self, text):
         """Prints a line at once, also into a pipe."""
-        if self.folder is not None:
+        if self.writes:
             print(text, flush=True)
 
     def after(self, step, results, steps, seconds):
-        """Reports the results of the step before `step`; the last `steps` steps took `seconds`."""
-        if self.folder is None:
+        """Reports what is due after `step` updates.
+
+        Args:
+          step: updates so far.
+          results: {name: float} of the last step.
+          steps: how many steps were taken since the last report.
+          seconds: how long they took.
+        """
+        if not self.writes:
             return
-        if self._called:
-            self._timed = [self._timed[0] + steps, self._timed[1] + seconds]
-        self._called = True
-        rate = self.config.train_batch_size * steps / max(seconds, 1e-9)
-        if step % self.config.run.log_steps == 0 or step == self.config.schedule.training_number_of_steps:
+        if self._traced:
+            self._timed_steps += steps
+            self._timed_seconds += seconds
+        self._traced = True
+        run, last = self.config.run, step == self.config.schedule.training_number_of_steps
+        if step % run.log_steps == 0 or last:
+            rate = self.config.train_batch_size * steps / max(seconds, 1e-9)
             self.say(self._line(step, results, rate))
             self.note(step, {**results, "images_per_second": rate})
-        due = time.monotonic() - self._pictured > self.config.run.save_summaries_secs
-        last = step == self.config.schedule.training_number_of_steps
-        if self.sample and self.config.run.save_summaries_images and (due or last):
+        due = time.monotonic() - self._pictured > run.save_summaries_secs
+        if self.sample and run.save_summaries_images and (due or last):
             self._pictures(step)
             self._pictured = time.monotonic()
 
     def note(self, step, values):
-        """Adds {name: float} at `step` to metrics.jsonl and to the curves."""
-        if self.folder is None:
+        """Adds {name: float} after `step` updates to metrics.jsonl and to the curves of TensorBoard."""
+        if not self.writes:
             return
-        with tf.io.gfile.GFile(self.metrics, "a") as file:
+        with tf.io.gfile.GFile(self._metrics, "a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
-        with self.writer.as_default(step=step):
+        with self._writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
-        self.writer.flush()
+        self._writer.flush()
 
     def _line(self, step, results, rate):
         total = self.config.schedule.training_number_of_steps
-        steps, seconds = self._timed
-        left = time_text((total - step) * seconds / steps) + " left" if steps else "time left unknown yet"
+        left = "time left unknown yet"
+        if self._timed_steps:
+            left = time_text((total - step) * self._timed_seconds / self._timed_steps) + " left"
         return (
             f"step {step}/{total}  loss {results['loss']:.4f}  learning rate {results['learning_rate']:.3g}  "
             f"{rate:.1f} images/s  {left}"
         )
 
     def _pictures(self, step):
-        images, labels, predictions = self.sample(step)
+        """Shows image, label and prediction side by side, (N, H, 3 W, 3), in TensorBoard."""
+        images, labels, predictions = self.sample(step, _PICTURES)
         rows = [
             np.concatenate([image, drawing.colorize(label, self.colors), drawing.colorize(guess, self.colors)], axis=1)
-            for image, label, guess in zip(images[:_PICTURES], labels, predictions, strict=False)
+            for image, label, guess in zip(images, labels, predictions, strict=True)
         ]
-        with self.writer.as_default(step=step):
+        with self._writer.as_default(step=step):
             tf.summary.image("image, label, prediction", np.stack(rows), max_outputs=_PICTURES)
-        self.writer.flush()
+        self._writer.flush()
 
 
 def time_text(seconds):
@@ -96,7 +117,7 @@ def time_text(seconds):
 
 
 def _forget_after(path, step):
-    """Removes the lines of later steps, and a last line that a killed process left unfinished."""
+    """Removes the lines of later steps, and the unfinished last line of a process that was killed."""
     if not tf.io.gfile.exists(path):
         return
     with tf.io.gfile.GFile(path) as file:
@@ -106,7 +127,7 @@ def _forget_after(path, step):
 
 
 def _step(line):
-    """Returns the step of a line; infinity where a full disk left half of it."""
+    """Returns the step of a line, or infinity for half a line, which a full disk leaves behind."""
     try:
         return json.loads(line)["step"]
     except (ValueError, TypeError, KeyError):

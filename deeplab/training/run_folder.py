@@ -1,4 +1,4 @@
-"""The train_logdir belongs to one training with one configuration, and to one process at a time."""
+"""The train_logdir: it belongs to one training with one configuration, and to one process at a time."""
 
 import dataclasses
 import json
@@ -7,7 +7,11 @@ import tensorflow as tf
 
 from deeplab.config.training import MAY_CHANGE
 from deeplab.errors import UserError
-from deeplab.files import locks
+from deeplab.files import atomic, locks
+
+CONFIG_FILE = "config.json"
+FORMAT = 1  # of config.json
+BEST_FOLDER = "best"  # inside the train_logdir; holds the checkpoint with the best score
 
 
 def lock(folder):
@@ -19,35 +23,63 @@ def lock(folder):
     locks.take(folder, "train_logdir", "trains")
 
 
-def settings(config, model_config):
-    """Returns what config.json holds of a training: {"model": {...}, "training": {...}}, as JSON reads it back."""
+def recorded_options(config, model_config):
+    """Returns what config.json records of a training.
+
+    Args:
+      config: a TrainConfig.
+      model_config: the `ModelConfig` of the network that is trained.
+
+    Returns:
+      {"model": {option: value}, "training": {group or option: value}}, with the types that JSON gives back, so that it
+      can be compared with what was written earlier.
+    """
     training = dataclasses.asdict(config)
-    training.pop("model")  # only what was given on the command line; model_config is complete
+    training.pop("model")  # holds only the flags that were given; model_config is complete
     return json.loads(json.dumps({"model": dataclasses.asdict(model_config), "training": training}))
 
 
-def check_same(path, now):
-    """Refuses to go on with another configuration than the one in the file `path`.
+def write_config(folder, model_config, training_options=None):
+    """Writes config.json into a train_logdir, in one piece; makes the folder if it is not there.
 
     Args:
-      path: config.json of the training that is resumed; nothing is checked if it does not exist.
-      now: `settings` of the present command line.
+      folder: the train_logdir.
+      model_config: the `ModelConfig`, from which the network is built again.
+      training_options: the part "training" of `recorded_options`, or None for weights that were not trained here.
+    """
+    tf.io.gfile.makedirs(folder)
+    content = {"format": FORMAT, "model": dataclasses.asdict(model_config), "training": training_options or {}}
+    atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
+
+
+def refuse_changed_options(folder, options):
+    """Refuses to resume a training with other options than those it began with.
+
+    A training that goes on with other options would end with weights that no single command produces.
+
+    Args:
+      folder: the train_logdir; nothing is checked where it has no config.json.
+      options: `recorded_options` of the present command line.
 
     Raises:
-      UserError: names every option that differs, but for those that may.
+      UserError: names every option that differs and is not in `MAY_CHANGE`.
     """
+    path = tf.io.gfile.join(folder, CONFIG_FILE)
     if not tf.io.gfile.exists(path):
         return
     with tf.io.gfile.GFile(path, "rb") as file:
         text = file.read()
     try:
-        then = json.loads(text)
-        then = {part: dict(then.get(part, {})) for part in ("model", "training")}
+        recorded = json.loads(text)
+        recorded = {part: dict(recorded.get(part, {})) for part in ("model", "training")}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not a configuration ({error}); restore it or choose another train_logdir") from None
-    before, after = _flat(then), _flat({part: now.get(part, {}) for part in ("model", "training")})
-    changed = [f"{name} was {before[name]}, now {after[name]}" for name in sorted(before.keys() & after.keys())
-               if before[name] != after[name] and name not in MAY_CHANGE]  # fmt: skip
+    before, after = _flat(recorded), _flat({part: options.get(part, {}) for part in ("model", "training")})
+    changed = [
+        f"{name} was {before[name]}, now {after[name]}"
+        for name in sorted(before.keys() & after.keys())  # an option that is new in this version has no old value
+        if before[name] != after[name] and name not in MAY_CHANGE
+    ]
     if changed:
         raise UserError(
             f"{path}: this training has other options: {'; '.join(changed)}. "
@@ -57,6 +89,7 @@ def check_same(path, now):
 
 
 def _flat(values):
+    """Returns {option: value} of nested dicts; no two options have the same name."""
     flat = {}
     for name, value in values.items():
         flat.update(_flat(value) if isinstance(value, dict) else {name: value})

@@ -1,7 +1,4 @@
-"""Learning rates as functions of the step, the reference's formulas in float32.
-
-rate = learning_rate(config, step)       # step: int64 scalar tensor; usable inside tf.function
-"""
+"""Learning rates as functions of the step, in float32 as in the reference."""
 
 import math
 
@@ -9,10 +6,14 @@ import tensorflow as tf
 
 
 def learning_rate(config, step):
-    """Returns the learning rate, a float32 scalar, of the policy that `config` (a ScheduleConfig) names.
+    """Returns the learning rate, a float32 scalar; usable inside a tf.function.
 
-    While `step < slow_start_step` it is `slow_start_learning_rate`, or rises linearly from there to the base rate;
-    the policy starts after that.
+    While `step < slow_start_step` the rate is `slow_start_learning_rate`, or rises linearly from there to the base
+    rate. The policy starts after that.
+
+    Args:
+      config: a ScheduleConfig.
+      step: updates so far, int64 scalar.
     """
     step = tf.cast(step, tf.float32)
     slow = float(config.slow_start_step)
@@ -47,7 +48,7 @@ def _cosine(config, step):
 
 
 def _piecewise(config, step):
-    """`learning_rate_values[i]` up to and with step `learning_rate_boundaries[i]`, the last value after them."""
+    """`learning_rate_values[i]` up to and including step `learning_rate_boundaries[i]`, then the last value."""
     passed = tf.cast(step > tf.constant(config.learning_rate_boundaries, tf.float32), tf.int32)
     return tf.gather(tf.constant(config.learning_rate_values, tf.float32), tf.reduce_sum(passed))
 

@@ -1,56 +1,92 @@
-"""What a training leaves on disk and finds again: checkpoints of everything that a step changes."""
+"""The checkpoints of a training: all that a step changes, so that a resumed training goes on exactly."""
+
+import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
 from deeplab.checkpoints import bundle
 from deeplab.errors import UserError
 from deeplab.model.names import assign, reference_name
+from deeplab.training.step import TrainingStep
 
 
-def variables(model, step):
-    """Returns {name in a checkpoint: variable} of a model and its `Step`: weights, averages, counters, slots, step."""
-    found = {reference_name(variable): variable for variable in model.variables}
-    if len(found) != len(model.variables):
+def variables(step):
+    """Returns {name in a checkpoint: variable} of everything that a `TrainingStep` changes.
+
+    These are the weights and moving averages of the model, the random state of its layers, the slots of the optimizer
+    and the number of updates.
+    """
+    found = {reference_name(variable): variable for variable in step.model.variables}
+    if len(found) != len(step.model.variables):
         raise ValueError("two variables of the model have one name; a checkpoint would lose one of them")
     return {**found, **step.state()}
 
 
-def values(model, step):
-    """Returns {name: NumPy array} of all `variables`."""
-    return {name: np.asarray(variable.numpy()) for name, variable in variables(model, step).items()}
+def values(step):
+    """Returns {name in a checkpoint: NumPy array} of all `variables`."""
+    return {name: np.asarray(variable.numpy()) for name, variable in variables(step).items()}
 
 
-def save(folder, model, step, keep):
-    """Writes the checkpoint of the present step and removes all but the newest `keep`; returns its prefix."""
-    prefix = bundle.prefix_for(folder, int(step.step.numpy()))
-    bundle.write(prefix, values(model, step))
-    bundle.prune(folder, keep)
-    return prefix
+@dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one training in one folder.
 
-
-def resume(folder, model, step, say=print):
-    """Restores the newest checkpoint in `folder` that is whole; returns its step, or None where there is none.
-
-    A damaged checkpoint is named and passed over.
-
-    Raises:
-      UserError: the checkpoint is of another training, or all are damaged.
+    Attributes:
+      folder: the train_logdir, or the folder of the best checkpoint inside it.
+      step: the `TrainingStep` that is saved and restored, with its model.
+      keep: how many of the newest checkpoints stay in the folder.
+      writes: False in every process but one of a training on several machines: all of them hold the same values.
     """
-    candidates = bundle.prefixes(folder)
-    for prefix in reversed(candidates):
-        try:
-            found = bundle.read(prefix)
-        except UserError as error:
-            say(f"{error}; falling back to the checkpoint before it")
-            continue
-        _assign(prefix, found, variables(model, step))
-        return int(step.step.numpy())
-    if candidates:
-        raise UserError(f"train_logdir={folder}: all its checkpoints are damaged; choose another folder or remove them")
-    return None
+
+    folder: str
+    step: TrainingStep
+    keep: int
+    writes: bool = True
+
+    def save(self):
+        """Writes a checkpoint and removes the oldest ones; returns its prefix, or None where nothing is written."""
+        if not self.writes:
+            return None
+        prefix = bundle.prefix_for(self.folder, self.step.updates())
+        bundle.write(prefix, values(self.step))
+        bundle.prune(self.folder, self.keep)
+        return prefix
+
+    def latest(self):
+        """Returns the prefix of the newest complete checkpoint, or None."""
+        return bundle.latest(self.folder)
+
+    def path(self, name):
+        """Returns the path of another file in the folder."""
+        return tf.io.gfile.join(self.folder, name)
+
+    def resume(self):
+        """Restores the newest checkpoint that is undamaged; returns its step, or None if the folder has no checkpoint.
+
+        A damaged checkpoint is reported and passed over.
+
+        Raises:
+          UserError: the checkpoint belongs to another training, or all checkpoints are damaged.
+        """
+        prefixes = bundle.prefixes(self.folder)
+        for prefix in reversed(prefixes):
+            try:
+                found = bundle.read(prefix)
+            except UserError as error:
+                print(f"{error}; falling back to the checkpoint before it")
+                continue
+            _assign(prefix, found, variables(self.step))
+            return self.step.updates()
+        if prefixes:
+            raise UserError(
+                f"train_logdir={self.folder}: all its checkpoints are damaged; choose another folder or remove them"
+            )
+        return None
 
 
 def _assign(prefix, found, wanted):
+    """Assigns {name: array} to {name: variable}; checks everything before it changes the first variable."""
     missing = [name for name in wanted if name not in found]
     if missing:
         raise UserError(

@@ -1,19 +1,22 @@
-"""One training step: loss over the global batch, L2, gradient multipliers, update. Runs in every replica.
+"""One training step: loss over the global batch, gradients, L2, gradient multipliers, clipping, update.
 
-Rules for variables go by the reference's names (checkpoints/names.py) and say so when they match nothing.
+The step runs in every replica, each on its part of the batch. Which variables L2 and the gradient multipliers apply to
+follows from the reference's names (model/names.py), so the step refuses a model in which these rules match nothing.
 """
 
 import tensorflow as tf
+from tensorflow import keras
 
+from deeplab.config.training import TrainConfig
 from deeplab.layers.replicas import all_sum
 from deeplab.layers.stochastic import set_progress
 from deeplab.model.names import last_layers, reference_name
-from deeplab.training.loss_scale import LossScale, NoScale
+from deeplab.training.loss_scale import REPLICATED, LossScale, NoScale
+from deeplab.training.losses import Objective
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.schedules import learning_rate
 
-_REPLICATED = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}  # every replica computes the same value
-_DEPTHWISE_REGULARIZED = ("pnasnet/", "hnasnet/")  # reference: others leave depthwise kernels alone
+_DEPTHWISE_REGULARIZED = ("pnasnet/", "hnasnet/")  # reference: no L2 on depthwise kernels of the other backbones
 
 
 def is_regularized(name):
@@ -25,37 +28,41 @@ def is_regularized(name):
 
 
 def is_last_layer(name, logits_only=False):
-    """Tells whether the variable `name` belongs to the head, by substring as the reference does."""
+    """Tells whether the variable `name` belongs to the head: its name contains a scope of the head (reference)."""
     return any(scope in name for scope in last_layers(logits_only))
 
 
 def gradient_multiplier(name, config):
-    """Returns what the gradient of the variable `name` is multiplied by; biases learn twice as fast (reference)."""
+    """Returns the factor by which the gradient of the variable `name` is multiplied.
+
+    Biases learn twice as fast as kernels: the reference kept this convention of Caffe, in which the first versions of
+    DeepLab were written. The head may learn faster than the backbone, since it usually starts from random weights.
+    """
     last = is_last_layer(name, config.last_layers_contain_logits_only)
     multiplier = config.optimizer.last_layer_gradient_multiplier if last else 1.0
     return 2.0 * multiplier if "biases" in name else multiplier
 
 
-class Step:
+class TrainingStep:
     """A training step of one model: call it with this replica's part of the batch.
+
+    Create it in the scope of the strategy. `global_step`, an int64 variable, counts the updates.
 
     Args:
       model: a keras.Model whose outputs are {name: logits}.
-      objective: `losses.Objective`.
-      config: a TrainConfig.
-
-    Create it in the scope of the strategy. Attributes: `step`, int64 variable, updates so far; `optimizer`.
+      objective: the loss.
+      config: the TrainConfig.
     """
 
-    def __init__(self, model, objective, config):
+    def __init__(self, model: keras.Model, objective: Objective, config: TrainConfig):
         self.model, self.objective, self.config = model, objective, config
         self.variables = {reference_name(variable): variable for variable in model.trainable_variables}
         self.regularized = [name for name in self.variables if is_regularized(name)]
         self.multipliers = {name: gradient_multiplier(name, config) for name in self.variables}
         self.optimizer = Optimizer(config.optimizer, self.variables, self.regularized)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, **_REPLICATED)
-        self.scale = LossScale() if config.run.mixed_precision == "float16" else NoScale()
-        self.results = ("loss", *model.output_names, "regularization", "learning_rate", "gradient_norm")
+        self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, **REPLICATED)
+        self.loss_scale = LossScale() if config.run.mixed_precision == "float16" else NoScale()
+        self.result_names = ("loss", *model.output_names, "regularization", "learning_rate", "gradient_norm")
         if not self.regularized or not any(map(is_last_layer, self.variables)):
             raise ValueError("no variable has a name that L2 or the gradient multipliers know: names have changed")
 
@@ -67,25 +74,29 @@ class Step:
           labels: (B, H, W) class ids.
 
         Returns:
-          {name of `results`: float32 scalar}, the same on every replica: "loss" (all parts), the loss of every output,
-          "regularization", "learning_rate", "gradient_norm" (before clipping).
+          {name of `result_names`: float32 scalar}, the same on every replica: "loss" (all parts), the loss of every
+          output, "regularization", "learning_rate", "gradient_norm" (before clipping).
         """
-        step = tf.identity(self.step)
+        step = tf.identity(self.global_step)  # its value before this update
         total_steps = self.config.schedule.training_number_of_steps
         set_progress(self.model, tf.cast(step, tf.float32) / total_steps)
         gradients, losses = self.gradients(images, labels)
         regularization = self.regularization()
         gradients, norm = self.shaped(gradients, step)
-        accept = self.scale.update(norm)
+        accept = self.loss_scale.update(norm)
         rate = self.learning_rate(step)
         self.optimizer.apply(gradients, rate, step, accept)
-        self.step.assign_add(1)
+        self.global_step.assign_add(1)
         total = tf.add_n(list(losses.values())) + regularization
         extras = {"regularization": regularization, "learning_rate": rate, "gradient_norm": norm}
         return {"loss": total, **losses, **extras}
 
     def gradients(self, images, labels):
-        """Returns ({variable: gradient of the losses}, {output: loss}), both summed over replicas, without L2."""
+        """Returns ({variable: gradient of the losses}, {output: loss}), both summed over the replicas, without L2.
+
+        With gradient_accumulation_steps > 1 the parts of the batch are computed one after the other. A part's loss is
+        a mean over its own valid pixels, so its share of the loss is its share of the valid pixels of the batch.
+        """
         parts = self.config.optimizer.gradient_accumulation_steps
         valid = [
             tf.reduce_sum(tf.cast(part != self.objective.ignore_label, tf.float32)) for part in _split(labels, parts)
@@ -94,26 +105,27 @@ class Step:
         shares = tf.unstack(tf.math.divide_no_nan(valid, tf.reduce_sum(valid))) if parts > 1 else [1.0]
         gradients = losses = None
         for image, label, share in zip(_split(images, parts), _split(labels, parts), shares, strict=True):
-            with tf.control_dependencies(gradients):  # one part after the other: less memory
+            with tf.control_dependencies(gradients):  # waits for the part before, whose activations are then freed
                 more = self._part(tf.identity(image), label, share)
             gradients = more[0] if gradients is None else [a + b for a, b in zip(gradients, more[0], strict=True)]
             losses = more[1] if losses is None else {name: losses[name] + more[1][name] for name in losses}
-        gradients = [self.scale.unscale(gradient) for gradient in all_sum(gradients)]
+        gradients = [self.loss_scale.unscale(gradient) for gradient in all_sum(gradients)]
         values = all_sum(tf.stack(list(losses.values())))
         return dict(zip(self.variables, gradients, strict=True)), dict(zip(losses, tf.unstack(values), strict=True))
 
     def _part(self, images, labels, share):
+        """Returns ([gradient of each variable], {output: loss}) of one part of this replica's batch, times `share`."""
         with tf.GradientTape() as tape:
             outputs = self.model(images, training=True)
-            losses = self.objective(outputs, labels, tf.identity(self.step))
+            losses = self.objective(outputs, labels, tf.identity(self.global_step))
             losses = {name: loss * share for name, loss in losses.items()}
-            scaled = self.scale.scale(tf.add_n(list(losses.values())))
+            scaled = self.loss_scale.scale(tf.add_n(list(losses.values())))
         weights = list(self.variables.values())
         gradients = tape.gradient(scaled, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return gradients, losses
 
     def regularization(self):
-        """Returns the L2 loss of all regularised variables: weight_decay * sum(w^2) / 2; adamw has none."""
+        """Returns the L2 loss of all regularised variables, weight_decay * sum(w^2) / 2; 0 for adamw (decoupled)."""
         if self.config.optimizer.optimizer == "adamw":
             return tf.constant(0.0)
         return self.config.optimizer.weight_decay * tf.add_n(
@@ -121,7 +133,11 @@ class Step:
         )
 
     def shaped(self, gradients, step):
-        """Adds the gradient of L2, then applies multipliers and clipping; returns (gradients, norm before clipping)."""
+        """Adds the gradient of L2, then applies multipliers and clipping; returns (gradients, norm before clipping).
+
+        The gradient of L2 is weight_decay * w. It is added once, here, where the gradients are already summed over the
+        replicas: as a term of the loss, every replica would add it again.
+        """
         config = self.config.optimizer
         if config.optimizer != "adamw":
             for name in self.regularized:
@@ -130,8 +146,9 @@ class Step:
             if multiplier != 1.0:
                 gradients[name] *= multiplier
         if config.freeze_backbone_steps:
+            # A factor rather than a condition, so that one graph serves the steps before and after thawing.
             thawed = tf.cast(step >= config.freeze_backbone_steps, tf.float32)
-            gradients = {n: gradient if is_last_layer(n) else gradient * thawed for n, gradient in gradients.items()}
+            gradients = {name: g if is_last_layer(name) else g * thawed for name, g in gradients.items()}
         norm = tf.linalg.global_norm(list(gradients.values()))
         if config.gradient_clip_norm is not None:
             factor = tf.minimum(1.0, tf.math.divide_no_nan(config.gradient_clip_norm, norm))
@@ -139,14 +156,18 @@ class Step:
         return gradients, norm
 
     def learning_rate(self, step):
-        """Returns the learning rate at `step`; Adam's is constant, as in the reference."""
+        """Returns the learning rate at `step`; with adam it is constant, as in the reference."""
         if self.config.optimizer.optimizer == "adam":
             return tf.constant(self.config.optimizer.adam_learning_rate)
         return learning_rate(self.config.schedule, step)
 
+    def updates(self):
+        """Returns the number of updates so far, an int: the step that comes next."""
+        return int(self.global_step.numpy())
+
     def state(self):
-        """Returns {name in a checkpoint: variable} of everything that a step changes, besides the model."""
-        return {"global_step": self.step, **self.optimizer.state(), **self.scale.state()}
+        """Returns {name in a checkpoint: variable} of everything that the step changes besides the model."""
+        return {"global_step": self.global_step, **self.optimizer.state(), **self.loss_scale.state()}
 
 
 def _split(tensor, parts):

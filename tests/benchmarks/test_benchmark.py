@@ -52,6 +52,7 @@ def test_refused_options(options):
         BenchmarkConfig(**options)
 
 
+@pytest.mark.slow
 def test_a_table_of_the_formats_that_are_installed(monkeypatch, capsys, tmp_path):
     class Format:
         @staticmethod
@@ -72,6 +73,7 @@ def test_a_table_of_the_formats_that_are_installed(monkeypatch, capsys, tmp_path
     assert rows[0].name == "net 9x17, SavedModel, plain"
 
 
+@pytest.mark.slow
 def test_the_network_of_keras_layers_is_the_same():
     network = build_model(NETWORKS["mobilenet_v2"], (33, 33, 3))
     for variable in network.variables:
@@ -85,6 +87,7 @@ def test_the_network_of_keras_layers_is_the_same():
     assert ours == {"keras"}
 
 
+@pytest.mark.slow
 def test_all_trainings_begin_with_one_loss(short_mobilenet, quick_tracing, capsys):
     settings = (training.Setting("mobilenet_v2", 33, 2),)
     rows = training.print_training(1, ("none",), settings=settings)
@@ -96,6 +99,7 @@ def test_all_trainings_begin_with_one_loss(short_mobilenet, quick_tracing, capsy
     assert without_l2 < losses["ours"]
 
 
+@pytest.mark.slow
 def test_cost_against_work(short_mobilenet, quick_tracing, monkeypatch, capsys):
     monkeypatch.setattr(scaling, "alone", lambda function, *arguments: function(*arguments))
     for name, value in {"_SIDE": 33, "STRIDES": (16,), "BATCHES": (2,), "FIVE_SCALES": (0.5, 1.0)}.items():
@@ -110,6 +114,7 @@ def test_cost_against_work(short_mobilenet, quick_tracing, monkeypatch, capsys):
     assert two == pytest.approx(2 * one, abs=0.02)
 
 
+@pytest.mark.slow
 def test_training_against_batch(short_mobilenet, quick_tracing, monkeypatch, capsys):
     monkeypatch.setattr(training, "alone", lambda function, *arguments: function(*arguments))
     rows = training.print_batches("mobilenet_v2", 1, crop=33, batches=(1, 2))

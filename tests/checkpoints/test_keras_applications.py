@@ -42,6 +42,7 @@ SAVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", SAVES)
 @pytest.mark.parametrize("include_top", [False, True])
 def test_features_are_those_of_keras(form, include_top, tmp_path):
@@ -60,6 +61,7 @@ def test_features_are_those_of_keras(form, include_top, tmp_path):
     np.testing.assert_allclose(features(images), expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_full_width_needs_no_rounding(tmp_path):
     path = str(tmp_path / "full.weights.h5")
     random_keras_model((32, 32), 1.0).save_weights(path)

@@ -15,7 +15,10 @@ except ImportError:  # the extra `export` is not installed; TensorFlow still has
 FOLDER = SHARED / "pretrained"
 FILES = ["mobilenetv2_dm05_voc/model.ckpt-30000", "deeplabv3_257_mv_gpu.tflite"]
 SIX_SCALES = deeplab.MODELS["mobilenetv2_coco_voc_trainaug"].evaluations[1].eval_scales
-pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="no ../shared/pretrained beside the repository")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FOLDER.exists(), reason="no ../shared/pretrained beside the repository"),
+]
 
 
 def pretrained(file, output_stride, side=513):

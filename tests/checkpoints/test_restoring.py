@@ -6,7 +6,7 @@ import pytest
 import deeplab
 from deeplab.checkpoints import bundle
 from deeplab.checkpoints.batch_norms import SETTLED
-from deeplab.checkpoints.sources import Source
+from deeplab.checkpoints.sources import WeightsFile
 from deeplab.model.names import is_bookkeeping, reference_name
 from helpers.tiny_training import two_replicas
 
@@ -30,7 +30,7 @@ def random_values(model, seed=1):
 
 
 def source(values, **extra):
-    return Source("given.ckpt", "checkpoint", values | extra)
+    return WeightsFile("given.ckpt", "checkpoint", values | extra)
 
 
 def assert_same(model, values):

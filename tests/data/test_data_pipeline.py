@@ -78,6 +78,7 @@ def test_hosts_share_one_global_batch(shards):
     assert_same(whole, [tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in zip(*parts, strict=True)])
 
 
+@pytest.mark.slow
 def test_the_cache_changes_nothing(shards):
     split, batches = open_split(shards, "train"), Batches((33, 41), 4, GRAY)
     for config in (AugmentConfig(), AugmentConfig(min_resize_value=40)):

@@ -35,6 +35,7 @@ def addresses():
             process.wait()
 
 
+@pytest.mark.slow
 def test_two_helpers_give_the_same_batches(addresses, tmp_path):
     split = open_split(fake_data.shards(tmp_path, {"train": 7}), "train")
     config, batches = AugmentConfig(), Batches((33, 41), 4, (127.5,) * 3, seed=3)
@@ -45,6 +46,7 @@ def test_two_helpers_give_the_same_batches(addresses, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_training_from_two_helpers_gives_the_same_weights(addresses, tmp_path, short_mobilenet):
     shards = fake_data.shards(tmp_path, {"train": 5})
     small = ["--train_crop_size=33,33", "--train_batch_size=2", "--training_number_of_steps=3"]

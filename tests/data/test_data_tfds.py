@@ -63,6 +63,7 @@ def test_trains_on_a_part(read):
     assert set(np.unique(labels)) <= {0, 1, 2, 255}
 
 
+@pytest.mark.slow
 def test_trains_and_evaluates(read, tmp_path, capsys):
     flags = ["--dataset=tfds:striped_scenes", f"--tfds_data_dir={read.tfds_data_dir}"]
     flags += ["--tfds_num_classes=3", "--label_offset=-1"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from deeplab.data import catalog
 from deeplab.evaluation import boundary
 from deeplab.evaluation.metrics import Scores
 
@@ -32,7 +33,7 @@ def test_distances_are_scipys(limit):
 
 
 def test_trimaps_are_scipys():
-    trimaps = boundary.Trimaps((1, 2, 5), 3, 255)
+    trimaps = boundary.TrimapScores((1, 2, 5), 3, 255)
     expected = np.zeros((3, 3, 3), np.int64)
     for seed in range(3):
         label, prediction = blobs(seed)
@@ -42,7 +43,7 @@ def test_trimaps_are_scipys():
             band = (far > 0) & (far <= width)
             np.add.at(expected[i], (label[band], prediction[band]), 1)
     np.testing.assert_array_equal(trimaps.confusions, expected)
-    assert trimaps.result() == {w: Scores.of(c).mean_iou for w, c in zip((1, 2, 5), expected, strict=True)}
+    assert trimaps.result() == {w: Scores.from_confusion(c).mean_iou for w, c in zip((1, 2, 5), expected, strict=True)}
 
 
 def independent_scores(label, prediction, k):
@@ -59,7 +60,7 @@ def independent_scores(label, prediction, k):
 
 
 def test_boundary_scores_are_scipys():
-    boundaries = boundary.Boundaries(3, 255)
+    boundaries = boundary.ContourScores(3, 255)
     counts = []
     for seed in range(3):
         pair = blobs(seed, size=(120, 160))
@@ -74,7 +75,7 @@ def test_boundary_scores_are_scipys():
 def test_a_perfect_prediction_scores_one_and_an_absent_class_nothing():
     label = np.zeros((30, 30), int)
     label[5:20, 5:20] = 1
-    boundaries = boundary.Boundaries(3, 255)
+    boundaries = boundary.ContourScores(3, 255)
     boundaries.add(label, label)
     for scores in boundaries.result():
         np.testing.assert_allclose(scores, [1, 1, np.nan])
@@ -84,10 +85,23 @@ def test_a_shifted_square():
     label, prediction = np.zeros((2, 21, 21), int)
     label[5:10, 5:10] = 1
     prediction[5:10, 6:11] = 1  # diagonal 29.7: widths are the least, 1 pixel
-    boundaries = boundary.Boundaries(2, 255)
+    boundaries = boundary.ContourScores(2, 255)
     boundaries.add(label, prediction)
     assert boundaries.result()[0][1] == pytest.approx(8 / 24)  # contours of 16 pixels, rows of 4 in common
     assert boundaries.result()[1][1] == 1  # within a pixel of each other
-    trimaps = boundary.Trimaps((2,), 2, 255)
+    trimaps = boundary.TrimapScores((2,), 2, 255)
     trimaps.add(label, prediction)  # nothing is ignored: there is no trimap
     assert np.isnan(trimaps.result()[2])
+
+
+@pytest.mark.parametrize(("widths", "with_contours"), [((), False), ((1, 2), False), ((), True), ((1, 2), True)])
+def test_only_the_scores_that_are_asked_for_are_computed(widths, with_contours):
+    asked = boundary.BoundaryScores(widths, with_contours, catalog.Dataset("blobs", 3))
+    label, prediction = blobs(0)
+    for collector in asked.collectors:
+        collector.add(label, prediction)
+    assert len(asked.collectors) == bool(widths) + with_contours
+    assert tuple(asked.trimap_miou()) == widths
+    contours = asked.contours()
+    assert (contours is not None) == with_contours
+    assert not with_contours or [scores.shape for scores in contours] == [(3,), (3,)]

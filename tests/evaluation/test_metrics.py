@@ -17,7 +17,7 @@ def test_scores_are_the_originals(case):
     update = tf.function(matrix.update)
     for labels, predictions in zip(ARRAYS[f"labels_{case}"], ARRAYS[f"predictions_{case}"], strict=True):
         update(labels, predictions)
-    scores = Scores.of(matrix.result())
+    scores = Scores.from_confusion(matrix.result())
     np.testing.assert_array_equal(scores.confusion, ARRAYS[f"confusion_{case}"])
     assert scores.mean_iou == pytest.approx(float(ARRAYS[f"miou_{case}"]), abs=1e-6)
     np.testing.assert_allclose(scores.class_iou, ARRAYS[f"class_iou_{case}"], atol=1e-6)
@@ -26,7 +26,7 @@ def test_scores_are_the_originals(case):
 def test_a_class_that_was_only_predicted_counts_zero_and_an_absent_one_does_not_count():
     confusion = np.zeros((4, 4), np.int64)
     confusion[0, 0], confusion[0, 2], confusion[1, 1] = 3, 1, 4
-    scores = Scores.of(confusion)
+    scores = Scores.from_confusion(confusion)
     assert scores.mean_iou == pytest.approx((3 / 4 + 1 + 0) / 3)
     np.testing.assert_allclose(scores.class_iou, [3 / 4, 1, np.nan, np.nan])
     assert scores.pixel_accuracy == pytest.approx(7 / 8)
@@ -43,14 +43,14 @@ def test_counts_are_not_trained():
 
 
 def test_one_pixel_makes_a_class():
-    scores = Scores.of(np.array([[0, 1], [0, 1]]))
+    scores = Scores.from_confusion(np.array([[0, 1], [0, 1]]))
     np.testing.assert_array_equal(scores.class_iou, [0, 0.5])
     assert (scores.mean_iou, scores.mean_accuracy, scores.frequency_weighted_iou) == (0.25, 0.5, 0.25)
 
 
 def test_without_a_pixel_there_is_no_score():
     with np.errstate(all="raise"):  # and no warning
-        scores = Scores.of(np.zeros((2, 2), np.int64))
+        scores = Scores.from_confusion(np.zeros((2, 2), np.int64))
     assert np.isnan([scores.mean_iou, scores.pixel_accuracy, scores.frequency_weighted_iou]).all()
 
 

@@ -35,6 +35,7 @@ def need(kind):
         pytest.importorskip(RUNTIMES[kind], reason=f"needs the runtime of {kind}: the extra `export`")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -59,6 +60,7 @@ def test_it_runs_and_agrees(kind, options, tmp_path, capsys, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
+@pytest.mark.slow
 def test_int8_learns_ranges_from_a_data_set_and_runs(tmp_path):
     """Not how far it agrees: that of an untrained network is chance."""
     need("tflite")
@@ -69,6 +71,7 @@ def test_int8_learns_ranges_from_a_data_set_and_runs(tmp_path):
     assert set(np.unique(labels)) <= set(range(small_training.CLASSES))
 
 
+@pytest.mark.slow
 def test_multi_scale_with_flip_fits_into_a_tflite_file(tmp_path):
     need("tflite")
     passes = {"inference_scales": (0.5,), "add_flipped_images": True}
@@ -84,6 +87,7 @@ def test_multi_scale_with_flip_fits_into_a_tflite_file(tmp_path):
     assert np.mean(same) > 0.98
 
 
+@pytest.mark.slow
 def test_a_file_that_its_runtime_refuses_is_not_kept(tmp_path, monkeypatch):
     need("openvino")
     monkeypatch.setattr(openvino, "write", lambda folder, network: tf.io.gfile.makedirs(folder))

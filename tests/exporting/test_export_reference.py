@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import deeplab
-from deeplab.checkpoints import restore
+from deeplab.checkpoints.restoring import restore
 from deeplab.config.data import ResizeConfig
 from deeplab.exporting import folding
 from deeplab.exporting.signatures import ExportedModule
@@ -24,6 +24,7 @@ def folded():
     return folding.fold(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES["cases"], ids=lambda case: str(case["index"]))
 def test_it_is_the_originals_graph(folded, case):
     resize = ResizeConfig(*(case[name] for name in ("min_resize_value", "max_resize_value", "resize_factor")))

@@ -1,4 +1,4 @@
-"""Small data sets on disk for tests: pairs of image and label files, and shards made of them."""
+"""Makes small data sets on disk: pairs of image and label files, and shards of them."""
 
 import numpy as np
 from PIL import Image

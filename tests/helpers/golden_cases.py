@@ -1,6 +1,7 @@
-"""The golden cases: what the original computed. Each has a configuration, a checkpoint made by a rule, and arrays.
+"""Reads the golden cases in tests/golden/cases, which hold what the original computed.
 
-Made by `python tests/golden/copy_cases.py ../shared/reference/cases tests/golden/cases`.
+A case has a configuration, arrays, and a checkpoint whose values follow from the names of its variables. The files were
+made by `python tests/golden/copy_cases.py ../shared/reference/cases tests/golden/cases`.
 """
 
 import dataclasses
@@ -12,12 +13,12 @@ import numpy as np
 
 from deeplab import ModelConfig
 from deeplab.checkpoints import bundle
-from deeplab.checkpoints.sources import Source
+from deeplab.checkpoints.sources import WeightsFile
 from helpers.places import GOLDEN_CASES
 
 FOLDER = GOLDEN_CASES
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-AMPLITUDES = {  # of the uniform values by the last part of the name: (center, amplitude)
+AMPLITUDES = {  # last part of a variable's name: (center, amplitude) of its uniformly distributed values
     "gamma": (1, 0.1),
     "beta": (0, 0.1),
     "moving_mean": (0, 0.1),
@@ -28,7 +29,7 @@ AMPLITUDES = {  # of the uniform values by the last part of the name: (center, a
 
 
 def load(name):
-    """Returns (case, {key: array}): the json as it is, and the arrays."""
+    """Returns (content of the JSON file, {key: array})."""
     case = json.loads((FOLDER / f"{name}.json").read_text())
     with np.load(FOLDER / f"{name}.npz") as file:
         return case, {key: file[key] for key in file.files}
@@ -44,7 +45,7 @@ def config_of(case, **changes):
 
 
 def checkpoint_values(case):
-    """Returns {name: array} of the checkpoint of a case: pure functions of name, shape and the scale in the case."""
+    """Returns {name: array} of the checkpoint of a case. Name, shape and the scale in the case decide the values."""
     values = {}
     for variable in case["variables"]:
         name, shape = variable["name"], variable["shape"]
@@ -60,8 +61,8 @@ def checkpoint_values(case):
 
 
 def source_of(case):
-    """Returns the checkpoint of a case as it is after reading, without a file."""
-    return Source(f"checkpoint of {case['name']}", "checkpoint", checkpoint_values(case))
+    """Returns the checkpoint of a case as if it had been read from a file."""
+    return WeightsFile(f"checkpoint of {case['name']}", "checkpoint", checkpoint_values(case))
 
 
 def write_checkpoint(case, folder):

@@ -1,6 +1,7 @@
-"""Trains under tf_keras, as TPU projects do, and compares with the goldens: run by test_legacy_keras.py.
+"""A program that trains under tf_keras, as on a TPU, and compares the result with a golden case.
 
-Takes the golden case's momentum steps with the network that `TF_USE_LEGACY_KERAS=1` builds; fails where they differ.
+tests/training/test_legacy_keras.py runs it in a process of its own, because `TF_USE_LEGACY_KERAS=1` has to be set
+before TensorFlow is imported. It takes the momentum steps of the golden case and fails if the weights differ.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Flags of the original's programs with their defaults: common.py, train.py, eval.py, vis.py, export_model.py.
 
-Where a default here differs on purpose, or a flag is refused, `DIFFERENT` and the README say so.
+`DIFFERENT` and the README list the flags that this project refuses, and the defaults that differ on purpose.
 """
 
 _PASSES = {"eval_scales": (1.0,), "add_flipped_images": False}

@@ -1,4 +1,4 @@
-"""A small network of the original's building blocks as a TensorFlow 1 graph, to make files as the original did."""
+"""A small network of the original's building blocks as a TensorFlow 1 graph, for tests that need its files."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Reads the goldens of the reference's input pipeline (copied from its pipeline/ folder)."""
+"""Reads the goldens of the reference's input pipeline, losses and metrics in tests/golden/pipeline."""
 
 import json
 
@@ -10,6 +10,6 @@ FOLDER = GOLDEN_PIPELINE
 
 
 def load(name):
-    """Returns (parsed JSON, {array name: array}) of a golden."""
+    """Returns (content of the JSON file, {name: array}) of a golden."""
     with np.load(FOLDER / f"{name}.npz") as arrays:
         return json.loads((FOLDER / f"{name}.json").read_text()), dict(arrays)

@@ -1,6 +1,6 @@
-"""The programs that `python -m deeplab.NAME` runs, and their configurations."""
+"""The programs `python -m deeplab.NAME` that several tests run through, and their configurations."""
 
-CONFIG_OF = {  # entry point -> (module and name of its configuration, the flags that it cannot do without)
+CONFIG_OF = {  # program: (module, name) of its configuration class
     "train": ("deeplab.config.training", "TrainConfig"),
     "eval": ("deeplab.config.inference", "EvalConfig"),
     "vis": ("deeplab.config.inference", "VisConfig"),

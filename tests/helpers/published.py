@@ -1,6 +1,6 @@
-"""Sizes of the published networks."""
+"""Numbers of parameters of the published networks."""
 
-PARAMETERS = {  # trainable, with the published number of classes as the reference counts
+PARAMETERS = {  # trainable parameters, counted by the reference, with the published number of classes
     "mobilenetv2_dm05_coco_voc_trainaug": 697_013,
     "mobilenetv2_coco_voc_trainaug": 2_113_557,
     "mobilenetv2_coco_cityscapes_trainfine": 2_113_043,

@@ -1,7 +1,7 @@
-"""The commands of README and other pages: where they stand, and a folder in which they run.
+"""Finds the commands of README and other pages, and runs them in a folder that has the files they name.
 
-What stands instead of what is said, to take less time or because nobody has the file here, is in `INSTEAD` and in
-`Workspace`; networks are the short ones of short_networks.py.
+Commands run with small changes, so that they take less time or do without files that nobody has here. `INSTEAD` and
+`Workspace` hold these changes. Networks are the short ones of short_networks.py.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from helpers.places import ROOT
 
 _SMALL = " --train_crop_size=65,65 --train_batch_size=2 --nosave_summaries_images"
 _SHORT = f"{_SMALL} --training_number_of_steps=2 --slow_start_step=0"
-INSTEAD = {  # what README says: what is run, only to take less time
+INSTEAD = {  # text of the README: text that replaces it in order to take less time
     "--train_crop_size=321,321": _SMALL,
     "--training_number_of_steps=1000": "--training_number_of_steps=2",
     "--base_learning_rate=0.001": f"--base_learning_rate=0.001{_SMALL}",
@@ -50,9 +50,9 @@ SERVE = "python -m deeplab.serve "
 
 
 class Block(NamedTuple):
-    """Lines that stand together: commands (shell, continued lines joined), a program (python), or output (text)."""
+    """A block of lines: commands (kind "shell", continued lines joined), a program ("python"), or output ("text")."""
 
-    section: str  # the heading above
+    section: str  # the heading above the block
     kind: str
     lines: tuple
 
@@ -73,7 +73,7 @@ def blocks(page):
 
 
 def is_python(command):
-    """Tells whether this is a line that `Workspace.run` runs."""
+    """Tells whether `Workspace.run` runs this line in this process."""
     return bool(re.match(r"python (-m deeplab\.|datasets/)", command)) and not command.startswith(SERVE)
 
 

@@ -1,4 +1,4 @@
-"""Networks with few blocks, for tests in which the network is no matter."""
+"""Networks with few blocks, for tests in which the quality of the network does not matter."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from deeplab.model import backbones
 
 
 def shorten_mobilenet(least_stride=1):
-    """Makes of mobilenet_v2, in this process, a network with every block once; returns the whole one.
+    """Replaces mobilenet_v2, in this process, by a network without repeated blocks; returns the original one.
 
-    With `least_stride` 2 without the blocks that have none: most of what a test costs is the tracing of layers.
+    Tracing layers is most of what a test costs. `least_stride=2` therefore also drops the blocks of stride 1.
     """
     network = backbones.mobilenet.V2
     blocks = (block._replace(repeat=1) for block in network.blocks if block.stride >= least_stride)

@@ -1,4 +1,4 @@
-"""Exports of a short network (fixture `short_mobilenet`), whose weights are made once in a process."""
+"""Exports the network of small_training.py, which is short where a test uses the fixture `short_mobilenet`."""
 
 from deeplab.config.export import ExportConfig
 from deeplab.export import export
@@ -6,7 +6,7 @@ from helpers import small_training
 
 
 def run(path, **options):
-    """Exports the short network into `path`, unverified unless asked; returns the folder of the version."""
+    """Exports the network into `path` and returns the folder of the version. `options` are fields of ExportConfig."""
     export(
         ExportConfig(
             **{"checkpoint_dir": small_training.logdir(), "export_path": str(path), "verify": False, **options}

@@ -1,4 +1,4 @@
-"""A train_logdir with a small, untrained network, made once for all tests that only need some network on disk."""
+"""Makes a train_logdir with a small, untrained network, once for all tests that need any network on disk."""
 
 import atexit
 import functools
@@ -13,17 +13,17 @@ import deeplab
 from deeplab import devices
 from deeplab.checkpoints import bundle
 from deeplab.data import catalog
-from deeplab.inference import trained
 from deeplab.model import backbones
 from deeplab.model.names import reference_name
+from deeplab.training import run_folder
 from helpers import fake_data
 
 CLASSES = 3
-SIZES = ((48, 64), (40, 33), (65, 65))  # of pictures, none of them what the network is made for, but for the last
+SIZES = ((48, 64), (40, 33), (65, 65))  # sizes of pictures; the network is made for the last one
 
 
 def logdir():
-    """Returns the folder: config.json, dataset.json, model.ckpt-7."""
+    """Returns the folder, which holds config.json, dataset.json and model.ckpt-7."""
     return _logdir(backbones.BACKBONES["mobilenet_v2"].build)  # the fixture short_mobilenet replaces it
 
 
@@ -42,7 +42,8 @@ def _logdir(_network):
     kernel.assign(np.random.default_rng(0).normal(0, 1, kernel.shape))
     bias.assign(-np.mean(model(images), axis=(0, 1, 2)))  # every class shall win somewhere
     values = {reference_name(variable): variable.numpy() for variable in model.variables}
-    trained.remember(folder, config, {}, dataset())
+    run_folder.write_config(folder, config)
+    catalog.save(dataset(), folder)
     bundle.write(bundle.prefix_for(folder, 7), {**values, "global_step": np.int64(7)})
     return folder
 

@@ -1,4 +1,4 @@
-"""A network of two convolutions, with names and layers as the real ones, and batches for it: quick training tests."""
+"""A network of two convolutions and batches for it, for quick tests of training. Layers and names are the real ones."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,8 +9,8 @@ from deeplab.config.training import RunConfig, TrainConfig
 from deeplab.layers.basic import Activation, Conv, Normalize
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.stochastic import Dropout
-from deeplab.training import losses
-from deeplab.training.step import Step
+from deeplab.training import losses, state
+from deeplab.training.step import TrainingStep
 
 CLASSES, IGNORE, SIZE = 3, 255, 17
 
@@ -44,15 +44,13 @@ def batches(count, batch_size=4, seed=0):
 
 
 def step(settings, **options):
-    """Returns a `Step` for a `network(**options)` with the loss of the TrainConfig `settings`."""
-    return Step(network(**options), losses.Objective(settings.loss, IGNORE), settings)
+    """Returns a `TrainingStep` for a `network(**options)` with the loss of the TrainConfig `settings`."""
+    return TrainingStep(network(**options), losses.Objective(settings.loss, IGNORE), settings)
 
 
 def weights(step):
     """Returns {name: array} of everything that training changes."""
-    from deeplab.training import state
-
-    return state.values(step.model, step)
+    return state.values(step)
 
 
 def check_same(expected, found):
@@ -64,7 +62,7 @@ def check_same(expected, found):
 
 def two_replicas():
     """Returns the strategy of two logical CPUs."""
-    strategy = devices.strategy(RunConfig(distribution_strategy="mirrored"))
+    strategy = devices.training_strategy(RunConfig(distribution_strategy="mirrored"))
     assert strategy.num_replicas_in_sync == 2
     return strategy
 

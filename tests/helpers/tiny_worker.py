@@ -1,4 +1,9 @@
-"""One process of a multi-worker training on `tiny_training` batches: TF_CONFIG=... python tiny_worker.py RESULT.npz"""
+"""A program that is one process of a multi-worker training on the batches of tiny_training.py.
+
+    TF_CONFIG=... python tests/helpers/tiny_worker.py RESULT.npz
+
+tests/training/test_multi_worker.py runs it twice at once and compares the weights in RESULT.npz.
+"""
 
 import pathlib
 import sys
@@ -16,7 +21,7 @@ STEPS = 20
 
 
 def main(result):
-    strategy = devices.strategy(RunConfig(distribution_strategy="multi_worker_mirrored"))
+    strategy = devices.training_strategy(RunConfig(distribution_strategy="multi_worker_mirrored"))
     settings = tiny.config(schedule=ScheduleConfig(base_learning_rate=0.1, training_number_of_steps=STEPS))
     with strategy.scope():
         step = tiny.step(settings)
@@ -27,10 +32,10 @@ def main(result):
         mine = slice(host * size, (host + 1) * size)
         return tf.data.Dataset.from_tensor_slices((images[:, mine], labels[:, mine]))
 
-    stepper = loop.Stepper(strategy, step, devices.distribute(strategy, stream, 0, 4))
-    stepper.run(STEPS)
-    assert not stepper.agree(False)
-    assert stepper.agree(not devices.is_chief(strategy))  # a SIGTERM that only the other process got
+    runner = loop.StepRunner(strategy, step, devices.distribute(strategy, stream, 0, 4))
+    runner.run(STEPS)
+    assert not runner.in_any_process(False)
+    assert runner.in_any_process(not devices.is_chief(strategy))  # a SIGTERM that only the other process got
     weights = tiny.weights(step)
     if devices.is_chief(strategy):
         np.savez(result, **{name.replace("/", "|"): value for name, value in weights.items()})

@@ -1,4 +1,4 @@
-"""Videos made and read with PyAV alone."""
+"""Writes and reads videos with PyAV alone, to test deeplab/pictures/video.py against it."""
 
 import fractions
 import itertools
@@ -12,7 +12,7 @@ NTSC = fractions.Fraction(30000, 1001)
 
 
 def pictures(count, height, width):
-    """Returns (H, W, 3) uint8 images whose brightness tells their number; their upper half is dark."""
+    """Returns (H, W, 3) uint8 images. The brightness of the lower half tells the number of the image."""
     images = [np.full((height, width, 3), 100 + 10 * i, np.uint8) for i in range(count)]
     for image in images:
         image[: height // 2] = 20
@@ -20,7 +20,7 @@ def pictures(count, height, width):
 
 
 def make(path, images, rate=25, codec="mpeg4", times=None):
-    """Writes a video with PyAV alone; `times` are milliseconds."""
+    """Writes a video and returns its path. `times`: when each image appears, in milliseconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = images[0].shape[:2]

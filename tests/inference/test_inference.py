@@ -21,6 +21,7 @@ def network():
     return deeplab.load(small_training.logdir()).model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crop_size", ["the original's", None])
 @pytest.mark.parametrize("name", MULTI_SCALE[:1])
 def test_one_scale_is_the_originals(name, crop_size):
@@ -32,6 +33,7 @@ def test_one_scale_is_the_originals(name, crop_size):
     np.testing.assert_allclose(probabilities[:, ::4, ::4], arrays["probabilities_s4"], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 1.5)])
 def test_labels_of_the_mirrored_image_are_mirrored(scales):
     model, image = network(), small_training.pictures()[2][None]
@@ -69,6 +71,7 @@ def test_labels_can_be_decided_before_upsampling():
     np.testing.assert_array_equal(labels, expected[..., 0])
 
 
+@pytest.mark.slow
 def test_one_trace_serves_every_size_and_type():
     model = network()
     for image in small_training.pictures():

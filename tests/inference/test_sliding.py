@@ -48,12 +48,14 @@ def test_tiles_cover_the_side_and_overlap(side, tile, overlap, stride):
     assert all(second <= first + tile - overlap for first, second in itertools.pairwise(begins))
 
 
+@pytest.mark.slow
 def test_one_tile_that_holds_the_image_is_the_whole_image():
     model, image = deeplab.load(small_training.logdir()).model, small_training.pictures()[2]
     labels = SlidingWindow(Predictor(model), (65, 65), 8)(image)
     assert np.mean(labels == deeplab.predict_labels(model, image[None])[0][0]) > 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scales", "flip"), [((1.0,), False), ((0.5, 1.0), True)])
 def test_tiles_that_share_their_context_give_what_the_whole_image_gives(scales, flip):
     config = {"num_classes": 3, "output_stride": 16, "atrous_rates": (6, 12, 18), "decoder_output_stride": (4,)}

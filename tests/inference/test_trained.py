@@ -11,6 +11,7 @@ from deeplab.checkpoints import bundle
 from deeplab.data import catalog
 from deeplab.inference import trained
 from deeplab.model.names import reference_name
+from deeplab.training import run_folder
 from helpers import small_training
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
@@ -84,9 +85,10 @@ def test_bad_input_is_one_line(logdir, harm, checkpoint, message):
     assert "\n" not in str(error.value)
 
 
-def test_remember_replaces_whole_files(tmp_path):
+def test_config_and_data_set_replace_whole_files(tmp_path):
     for classes in (3, 4):
-        trained.remember(str(tmp_path), deeplab.ModelConfig(num_classes=classes), {}, catalog.CATALOG["camvid"])
+        run_folder.write_config(str(tmp_path), deeplab.ModelConfig(num_classes=classes))
+        catalog.save(catalog.CATALOG["camvid"], str(tmp_path))
     content = json.loads((tmp_path / "config.json").read_text())
     assert (content["format"], content["model"]["num_classes"]) == (1, 4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "dataset.json"]
@@ -100,6 +102,7 @@ def test_new_checkpoints_come_one_by_one_until_none_does(logdir):
     assert not list(trained.new_checkpoints(str(logdir / "later"), interval=0, timeout=0))
 
 
+@pytest.mark.slow
 def test_moving_averages_of_an_own_training_are_taken(logdir):
     values = bundle.read(str(logdir / "model.ckpt-7"))
     bias = "logits/semantic/biases"

@@ -20,6 +20,7 @@ def row_name(row):
     return f"{row.name}-{row.config.output_stride}-{row.billions}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [r for r in ROWS if len(r.eval_scales) == 1], ids=row_name)
 def test_published_costs(row):
     counted = count_multiply_adds(row.config, space_to_batch=True, **row.how) / 1e9

@@ -6,6 +6,7 @@ import pytest
 import deeplab
 from deeplab.model.views import scale_outputs
 from helpers import golden_cases
+from helpers.speed import slow_except
 
 pytestmark = pytest.mark.usefixtures("quick_tracing")
 TOLERANCE = 2e-4  # of the largest logit
@@ -14,9 +15,12 @@ PROBABILITY_TOLERANCE = 1e-3
 MULTI_SCALE = [name for name in golden_cases.NAMES if "eval_scales" in golden_cases.load(name)[0]]
 
 
-@pytest.fixture(scope="module", params=golden_cases.NAMES)  # of the module, so that a case's tests follow each other
+@pytest.fixture(scope="module", params=slow_except(golden_cases.NAMES, "mobilenet_v2_os16"))
 def golden(request):
-    """(case, arrays, model, report) of a case, restored from its checkpoint."""
+    """(case, arrays, model, report) of a case, restored from its checkpoint.
+
+    The scope is the module, so that all tests of a case run one after the other.
+    """
     case, arrays = golden_cases.load(request.param)
     model = deeplab.build_model(golden_cases.config_of(case), arrays["images"].shape[1:])
     source = golden_cases.source_of(case)
@@ -55,6 +59,7 @@ def test_labels_and_probabilities(golden):
         np.testing.assert_allclose(probabilities[:, ::4, ::4], arrays["probabilities_s4"], atol=PROBABILITY_TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("golden", MULTI_SCALE, indirect=True, scope="module")
 def test_multiple_scales_and_flips(golden):
     case, arrays, model, _report = golden
@@ -73,6 +78,7 @@ def test_parameters_and_multiply_adds(golden):
         assert deeplab.count_multiply_adds(config, arrays["images"].shape[1:]) == case["multiply_adds"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("golden", ["mobilenet_v2_os16"], indirect=True, scope="module")
 def test_the_same_from_files(golden, tmp_path):
     case, arrays, _model, report = golden

@@ -16,10 +16,12 @@ from deeplab.model.cost import count_parameters
 from deeplab.model.names import is_bookkeeping, reference_name
 from deeplab.model.network import config_of
 from deeplab.model.views import at_scale, scale_outputs
+from helpers.speed import slow_except
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 65, 97, 3)).astype(np.uint8)
 # Not promised: squeeze and excitation (v3) averages over cells, and NAS networks change with the stride.
 CONSISTENT = ("xception_41", "resnet_v1_18", "resnet_v1_50_beta", "mobilenet_v2", "mobilenet_edgetpu")
+INCONSISTENT = [variant for variant in MODEL_VARIANTS if variant not in CONSISTENT]
 BACKBONE_PARAMETERS = {  # as the reference counts them
     "mobilenet_v2": 1_811_712,
     "mobilenet_v3_large_seg": 1_379_184,
@@ -97,17 +99,18 @@ def check_size(model, variant):
     assert model.output_shape[1:3] == (9, 13)
 
 
-@pytest.mark.parametrize("variant", [v for v in MODEL_VARIANTS if v not in CONSISTENT])
+@pytest.mark.parametrize("variant", slow_except(INCONSISTENT, "mobilenet_v3_small_seg"))
 def test_backbone_parameters_and_size(variant):
     check_size(backbone_model(variant, 8), variant)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "parameters"), MODEL_PARAMETERS)
 def test_model_parameters(options, parameters):
     assert count_parameters(build_model(ModelConfig(output_stride=16, **options))) == parameters
 
 
-@pytest.mark.parametrize("variant", CONSISTENT)
+@pytest.mark.parametrize("variant", slow_except(CONSISTENT, "mobilenet_v2"))
 def test_atrous_outputs_subsampled_equal_the_strided_output(variant):
     coarse = backbone_model(variant, 32)
     randomize(coarse)
@@ -152,7 +155,7 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", slow_except(HEADS, "no_head"))
 def test_sizes_known_or_not_give_the_same_logits(head):
     config = ModelConfig(depth_multiplier=0.25, num_classes=5, output_stride=16, **HEADS[head])
     static = build_model(dataclasses.replace(config, crop_size=(65, 97)), (65, 97, 3))
@@ -243,6 +246,7 @@ def test_frozen_batch_norm_keeps_statistics_and_learns_gamma():
             np.testing.assert_array_equal(variable.numpy(), before[reference_name(variable)])
 
 
+@pytest.mark.slow
 def test_nas_networks_depend_on_the_stride_only_where_they_say():
     for variant in NAS:
         assert build_model(ModelConfig(model_variant=variant, output_stride=8)).output_shape[-1] == 21

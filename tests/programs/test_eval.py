@@ -73,23 +73,26 @@ def test_scores_are_those_of_predict_labels(plain):
         valid = labels != 255
         np.add.at(confusion, (labels[valid], predictions[valid]), 1)
     np.testing.assert_array_equal(found["confusion_matrix"], confusion)
-    assert found["miou"] == pytest.approx(Scores.of(confusion).mean_iou)
+    assert found["miou"] == pytest.approx(Scores.from_confusion(confusion).mean_iou)
     assert (confusion.sum(axis=0) > 0).all()  # every class is predicted somewhere
     assert (found["step"], found["num_images"], found["eval_crop_size"]) == (7, 5, [49, 65])
     assert [entry["name"] for entry in found["classes"]] == ["kind 0", "kind 1", "kind 2"]
     assert f"mIoU {found['miou']:.4f}" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
 def test_scores_do_not_depend_on_the_batch_size(tmp_path, plain, size):
     assert results(tmp_path, eval_batch_size=size, **EDGES) == plain[0]
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_replicas(tmp_path, resized):
     two = results(tmp_path, distribution_strategy="mirrored", resize=RESIZE, **EDGES)
     assert two == resized[0]  # 5 images: one of the 6 is a filler
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_order_of_the_shards(tmp_path, plain):
     shards = shutil.copytree(small_training.shards(), tmp_path / "shards")
     first, second = sorted(shards.glob("val-*"))
@@ -104,18 +107,21 @@ def test_scores_do_not_depend_on_the_order_of_the_shards(tmp_path, plain):
     assert results(tmp_path, dataset_dir=str(shards), **EDGES) == plain[0]
 
 
+@pytest.mark.slow
 def test_tiles_that_hold_the_images_score_the_same(tmp_path):
     whole = np.array(results(tmp_path, eval_crop_size=(65, 65))["confusion_matrix"])
     tiled = np.array(results(tmp_path, tiles=TilesConfig((65, 65), 8, False))["confusion_matrix"])
     assert np.abs(whole - tiled).sum() <= 4  # pixels where two classes are equal but for rounding
 
 
+@pytest.mark.slow
 def test_images_may_be_resized_and_cropped_as_the_reference_does(tmp_path):
     found = results(tmp_path, eval_crop_size=(97, 97), resize=RESIZE)
     assert np.sum(found["confusion_matrix"]) == 5 * 32 * 49  # the first row is ignored
     assert found["eval_crop_size"] == [97, 97]
 
 
+@pytest.mark.slow
 def test_resized_images_are_also_scored_at_their_own_size(tmp_path, resized):
     """As an export that resizes does it: labels, brought back by nearest neighbour."""
     found, printed = resized
@@ -144,6 +150,7 @@ def test_the_score_at_source_size_is_not_computed_twice(plain):
     assert printed.count("source size") == 1
 
 
+@pytest.mark.slow
 def test_an_export_scores_as_its_checkpoint(tmp_path, exported, plain):
     of_export, of_checkpoint = (
         results(tmp_path, checkpoint_dir=None, saved_model=str(exported.parent), **EDGES),
@@ -155,6 +162,7 @@ def test_an_export_scores_as_its_checkpoint(tmp_path, exported, plain):
     assert of_export["trimap_miou"]["4"] == pytest.approx(of_checkpoint["trimap_miou"]["4"], abs=0.01)
 
 
+@pytest.mark.slow
 def test_several_are_compared_in_one_table_and_one_plot(tmp_path, exported, plain, capsys):
     folder = tmp_path / "comparison"
     networks = {"trained": small_training.logdir(), "exported": str(exported)}
@@ -183,6 +191,7 @@ def test_nothing_is_scored_when_one_of_those_compared_is_missing(tmp_path, capsy
     assert "images" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_export_with_other_classes_or_none_is_refused(tmp_path, exported):
     shards = fake_data.shards(tmp_path, {"val": 1}, num_classes=4)
     with pytest.raises(deeplab.UserError, match=r"predicts 3 classes, fake in .* has 4"):
@@ -242,11 +251,13 @@ def test_boundaries_tables_and_plots_on_request(plain):
             assert min(picture.size) > 100
 
 
+@pytest.mark.slow
 def test_watching_a_folder_ends_after_so_many_checkpoints(tmp_path):
     evaluate(config(tmp_path, continuous=True, max_number_of_evaluations=1))
     assert (tmp_path / "eval" / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_watching_goes_on_where_the_training_removes_a_checkpoint(tmp_path, monkeypatch, capsys):
     folder, find = shutil.copytree(small_training.logdir(), tmp_path / "log"), trained.find
 

@@ -35,6 +35,7 @@ assert not [name for name in sys.modules if name.startswith("deeplab")]
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_labels_of_predict_labels(tmp_path):
     passes = ((0.5, 1.0), True)
     small_export.run(tmp_path, inference_scales=passes[0], add_flipped_images=passes[1], with_probabilities=True)
@@ -59,6 +60,7 @@ def test_a_fresh_process_gives_the_labels_of_predict_labels(tmp_path):
         np.testing.assert_allclose(result["probabilities"], probabilities, atol=5e-4)
 
 
+@pytest.mark.slow
 def test_versions_count_up_and_know_their_classes(tmp_path, capsys):
     (tmp_path / "3").mkdir()
     folder = small_export.run(tmp_path, verify=True)
@@ -69,12 +71,14 @@ def test_versions_count_up_and_know_their_classes(tmp_path, capsys):
     assert (card["step"], card["classes"], card["config"]["num_classes"]) == (7, ["kind 0", "kind 1", "kind 2"], 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"constant_weights": False}, {"fold_batch_norm": False}], ids=str)
 def test_weights_are_constants_unless_they_shall_be_variables(tmp_path, options):
     loaded = tf.saved_model.load(str(small_export.run(tmp_path, **options)))
     assert bool(loaded.signatures["serving_default"].variables) == bool(options)
 
 
+@pytest.mark.slow
 def test_an_export_that_disagrees_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setitem(export._LEAST_AGREEMENT, "float32", 1.1)
     with pytest.raises(deeplab.UserError, match="not exported"):

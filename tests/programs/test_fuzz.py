@@ -100,7 +100,9 @@ def test_config_json(place, values):
         config = trained._read_config(str(place))
         assert config is None or config.rates is not None
     with refusals():
-        run_folder.check_same(str(path), {"model": {"output_stride": 16}, "training": {"loss": {"loss": "focal"}}})
+        run_folder.refuse_changed_options(
+            str(place), {"model": {"output_stride": 16}, "training": {"loss": {"loss": "focal"}}}
+        )
 
 
 @fuzzed(max_examples=60)
@@ -113,7 +115,7 @@ def test_bytes_as_files_of_a_training(place, content):
     with refusals():
         trained._read_dataset(str(place))
     with refusals():
-        run_folder.check_same(str(place / "config.json"), {"model": {}, "training": {}})
+        run_folder.refuse_changed_options(str(place), {"model": {}, "training": {}})
     (place / "dataset.json").unlink()
 
 
@@ -139,7 +141,7 @@ def test_json_nested_beyond_all_limits(place):
     readers = {
         "config": lambda: trained._read_config(str(place)),
         "dataset": lambda: trained._read_dataset(str(place)),
-        "logdir": lambda: run_folder.check_same(str(place / "config.json"), {}),
+        "logdir": lambda: run_folder.refuse_changed_options(str(place), {}),
         "classes": lambda: listing.read_classes(str(place / "cell.json")),
         "cell": lambda: dense_prediction_cell.read(str(place / "cell.json")),
         "request": lambda: contract.parse(deep, SIGNATURES),
@@ -161,6 +163,7 @@ GIVEN = st.builds(
 )
 
 
+@pytest.mark.slow
 @fuzzed(max_examples=60)
 @given(st.lists(GIVEN | LINES | st.text(max_size=8), max_size=4), st.sampled_from((TrainConfig, EvalConfig)))
 def test_command_lines_and_flagfiles(place, lines, config_class):
@@ -254,6 +257,7 @@ def read_shard(place):
     return path, pipeline.eval_examples(split, ResizeConfig())
 
 
+@pytest.mark.slow
 @fuzzed(max_examples=30)
 @given(damaged(EXAMPLE))
 def test_records(read_shard, content):

@@ -78,11 +78,14 @@ def test_mistakes_of_ours_keep_their_traceback():
 
 @on_linux
 @pytest.mark.parametrize("file", ["config.json", "dataset.json"])
-def test_a_full_disk_keeps_what_was_remembered(tmp_path, file, monkeypatch):
+def test_a_full_disk_keeps_what_was_written(tmp_path, file, monkeypatch):
     from deeplab.config.model import ModelConfig
 
-    first, second = catalog.Dataset("first", 3), catalog.Dataset("second", 4)
-    trained.remember(str(tmp_path), ModelConfig(num_classes=3), {}, first)
+    def write(name, classes):
+        run_folder.write_config(str(tmp_path), ModelConfig(num_classes=classes))
+        catalog.save(catalog.Dataset(name, classes), str(tmp_path))
+
+    write("first", 3)
     before = (tmp_path / file).read_text()
     whole = tf.io.gfile.GFile
 
@@ -92,7 +95,7 @@ def test_a_full_disk_keeps_what_was_remembered(tmp_path, file, monkeypatch):
 
     monkeypatch.setattr(tf.io.gfile, "GFile", full)
     with pytest.raises(tf.errors.ResourceExhaustedError, match="No space left"):
-        trained.remember(str(tmp_path), ModelConfig(num_classes=4), {}, second)
+        write("second", 4)
     assert (tmp_path / file).read_text() == before
 
 
@@ -130,6 +133,7 @@ def test_a_full_disk_while_shards_are_written(tmp_path):
     assert FULL.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_an_export_is_written(tmp_path, short_mobilenet, monkeypatch):
     first = small_export.run(tmp_path)
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
@@ -232,7 +236,7 @@ def test_a_training_folder_that_vanished_is_named(tmp_path, capsys):
     folder = tmp_path / "gone"
     folder.mkdir()
     config = TrainConfig(train_logdir=str(folder), dataset_dir="x")
-    notes = progress.Progress(str(folder), config)
+    notes = progress.Progress(config)
     notes.note(1, {"loss": 1.0})
     for file in folder.iterdir():
         file.unlink()

@@ -232,6 +232,7 @@ def test_builds_the_network_it_built_there(what):
         assert found == value, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", PARAMETERS)
 def test_has_the_parameters_it_had_there(what):
     program, arguments, _, _ = COMMANDS[what]

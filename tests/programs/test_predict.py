@@ -54,6 +54,7 @@ def all_kinds(folder):
     return {**sizes, "cut.png": None, "cut.jpg": None, "text.jpg": None}
 
 
+@pytest.mark.slow
 def test_a_folder_with_every_kind_of_image(tmp_path, capsys):
     sizes = all_kinds(tmp_path / "in")
     (tmp_path / "in" / "readme.txt").write_text("not even a name of one")
@@ -73,6 +74,7 @@ def test_a_folder_with_every_kind_of_image(tmp_path, capsys):
     np.testing.assert_array_equal(ids(tmp_path, "alpha"), ids(tmp_path, "colour"))
 
 
+@pytest.mark.slow
 def test_probabilities_of_a_checkpoint_and_of_an_export(tmp_path):
     path = fake_data.save(PHOTO, tmp_path / "in" / "photo.png")
     version = small_export.run(tmp_path / "export")
@@ -173,6 +175,7 @@ def test_results_never_replace_one_another(tmp_path, colours):
     assert [ids(tmp_path, name).max() for name in ("y", "y_overlay_png", "y_png")] == [0, 2, 1]
 
 
+@pytest.mark.slow
 def test_large_photographs(tmp_path, colours):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (4000, 3000), (220, 120, 60)).save(tmp_path / "in" / "large.jpg")
@@ -190,6 +193,7 @@ def test_the_folder_of_the_inputs_is_no_output(tmp_path, colours):
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.png"]
 
 
+@pytest.mark.slow
 def test_videos_come_out_with_as_many_frames(tmp_path, colours, capsys):
     saved(tmp_path, "photo.png")
     frames = [np.full((47, 64, 3), 42 * i, np.uint8) for i in range(6)]

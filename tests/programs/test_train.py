@@ -46,6 +46,7 @@ def run(shards, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_training_leaves_what_the_other_programs_read(run, tmp_path, capsys):
     assert run("--eval_interval_steps=4", "--save_interval_steps=2") is None
     names = {path.name for path in tmp_path.iterdir()}
@@ -66,6 +67,7 @@ def test_a_training_leaves_what_the_other_programs_read(run, tmp_path, capsys):
     assert bundle.read(str(tmp_path / "model.ckpt-4"))["global_step"] == 4
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_training(run, tmp_path):
     assert run("--save_interval_steps=2", "--training_number_of_steps=2") is None
     path = tmp_path / "config.json"
@@ -77,6 +79,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(run, tmp_path):
     assert bundle.latest(str(tmp_path)) == str(tmp_path / "model.ckpt-2")
 
 
+@pytest.mark.slow
 def test_a_label_outside_the_classes_is_named(run, tmp_path, shards):
     copy = tmp_path / "shards"
     copy.mkdir()
@@ -137,7 +140,7 @@ def test_metrics_of_steps_that_come_again_are_forgotten(tmp_path):
     path = tmp_path / progress.METRICS_FILE
     path.write_text('{"step": 2, "loss": 1}\n{"step": 4, "loss": 1}\n{"step": 6, "lo')
     config = TrainConfig(train_logdir=str(tmp_path), dataset_dir="unused")
-    log = progress.Progress(str(tmp_path), config, start_step=2)
+    log = progress.Progress(config, start_step=2)
     log.note(4, {"loss": 2.0})
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"step": 2, "loss": 1},

@@ -25,6 +25,7 @@ def config(tmp_path, **changes):
     return VisConfig(**{**paths, "vis_logdir": str(tmp_path), **changes})
 
 
+@pytest.mark.slow
 def test_panels_and_ids_keep_the_file_names(tmp_path):
     visualize(config(tmp_path, max_images=3, vis_batch_size=2, also_save_raw_predictions=True))
     names = [f"img_{i}.png" for i in range(3)]
@@ -42,6 +43,7 @@ def test_panels_and_ids_keep_the_file_names(tmp_path):
             assert panel.height > 48
 
 
+@pytest.mark.slow
 def test_pictures_have_the_size_of_the_images_though_the_network_sees_them_resized(tmp_path):
     visualize(config(tmp_path, max_images=1, resize=ResizeConfig(33, 65, 16), also_save_raw_predictions=True))
     with Image.open(tmp_path / "raw_segmentation_results" / "img_0.png") as ids:
@@ -60,6 +62,7 @@ def test_servers_get_the_ids_and_colors_they_ask_for():
     assert palette[[0, 1, 15, 255]].tolist() == [[0, 0, 0], [128, 0, 0], [192, 128, 128], [224, 224, 192]]
 
 
+@pytest.mark.slow
 def test_voc_ids_are_palette_images_named_like_the_files(tmp_path):
     """File names in the records may have folders and suffixes: those of the reference's Cityscapes shards do."""
     folder = pathlib.Path(fake_data.shards(tmp_path, {"val": 1}))
@@ -79,6 +82,7 @@ def test_voc_ids_are_palette_images_named_like_the_files(tmp_path):
     assert (tmp_path / "segmentation_results" / "street" / "a_000001.png").exists()
 
 
+@pytest.mark.slow
 def test_another_color_map_may_be_chosen(tmp_path):
     visualize(config(tmp_path, max_images=1, colormap_type="cityscapes"))
     with Image.open(tmp_path / "segmentation_results" / "img_0.png") as panel:

@@ -21,6 +21,7 @@ def run(folder, monkeypatch, capsys):
     return names, capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_mobilenet", "quick_tracing")
 def test_with_random_weights(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("LOGDIR", raising=False)
@@ -34,6 +35,7 @@ def test_with_random_weights(tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(names["probabilities"].sum(-1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_mobilenet", "quick_tracing")
 def test_with_a_training(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LOGDIR", str(small_training.logdir()))

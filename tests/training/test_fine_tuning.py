@@ -6,12 +6,14 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
-from deeplab.checkpoints.sources import Source
+from deeplab.checkpoints.sources import WeightsFile
 from deeplab.config.training import ScheduleConfig, TrainConfig
 from deeplab.model.views import scale_outputs
 from deeplab.training import losses
-from deeplab.training.step import Step
+from deeplab.training.step import TrainingStep
 from helpers import golden_cases
+
+pytestmark = pytest.mark.slow
 
 CASE = "mobilenet_v2_os16"
 CLASSES = 5
@@ -20,7 +22,7 @@ BATCH_NORM_EPSILON = {"Mobilenet": 1e-3, "": 1e-5}  # backbone, head
 
 
 def folded(values):
-    """Returns the `Source` that folding the batch norms of a checkpoint into its convolutions gives."""
+    """Returns the `WeightsFile` that folding the batch norms of a checkpoint into its convolutions gives."""
     kernels, biases = {}, {}
     for name, kernel in values.items():
         scope, _, leaf = name.rpartition("/")
@@ -36,7 +38,7 @@ def folded(values):
         scale = gamma / np.sqrt(variance + epsilon)
         kernels[name] = kernel * (scale[:, None] if leaf == "depthwise_weights" else scale)
         biases[scope] = beta - mean * scale
-    return Source("folded.tflite", "TFLite file", kernels, biases)
+    return WeightsFile("folded.tflite", "TFLite file", kernels, biases)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_loss_falls(golden, form):
         dataset_dir="unused",
         schedule=ScheduleConfig(base_learning_rate=1e-3, training_number_of_steps=STEPS),
     )
-    step = Step(scale_outputs(network), losses.Objective(config.loss, 255), config)
+    step = TrainingStep(scale_outputs(network), losses.Objective(config.loss, 255), config)
     update = tf.function(lambda: step(images, labels)["loss"], autograph=False)
     history = [float(update()) for _ in range(STEPS)]
     assert np.isfinite(history).all()

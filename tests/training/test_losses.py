@@ -55,7 +55,7 @@ def objective(**options):
     ids=str,
 )
 def test_two_replicas_have_the_loss_and_gradient_of_one(options):
-    strategy = devices.strategy(RunConfig(distribution_strategy="mirrored"))
+    strategy = devices.training_strategy(RunConfig(distribution_strategy="mirrored"))
     assert strategy.num_replicas_in_sync == 2
     loss = objective(**options)
     logits, labels = ARRAYS["logits"], ARRAYS["labels"]

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import checkpoints
+from deeplab.checkpoints.restoring import restore
 from deeplab.config.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 from deeplab.model.names import reference_name
 from deeplab.model.network import build_model
 from deeplab.model.views import scale_outputs
 from deeplab.training import losses
-from deeplab.training.step import Step
+from deeplab.training.step import TrainingStep
 from helpers import golden_cases
 
-pytestmark = pytest.mark.usefixtures("quick_tracing")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_tracing")]
 NAMES = [name for name in golden_cases.NAMES if "train" in golden_cases.load(name)[0]]
 MODES = ("bn_train", "bn_frozen")
 RATES = "steps_learning_rate"
@@ -46,7 +46,7 @@ class Subject:
         self.images, self.labels = self.arrays["train_images"], self.arrays["train_labels"]
 
     def restart(self):
-        checkpoints.restore(self.model, golden_cases.source_of(self.case), strict=True)
+        restore(self.model, golden_cases.source_of(self.case), strict=True)
 
     def step(self, weights=None, **loss):
         train = self.train
@@ -65,7 +65,9 @@ class Subject:
                 learning_power=train["learning_power"],
             ),
         )
-        return Step(scale_outputs(self.model), losses.Objective(config.loss, train["ignore_label"], weights), config)
+        return TrainingStep(
+            scale_outputs(self.model), losses.Objective(config.loss, train["ignore_label"], weights), config
+        )
 
     def check(self, key, value, factor=10, floor=2e-5):
         """Compares with the original's array of that key, within ten times the rounding that the case records."""

@@ -13,7 +13,7 @@ from deeplab.model.network import build_model
 from deeplab.model.views import scale_outputs
 from deeplab.training import loop, losses
 from deeplab.training.optimizers import Optimizer
-from deeplab.training.step import Step, gradient_multiplier, is_last_layer, is_regularized
+from deeplab.training.step import TrainingStep, gradient_multiplier, is_last_layer, is_regularized
 from helpers import tiny_training as tiny
 
 SCHEDULE = ScheduleConfig(base_learning_rate=0.1, training_number_of_steps=20)
@@ -44,7 +44,7 @@ def test_a_network_of_unknown_names_is_refused():
     images = tf.keras.Input((17, 17, 3))
     model = tf.keras.Model(images, {"merged_logits": tf.keras.layers.Conv2D(3, 1)(images)})
     with pytest.raises(ValueError, match="no variable has a name"):
-        Step(model, None, tiny.config())
+        TrainingStep(model, None, tiny.config())
 
 
 def trained(settings, count=4, batch_size=4, **options):
@@ -62,10 +62,11 @@ def replicas_trained(settings, strategy, count):
     with strategy.scope():
         step = tiny.step(settings)
     stream = devices.distribute(strategy, lambda first, host, hosts: dataset, 0, 4)
-    loop.Stepper(strategy, step, stream).run(count)
+    loop.StepRunner(strategy, step, stream).run(count)
     return tiny.weights(step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{}, {"loss": LossConfig(top_k_percent_pixels=0.3), "optimizer": OptimizerConfig(moving_average_decay=0.9)}],
@@ -159,7 +160,7 @@ def test_mixed_precision_trains_and_an_overflow_changes_nothing(kind):
         reference = trained(tiny.config(schedule=SCHEDULE), count=3)[1]
         assert results["loss"] == pytest.approx(reference["loss"], rel=0.05)
         if kind == "float16":
-            step.scale.factor.assign(float("inf"))
+            step.loss_scale.factor.assign(float("inf"))
             before = tiny.weights(step)
             tiny.train(step, count=1)
             np.testing.assert_array_equal(tiny.weights(step)["net/conv/weights"], before["net/conv/weights"])
@@ -167,6 +168,7 @@ def test_mixed_precision_trains_and_an_overflow_changes_nothing(kind):
         devices.set_precision("none")
 
 
+@pytest.mark.slow
 def test_the_step_compiles_under_xla():
     settings = tiny.config(schedule=SCHEDULE, loss=LossConfig(top_k_percent_pixels=0.3, hard_example_mining_step=100))
     _, plain = trained(settings, count=1, dropout=0.0)  # XLA draws other random numbers
@@ -176,16 +178,17 @@ def test_the_step_compiles_under_xla():
     assert float(results["loss"]) == pytest.approx(plain["loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_every_scale_of_an_image_pyramid_has_its_loss():
     config = ModelConfig(
         num_classes=tiny.CLASSES, depth_multiplier=0.25, output_stride=16, image_pyramid=(0.5, 1.0), crop_size=(33, 33)
     )
     model = scale_outputs(build_model(config, (33, 33, 3)))
     settings = tiny.config(schedule=SCHEDULE)
-    step = Step(model, losses.Objective(settings.loss, tiny.IGNORE), settings)
+    step = TrainingStep(model, losses.Objective(settings.loss, tiny.IGNORE), settings)
     images = np.random.default_rng(0).integers(0, 256, (2, 33, 33, 3)).astype(np.uint8)
     results = step(tf.constant(images), tf.constant(images[..., 0] % tiny.CLASSES))
-    assert set(results) == set(step.results)
+    assert set(results) == set(step.result_names)
     parts = [results[name] for name in ("merged_logits", "logits_0.50", "logits_1.00", "regularization")]
     assert float(results["loss"]) == pytest.approx(float(sum(parts)), rel=1e-6)
 
@@ -227,5 +230,7 @@ def test_training_uses_freed_memory_again():
     strategy = tf.distribute.get_strategy()
     batches = tf.data.Dataset.from_tensors((tf.zeros((2, 3, 3, 3)), tf.zeros((2, 3, 3)))).repeat()
     stream = devices.distribute(strategy, lambda *_: batches, 0, 2)
-    next(devices.iterate(stream))
+    iterator = iter(stream)
+    devices.keep_freed_memory()
+    next(iterator)
     assert mapped() == 0

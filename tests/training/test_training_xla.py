@@ -9,7 +9,7 @@ from deeplab.config.model import ModelConfig
 from deeplab.model.network import build_model
 from deeplab.model.views import scale_outputs
 from deeplab.training import losses
-from deeplab.training.step import Step
+from deeplab.training.step import TrainingStep
 from helpers import tiny_training as tiny
 
 SIDE = 33
@@ -27,7 +27,7 @@ def test_the_step_compiles_with_the_same_loss(variant):
         if "dropout" in layer.name:
             layer.rate = 0.0  # XLA draws other random numbers
     settings = tiny.config()
-    step = Step(scale_outputs(model), losses.Objective(settings.loss, tiny.IGNORE), settings)
+    step = TrainingStep(scale_outputs(model), losses.Objective(settings.loss, tiny.IGNORE), settings)
     rng = np.random.default_rng(0)
     images = tf.constant(rng.integers(0, 256, (2, SIDE, SIDE, 3)).astype(np.uint8))
     labels = tf.constant(rng.integers(0, 5, (2, SIDE, SIDE)).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Every backbone by its name. A new one is a table in a file of its own and a row here."""
+"""Every backbone by its name. A new backbone is a table in a file of its own and a row here."""
 
 from functools import partial
 from typing import NamedTuple

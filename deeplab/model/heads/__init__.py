@@ -1,1 +1,1 @@
-"""What turns a backbone's features into logits: ASPP or dense prediction cell, decoder, logits."""
+"""Heads: ASPP or dense prediction cell, and the decoder. They turn the features of a backbone into logits."""

@@ -5,7 +5,7 @@ from tensorflow import keras
 from deeplab.layers.basic import AveragePooling, ResizeToScale
 from deeplab.layers.stochastic import Dropout
 
-DROPOUT = 0.1  # after the projection; the reference keeps 0.9
+DROPOUT = 0.1  # share of values dropped after the projection; the reference says "keep 0.9"
 
 
 def build(blocks, features, image, config):
@@ -36,18 +36,18 @@ def build(blocks, features, image, config):
 
 
 def image_pooling(blocks, features, image, config):
-    """Pools the features over the image (or a window sliding over it) and spreads the result over the map again."""
+    """Averages the features over the image, or over a sliding window, and spreads the averages over the map again."""
     pooled = AveragePooling(
         config.image_pooling_crop_size or config.crop_size, config.output_stride, config.image_pooling_stride
     )(features)
     if config.aspp_with_squeeze_and_excitation:
         kind = "gate" if config.image_se_uses_qsigmoid else "sigmoid"
         pooled = blocks.conv(pooled, "image_pooling", config.aspp_convs_filters, norm=False, activation=kind)
-    else:  # plain relu also with bounded activations
+    else:  # The reference keeps the plain relu here even with bounded activations.
         pooled = blocks.conv(pooled, "image_pooling", config.aspp_convs_filters, activation="relu")
     return ResizeToScale(1 / config.output_stride, config.crop_size)([pooled, image])
 
 
 def dropout(blocks, scope, x):
-    """Drops values in training, also when batch norm is frozen."""
+    """Drops values in training. As in the reference this does not depend on `fine_tune_batch_norm`."""
     return blocks.layer(f"{scope}/dropout", lambda name: Dropout(DROPOUT, name=name))(x)

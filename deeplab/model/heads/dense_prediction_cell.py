@@ -1,6 +1,6 @@
-"""Dense prediction cell: a searched replacement of the ASPP. Source: Chen et al. 2018, arXiv 1809.04184.
+"""Dense prediction cell: a head found by search that replaces the ASPP. Source: Chen et al. 2018, arXiv 1809.04184.
 
-A cell is a list of branches; each reads the backbone's output (-1) or an earlier branch.
+A cell is a list of branches. Each branch reads the output of the backbone (-1) or of an earlier branch.
 """
 
 import json
@@ -44,10 +44,10 @@ ORIGINAL_FILES = {"dense_prediction_cell_branch5_top1_cityscapes.json": "citysca
 def read(cell):
     """Returns the branches of a published name, a JSON text, or a JSON file in the reference's form.
 
-    The path of a cell inside the reference means the published one, where no such file exists.
+    The path of a cell inside the reference means the published cell, unless there is such a file.
 
     Raises:
-      UserError: the file cannot be read, or a branch is not one.
+      UserError: the file cannot be read, or one of its branches is malformed.
     """
     published = ORIGINAL_FILES.get(os.path.basename(cell), cell)
     if published in PUBLISHED and not (published != cell and tf.io.gfile.exists(cell)):

@@ -31,6 +31,7 @@ def labels_of(folder, split):
     return {e["filename"].numpy().decode(): e["label"].numpy() for e in examples}
 
 
+@pytest.mark.slow
 def test_voc(tmp_path):
     for i in range(4):
         fake_data.save(fake_data.image(seed=i), tmp_path / "JPEGImages" / f"2007_00000{i}.jpg")
@@ -56,6 +57,7 @@ def test_voc(tmp_path):
         np.testing.assert_array_equal(labels[f"2007_00000{i}"], fake_data.label(seed=i, num_classes=21))
 
 
+@pytest.mark.slow
 def test_cityscapes_ids_become_train_ids(tmp_path):
     raw = np.arange(34, dtype=np.uint8).repeat(4)[np.newaxis].repeat(8, 0)
     for kind, split in (("gtFine", "train"), ("gtFine", "val"), ("gtCoarse", "train"), ("gtCoarse", "train_extra")):
@@ -73,6 +75,7 @@ def test_cityscapes_ids_become_train_ids(tmp_path):
     np.testing.assert_array_equal(label[0, ::4], expected)
 
 
+@pytest.mark.slow
 def test_ade20k(tmp_path):
     flags = [f"--output_dir={tmp_path / 'shards'}", "--num_shards=1"]
     for split, folder, count in (("train", "training", 5), ("val", "validation", 2)):
@@ -127,6 +130,7 @@ def broken_folder(root):
 FOLDER_FLAGS = ("--image_dir=images", "--label_dir=labels", "--class_names=a,b,c", "--output_dir=shards")
 
 
+@pytest.mark.slow
 def test_a_broken_folder_gives_one_report(tmp_path):
     bad = broken_folder(tmp_path)
     result = run("build_folder_data", *FOLDER_FLAGS, cwd=tmp_path)

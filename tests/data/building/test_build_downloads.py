@@ -76,6 +76,7 @@ def voc_archive(folder, path):
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_voc_continues_checks_and_builds(server, tmp_path):
     content = voc_archive(tmp_path, tmp_path / "served" / "voc.tar")
     work, url = tmp_path / "work", f"{server}/voc.tar"
@@ -96,6 +97,7 @@ def test_voc_continues_checks_and_builds(server, tmp_path):
     assert "is there already" in run("voc2012", work, VOC2012_URL=f"{server}/gone.tar").stdout
 
 
+@pytest.mark.slow
 def test_ade20k_builds_and_names_what_failed(server, tmp_path):
     work = tmp_path / "work"
     result = run("ade20k", work, ADE20K_URL=f"{server}/gone.zip")
