@@ -25,7 +25,7 @@ def serve(config):
         from deeplab.serving import run
     except ImportError as error:
         raise UserError(f'{error.name} is not installed: pip install "deeplab[serve]"') from None
-    run.run(config)
+    run.serve(config)
 
 
 def main():

@@ -12,7 +12,7 @@ from deeplab.checkpoints import bundle
 from deeplab.config.export import ExportConfig
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.exporting import formats
+from deeplab.exporting.formats import FORMATS
 from deeplab.inference import trained
 from deeplab.model.cost import count_multiply_adds
 from deeplab.model.names import reference_name
@@ -112,7 +112,7 @@ def _write_all(export, checkpoint_dir, size, folder):
 
 
 def _reader(kind, folder, how):
-    return formats.module(kind).reader(folder, None, **how)
+    return FORMATS[kind].reader(folder, **how)
 
 
 def _memory(where, image):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from deeplab.benchmarks.own_process import alone
 from deeplab.benchmarks.timing import Row, interleaved, matrix_product_peak, peak_memory
 from deeplab.exporting import folding
-from deeplab.exporting.signatures import Serving
+from deeplab.exporting.signatures import ExportedModule
 from deeplab.inference.predictor import Predictor
 from deeplab.model.cost import count_multiply_adds
 from deeplab.model.network import build_model
@@ -103,7 +103,7 @@ def _segmenting(case):
     """Returns a function that segments one batch as an exported SavedModel does."""
     network = folding.fold(build_model(case.config))
     predictor = Predictor(network, None, case.eval_scales, case.add_flipped_images)
-    serving = Serving(predictor, constant=True)
+    module = ExportedModule(predictor, constant=True)
     shape = (case.batch, case.side, case.side, 3)
     images = tf.constant(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
-    return lambda: serving.serving_default(images)["labels"].numpy()
+    return lambda: module.serving_default(images)["labels"].numpy()

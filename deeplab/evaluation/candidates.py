@@ -1,7 +1,6 @@
 """What eval scores: checkpoints and exports, each opened together with the split that it is scored on."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +12,6 @@ from deeplab.errors import UserError
 from deeplab.evaluation import report, scoring
 from deeplab.evaluation.boundary import BoundaryScores
 from deeplab.evaluation.split_predictor import restore_split_predictor
-from deeplab.exporting import model_card
 from deeplab.inference import exports
 
 
@@ -121,18 +119,16 @@ def _open_checkpoint(config):
 def _open_export(config):
     """Returns the `Candidate` of `config.saved_model`, which brings its own scales, crop size and resizing."""
     config.check_export()
-    found = exports.newest(config.saved_model)
-    if found is None:
-        raise UserError(f"saved_model={config.saved_model}: no SavedModel there; name an --export_path or DIR/VERSION")
+    path = exports.find(config.saved_model).path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
-    card = _card(found.path)
+    card = exports.read_card(path)
     if len(card["classes"]) != split.dataset.num_classes:
         raise UserError(
-            f"{found.path} predicts {len(card['classes'])} classes, {split.dataset.name} in {config.dataset_dir} has "
+            f"{path} predicts {len(card['classes'])} classes, {split.dataset.name} in {config.dataset_dir} has "
             f"{split.dataset.num_classes}; name the data set that it was trained on"
         )
     facts = {
-        "saved_model": found.path,
+        "saved_model": path,
         "checkpoint": card["checkpoint"],
         "step": card["step"],
         **_split_facts(split, config),
@@ -143,47 +139,14 @@ def _open_export(config):
         "add_flipped_images": card["add_flipped_images"],
         **{name: card["resize"][name] for name in ("min_resize_value", "max_resize_value", "resize_factor")},
     }
-    segment = _segment(found.path)
+    export = exports.load(path, required=(exports.DEFAULT_SIGNATURE,))
 
     def score(collectors):  # an export resizes images itself, so that it gets them at their source size
-        return scoring.score_each(split, segment, collectors=collectors)
+        return scoring.score_each(split, export.segment, collectors=collectors)
 
-    title = _title(found.path, facts, "at their own size")
+    title = _title(path, facts, "at their own size")
     folder = tf.io.gfile.join(config.saved_model.rstrip("/"), f"eval_{config.eval_split}")
     return Candidate(title, split.dataset, facts, folder, score)
-
-
-def _card(folder):
-    """Returns the content of an export's model.json."""
-    path = tf.io.gfile.join(folder, model_card.FILE)
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            card = json.load(file)
-        if card["format"] == model_card.FORMAT:
-            return card
-        reason = f"format {card['format']}, this version reads {model_card.FORMAT}"
-    except (tf.errors.NotFoundError, ValueError, TypeError, KeyError) as error:
-        reason = f"{type(error).__name__}"
-    raise UserError(f"{path}: not the card of an export ({reason}); write it with python -m deeplab.export")
-
-
-def _segment(folder):
-    """Returns the function (H, W, 3) uint8 -> (H, W) int32 labels that the signature serving_default is."""
-    try:
-        module = tf.saved_model.load(folder)
-        signature = module.signatures["serving_default"]
-    except (OSError, KeyError) as error:
-        raise UserError(f"{folder}: not a SavedModel of deeplab ({' '.join(str(error).split())[:200]})") from None
-
-    def segment(image, _module=module):  # the module owns what the signature runs on
-        try:
-            return signature(images=tf.constant(image[None]))["labels"][0].numpy()
-        except (tf.errors.InvalidArgumentError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            size = report.sides(image.shape[:2])
-            raise UserError(f"{folder}: does not take an image of {size} pixels ({reason})") from None
-
-    return segment
 
 
 def _split_facts(split, config):

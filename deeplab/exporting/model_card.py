@@ -1,4 +1,7 @@
-"""model.json beside an export: what it is, where it comes from, what it costs and how well it does."""
+"""Writes model.json beside an export: what the network is, where it comes from, what it costs, how well it scores.
+
+`inference.exports` reads it.
+"""
 
 import dataclasses
 import json
@@ -7,27 +10,29 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.files import atomic
+from deeplab.inference.exports import CARD_FILE, CARD_FORMAT
 from deeplab.model.cost import count_multiply_adds
 
-FILE = "model.json"
-FORMAT = 1
-_DEFAULT_SIZE = (513, 513)  # that multiply-adds are counted at where no crop size is given; reference: crop size
-_SCORES = "eval_*/results.json"  # where eval leaves its scores in a train_logdir
+_DEFAULT_SIZE = (513, 513)  # (height, width) without any crop size; reference: default of --crop_size
+_SCORES = "eval_*/results.json"  # eval leaves its scores there, in a train_logdir
 
 
 def write(folder, config, loaded):
     """Writes model.json into the folder of an export.
 
     Args:
-      folder: where.
+      folder: the folder.
       config: the `ExportConfig`.
       loaded: the `trained.Trained` that was exported.
     """
-    atomic.write(f"{folder}/{FILE}", json.dumps(_content(config, loaded), indent=1) + "\n")
+    atomic.write(f"{folder}/{CARD_FILE}", json.dumps(_content(config, loaded), indent=1) + "\n")
 
 
 def image_size(config, loaded):
-    """Returns the (height, width) of a usual image of this export; arguments as of `write`."""
+    """Returns the usual (height, width) of images for this export; the arguments are those of `write`.
+
+    Multiply-adds are counted at this size, the server warms up with it, and some formats take no other.
+    """
     return tuple(loaded.config.crop_size or config.crop_size or _DEFAULT_SIZE)
 
 
@@ -36,7 +41,7 @@ def _content(config, loaded):
     size = image_size(config, loaded)
     passes = {"eval_scales": config.inference_scales, "add_flipped_images": config.add_flipped_images}
     return {
-        "format": FORMAT,
+        "format": CARD_FORMAT,
         "config": dataclasses.asdict(loaded.config),
         "classes": [dataset.class_name(label) for label in range(loaded.config.num_classes)],
         "colors": dataset.colors,
@@ -54,16 +59,19 @@ def _content(config, loaded):
 
 
 def _score(loaded):
-    """Returns what is known of the score of this very checkpoint: {"miou", "split", "dataset"}, else None."""
+    """Returns the score of this very checkpoint, {"miou"[, "split", "dataset"]}; None if it is not known.
+
+    Sources: what eval wrote into the train_logdir, or else what training wrote beside its best checkpoint.
+    """
     for path in tf.io.gfile.glob(tf.io.gfile.join(loaded.folder, _SCORES)):
         try:
             with tf.io.gfile.GFile(path) as file:
                 results = json.load(file)
             if results["step"] == loaded.step:
                 return {name: results[name] for name in ("miou", "split", "dataset")}
-        except (ValueError, KeyError, TypeError):  # edited or of another program: then no score is known
+        except (ValueError, KeyError, TypeError):  # somebody edited it, or another program wrote it
             continue
-    path = f"{loaded.checkpoint.rpartition('/')[0]}/score.json"  # beside the best checkpoint of a training
+    path = f"{loaded.checkpoint.rpartition('/')[0]}/score.json"
     if not tf.io.gfile.exists(path):
         return None
     with tf.io.gfile.GFile(path) as file:

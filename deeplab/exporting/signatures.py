@@ -1,4 +1,4 @@
-"""The module that export serializes: signatures around a `Predictor`, TensorFlow ops only."""
+"""The module that export saves: signatures around a `Predictor`, made of TensorFlow ops only."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,23 +6,26 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from deeplab.config.data import ResizeConfig
 from deeplab.data.augment import range_size
+from deeplab.inference.exports import DEFAULT_SIGNATURE, REFERENCE_LABELS, REFERENCE_PROBABILITIES, REFERENCE_SIGNATURE
 from deeplab.layers.resize import resize_bilinear, resize_nearest
 
 _NO_RESIZE = ResizeConfig()
 
 
-class Serving(tf.Module):
-    """Segments images of any size behind SavedModel signatures.
+class ExportedModule(tf.Module):
+    """Segments images of any size behind the signatures of a SavedModel.
+
+    A tf.function holds its module by a weak reference, so that this object must live as long as its functions run.
 
     Args:
       predictor: an `inference.Predictor`.
-      resize: a `ResizeConfig`. Where it asks for resizing, results are brought back to the source size as the
-        reference does: labels by nearest neighbour, probabilities bilinear.
-      with_probabilities, with_logits: `serving_default` returns `probabilities`, `logits` too.
-      colors: (256, 3) uint8, the colour of each label; `bytes` returns coloured PNGs, too, where it is given.
-      constant: the weights are constants of the graph. oneDNN then arranges those of each convolution once and not in
-        every call, and its convolutions run faster: 0.8x the time of xception_65. But Python loads such a graph with
-        about 20 times the memory of the weights, TensorFlow 2.21 copying it for each function.
+      resize: a `ResizeConfig`. If it asks for resizing, results are brought back to the size of the image as the
+        reference does it: labels by nearest neighbour, probabilities bilinearly.
+      with_probabilities, with_logits: `serving_default` returns `probabilities`, `logits` as well.
+      colors: (256, 3) uint8, the colour of each label; if given, `bytes` returns coloured PNG files as well.
+      constant: makes the weights constants of the graph. oneDNN then arranges the weights of each convolution once
+        instead of in every call: xception_65 takes 0.8 times as long. On the other hand, Python needs about 20 times
+        the memory of the weights to load such a graph, since TensorFlow 2.21 copies it for each function.
     """
 
     def __init__(
@@ -46,17 +49,18 @@ class Serving(tf.Module):
         one = tf.TensorSpec((1, None, None, 3), tf.uint8, name="ImageTensor")
         encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
         return {
-            "serving_default": self.serving_default.get_concrete_function(images),
+            DEFAULT_SIGNATURE: self.serving_default.get_concrete_function(images),
             "bytes": self.bytes.get_concrete_function(encoded),
-            "reference": self.reference.get_concrete_function(one),
+            REFERENCE_SIGNATURE: self.reference.get_concrete_function(one),
         }
 
     @tf.function
     def serving_default(self, images):
         """images (B, H, W, 3) uint8 -> labels (B, H, W) int32; on request probabilities, logits (B, H, W, K) float32.
 
-        Logits are the logarithms of the probabilities, whose softmax they give again: with several passes there are
-        no others, and a constant per pixel changes nothing.
+        Logits are the logarithms of the probabilities, so that their softmax gives the probabilities again. The
+        network's own logits differ from them by a constant per pixel, and with several passes there is no single
+        set of them.
         """
         labels, probabilities = self._segment(images)
         outputs = {"labels": labels, "probabilities": probabilities}
@@ -67,8 +71,9 @@ class Serving(tf.Module):
     def bytes(self, image_bytes):
         """image_bytes (B,) JPEG or PNG files -> label_bytes (B,), PNG files of class ids; on request color_bytes.
 
-        Each image has a size of its own, and so has its result. The names end in _bytes because TensorFlow Serving's
-        REST interface writes such outputs in base64. Pixels are taken as they are stored: TensorFlow ignores EXIF.
+        Images may have different sizes; each result has the size of its image. The names end in _bytes because
+        TensorFlow Serving's REST interface writes such outputs in base64. Pixels are taken as they are stored, since
+        TensorFlow ignores EXIF.
         """
         names = ("label_bytes", "color_bytes") if self._colors is not None else ("label_bytes",)
         files = tf.map_fn(
@@ -77,7 +82,7 @@ class Serving(tf.Module):
         return dict(zip(names, files, strict=True))
 
     def _one_file(self, image_bytes):
-        """Returns [labels as a PNG file, the same in colours] of one image file."""
+        """Returns a list for one image file: the PNG file of its labels, then, if wanted, the PNG file in colours."""
         image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
         image = tf.ensure_shape(image, (None, None, 3))
         labels = self._segment(image[None])[0][0, :, :, None]
@@ -88,13 +93,13 @@ class Serving(tf.Module):
         return files
 
     @tf.function
-    def reference(self, ImageTensor):  # the old name of the input
+    def reference(self, ImageTensor):  # REFERENCE_INPUT: a signature names its inputs after the arguments
         """The reference's frozen graph: ImageTensor (1, H, W, 3) uint8 -> SemanticPredictions (1, H, W) int32."""
         labels, probabilities = self._segment(ImageTensor)
-        return {"SemanticPredictions": labels, "SemanticProbabilities": probabilities}
+        return {REFERENCE_LABELS: labels, REFERENCE_PROBABILITIES: probabilities}
 
     def segment(self, images):
-        """Returns (labels (B, H, W) int32, probabilities (B, H, W, K)) of images (B, H, W, 3) at their own size."""
+        """Returns labels (B, H, W) int32 and probabilities (B, H, W, K) float32 of images (B, H, W, 3)."""
         if self._resize.min_resize_value is None:
             return self._predict(images)
         size = tf.shape(images)[1:3]
@@ -103,5 +108,5 @@ class Serving(tf.Module):
 
 
 def tf_variable(variable):
-    """Returns the tf.Variable inside a variable of Keras 3; one of tf_keras is a tf.Variable itself."""
+    """Returns the tf.Variable inside a variable of Keras 3. A variable of tf_keras is a tf.Variable itself."""
     return variable if isinstance(variable, tf.Variable) else variable.value

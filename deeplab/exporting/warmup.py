@@ -1,28 +1,29 @@
-"""The file of warm-up requests that TensorFlow Serving replays when it loads a SavedModel.
+"""Writes the warm-up requests that TensorFlow Serving replays when it loads a SavedModel.
 
-A TFRecord file of PredictionLog messages. Their definitions come with tensorflow-serving-api, which nothing else here
-needs, so the few fields around a TensorProto are written by hand.
+They are PredictionLog messages in a TFRecord file. The definitions of these messages come with tensorflow-serving-api,
+a large package that nothing else here needs, so the few fields around a TensorProto are encoded by hand.
 """
 
 import tensorflow as tf
 
 FILE = "assets.extra/tf_serving_warmup_requests"
-_PREDICT_LOG, _REQUEST = 6, 1  # field numbers of PredictionLog and PredictLog
-_MODEL_SPEC, _INPUTS = 1, 2  # of PredictRequest
-_NAME, _SIGNATURE_NAME = 1, 3  # of ModelSpec
-_KEY, _VALUE = 1, 2  # of an entry of a map
-_LENGTH_DELIMITED = 2  # wire type
+# Numbers of fields in the messages, from tensorflow_serving/apis/*.proto.
+_PREDICT_LOG, _REQUEST = 6, 1  # in PredictionLog, in PredictLog
+_MODEL_SPEC, _INPUTS = 1, 2  # in PredictRequest
+_NAME, _SIGNATURE_NAME = 1, 3  # in ModelSpec
+_KEY, _VALUE = 1, 2  # in an entry of a map
+_LENGTH_DELIMITED = 2  # wire type of strings, bytes and messages
 
 
 def write(folder, size, model_name="deeplab"):
     """Writes one request for `serving_default` and one for `bytes` into a SavedModel folder.
 
     Args:
-      folder: the SavedModel's.
-      size: (height, width) of the grey image that they send.
-      model_name: which model the requests name; TensorFlow Serving does not look at it.
+      folder: the folder.
+      size: (height, width) of the grey image in the requests.
+      model_name: name of the model in the requests, which TensorFlow Serving ignores.
     """
-    grey = tf.make_tensor_proto(128, tf.uint8, (1, *size, 3))  # one number, repeated by whoever reads it
+    grey = tf.make_tensor_proto(128, tf.uint8, (1, *size, 3))  # stored as one number that stands for all
     jpeg = tf.io.encode_jpeg(tf.fill((*size, 3), tf.constant(128, tf.uint8))).numpy()
     requests = {
         "serving_default": ("images", grey),
@@ -36,7 +37,7 @@ def write(folder, size, model_name="deeplab"):
 
 
 def _prediction_log(model_name, signature, name, tensor):
-    """Returns the bytes of a PredictionLog with one request of one input."""
+    """Returns the bytes of a PredictionLog with one request, which has one input."""
     spec = _field(_NAME, model_name.encode()) + _field(_SIGNATURE_NAME, signature.encode())
     inputs = _field(_KEY, name.encode()) + _field(_VALUE, tensor)
     request = _field(_MODEL_SPEC, spec) + _field(_INPUTS, inputs)
@@ -49,7 +50,7 @@ def _field(number, content):
 
 
 def _varint(value):
-    """Returns an unsigned number as a protocol buffer writes it: 7 bits a byte, lowest first."""
+    """Returns an unsigned number as a protocol buffer writes it: 7 bits in each byte, lowest first."""
     groups = []
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

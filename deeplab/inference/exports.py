@@ -1,43 +1,219 @@
-"""The folder that exports are written to and found in: DIR/1, DIR/2 and so on, as TensorFlow Serving wants it."""
+"""Exports: the folder that holds their versions, and one version opened.
 
-from typing import NamedTuple
+`python -m deeplab.export` writes SavedModels to DIR/1, DIR/2 and so on, which is the layout of TensorFlow Serving.
+Beside the graph of a version lie model.json, the card that says what the network is, and dataset.json.
+"""
+
+import functools
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from deeplab.data import catalog
+from deeplab.errors import UserError
+
+CARD_FILE = "model.json"
+CARD_FORMAT = 1
+GRAPH_FILE = "saved_model.pb"
+DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # "serving_default": images -> labels
+# The signature with the names of the original's frozen graph. It returns probabilities from every export.
+REFERENCE_SIGNATURE = "reference"
+REFERENCE_INPUT, REFERENCE_LABELS, REFERENCE_PROBABILITIES = (
+    "ImageTensor",
+    "SemanticPredictions",
+    "SemanticProbabilities",
+)
 
 
-class Export(NamedTuple):
-    """A SavedModel: where it lies, and its number."""
+class Version(NamedTuple):
+    """A SavedModel on disk: its folder, and its version number."""
 
     path: str
-    version: int
+    number: int
+
+
+class Spec(NamedTuple):
+    """One input or output of a signature.
+
+    `dtype` is object for strings, `dtype_name` the name of TensorFlow's type, such as "DT_UINT8". `shape` has None for
+    a side of any size, and is None itself for a tensor of any rank. `tensor` is the tensor's name in the graph.
+    """
+
+    dtype: np.dtype
+    dtype_name: str
+    shape: tuple[int | None, ...] | None
+    tensor: str
+
+
+class Signature(NamedTuple):
+    """The inputs and outputs of one function of a SavedModel, by their names."""
+
+    inputs: dict[str, Spec]
+    outputs: dict[str, Spec]
 
 
 def versions(folder):
-    """Returns the version numbers in a folder, oldest first; [] where it is missing."""
-    import tensorflow as tf
-
+    """Returns the version numbers in a folder, oldest first; [] if there is no such folder."""
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)] if tf.io.gfile.isdir(folder) else []
     return sorted(int(name) for name in names if name.isdecimal())
 
 
+def next_path(folder):
+    """Creates the folder, and returns the path of the version after its newest one, or of version 1."""
+    tf.io.gfile.makedirs(folder)
+    return tf.io.gfile.join(folder.rstrip("/") or "/", str(max(versions(folder), default=0) + 1))
+
+
 def newest(folder):
-    """Returns the newest `Export` in an --export_path, or the one that the folder itself is; None: there is none.
+    """Returns the newest `Version` in an --export_path, or the one that the folder itself is; None without any.
 
-    A version without saved_model.pb, such as one that is being copied, is none.
+    A version without saved_model.pb does not count: perhaps it is still being copied.
     """
-    import tensorflow as tf
-
     folder = folder.rstrip("/") or "/"
     name = folder.rpartition("/")[2]
-    itself = Export(folder, int(name) if name.isdecimal() else 1)
-    numbered = (Export(tf.io.gfile.join(folder, str(version)), version) for version in reversed(versions(folder)))
-    for export in (itself, *numbered):
-        if tf.io.gfile.exists(tf.io.gfile.join(export.path, "saved_model.pb")):
-            return export
+    itself = Version(folder, int(name) if name.isdecimal() else 1)
+    numbered = (Version(tf.io.gfile.join(folder, str(number)), number) for number in reversed(versions(folder)))
+    for version in (itself, *numbered):
+        if tf.io.gfile.exists(tf.io.gfile.join(version.path, GRAPH_FILE)):
+            return version
     return None
 
 
-def next_path(folder):
-    """Makes the folder and returns the path of the first version above those in it, from 1."""
-    import tensorflow as tf
+def find(folder):
+    """Returns what `newest` returns, and raises a UserError instead of returning None."""
+    version = newest(folder)
+    if version is None:
+        raise UserError(f"--saved_model={folder}: no SavedModel there; name an --export_path or DIR/VERSION")
+    return version
 
-    tf.io.gfile.makedirs(folder)
-    return tf.io.gfile.join(folder.rstrip("/") or "/", str(max(versions(folder), default=0) + 1))
+
+def read_card(path):
+    """Returns the content of the model.json of a version.
+
+    Raises:
+      UserError: there is none, or it is not in the format that this version of the project reads.
+    """
+    file_path = tf.io.gfile.join(path, CARD_FILE)
+    try:
+        with tf.io.gfile.GFile(file_path) as file:
+            card = json.load(file)
+        if card["format"] == CARD_FORMAT:
+            return card
+        reason = f"format {card['format']}, this version reads {CARD_FORMAT}"
+    except (tf.errors.NotFoundError, ValueError, TypeError, KeyError) as error:
+        reason = type(error).__name__
+    raise UserError(f"{file_path}: not the card of an export ({reason}); write it with python -m deeplab.export")
+
+
+def load(path, required=()):
+    """Opens the SavedModel in the folder `path`, which `find` found.
+
+    Args:
+      path: the folder.
+      required: names of signatures that the caller needs.
+
+    Returns:
+      An `Export`.
+
+    Raises:
+      UserError: TensorFlow can't load it, or a signature is missing.
+    """
+    try:
+        module = tf.saved_model.load(path)
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise UserError(
+            f"{path}: not a SavedModel ({_one_line(error)}); name an --export_path or DIR/VERSION"
+        ) from None
+    missing = [name for name in required if name not in module.signatures]
+    if missing:
+        raise UserError(
+            f"{path}: a SavedModel without the signature {missing[0]}; write it with python -m deeplab.export"
+        )
+    return Export(path, module)
+
+
+class Export:
+    """A loaded SavedModel. It is often one of this project's, but the server runs those of other programs, too.
+
+    Args:
+      path: its folder.
+      module: what `tf.saved_model.load` returns. Signatures do not keep the weights that they use, so that this object
+        must live as long as any of them runs.
+    """
+
+    def __init__(self, path: str, module: Any):
+        self.path, self._module = path, module
+
+    @functools.cached_property
+    def signatures(self) -> dict[str, Signature]:
+        """The functions of the SavedModel. Reads saved_model.pb: the names of tensors stand nowhere else."""
+        with tf.io.gfile.GFile(tf.io.gfile.join(self.path, GRAPH_FILE), "rb") as file:
+            definitions = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs[0].signature_def
+        return {
+            name: Signature(_specs(definitions[name].inputs), _specs(definitions[name].outputs))
+            for name in self._module.signatures
+        }
+
+    @functools.cached_property
+    def card(self) -> dict[str, Any]:
+        """The content of model.json; {} without a readable one."""
+        try:
+            return read_card(self.path)
+        except UserError:
+            return {}
+
+    def dataset(self, name=None):
+        """Returns the `catalog.Dataset` of dataset.json; without that file, the catalogue's `name`."""
+        return catalog.load(self.path, name)
+
+    def run(self, signature, inputs):
+        """Returns {output: array} of {input: array} by the signature of that name; raises what TensorFlow raises."""
+        function = self._module.signatures[signature]
+        results = function(**{name: tf.constant(array) for name, array in inputs.items()})
+        return {name: tensor.numpy() for name, tensor in results.items()}
+
+    def segment(self, image):
+        """Returns labels (H, W) int32 of an image (H, W, 3) uint8, by the signature serving_default.
+
+        Raises:
+          UserError: the export takes no image of that size; some are made for images of one size.
+        """
+        return self._of_one(image, DEFAULT_SIGNATURE, "images")["labels"][0].numpy()
+
+    @property
+    def has_probabilities(self):
+        """Tells whether `segment_with_probabilities` works."""
+        reference = self._module.signatures.get(REFERENCE_SIGNATURE)
+        return reference is not None and REFERENCE_PROBABILITIES in reference.structured_outputs
+
+    def segment_with_probabilities(self, image):
+        """Returns what `segment` returns, and probabilities (H, W, K) float32."""
+        results = self._of_one(image, REFERENCE_SIGNATURE, REFERENCE_INPUT)
+        return results[REFERENCE_LABELS][0].numpy(), results[REFERENCE_PROBABILITIES][0].numpy()
+
+    def _of_one(self, image, signature, name):
+        """Returns the outputs, as tensors, of a signature for one image, which is its input `name`."""
+        try:
+            return self._module.signatures[signature](**{name: tf.constant(image[None])})
+        except (tf.errors.InvalidArgumentError, TypeError) as error:
+            size = "x".join(str(side) for side in image.shape[:2])
+            raise UserError(f"{self.path}: does not take an image of {size} pixels ({_one_line(error)})") from None
+
+
+def _specs(infos):
+    """Returns {name: Spec} of {name: TensorInfo}, a message of TensorFlow's."""
+    specs = {}
+    for name, info in infos.items():
+        kind = tf.as_dtype(info.dtype)
+        sizes = None if info.tensor_shape.unknown_rank else [dim.size for dim in info.tensor_shape.dim]
+        shape = None if sizes is None else tuple(None if size < 0 else size for size in sizes)
+        dtype = np.dtype(object) if kind == tf.string else np.dtype(kind.as_numpy_dtype)
+        specs[name] = Spec(dtype, f"DT_{kind.name.upper()}", shape, info.name)
+    return specs
+
+
+def _one_line(error):
+    return " ".join(str(error).split())[:200]

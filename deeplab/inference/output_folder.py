@@ -1,7 +1,7 @@
-"""The output folder of predict: a name for every input, what is finished already, and which network made it.
+"""The output folder of predict: which inputs are finished, what their results are called, which network made them.
 
-`predict.json` in the folder remembers the settings and the name of every input, so that a later run goes on where an
-earlier one stopped, gives the same input the same name, and never mixes the results of two networks.
+`predict.json` in the folder remembers the settings and the name of every input. With it, a later run goes on where an
+earlier run stopped, gives the same input the same name again, and never mixes the results of two networks.
 """
 
 import json
@@ -17,41 +17,48 @@ from deeplab.pictures import video
 
 FILE = "predict.json"
 FORMAT = 1
-IDS, OVERLAY, PROBABILITIES, VIDEO, FRAMES = ".png", "_overlay.png", ".npz", ".mp4", "_frames"  # a folder
+# Endings of the names of results. FRAMES is a folder.
+IDS, OVERLAY, PROBABILITIES, VIDEO, FRAMES = ".png", "_overlay.png", ".npz", ".mp4", "_frames"
 
 
 class Job(NamedTuple):
-    """One input file and where its results go: `stem` + IDS and so on."""
+    """One input file.
+
+    Attributes:
+      path: the file.
+      stem: where its results go: their paths are `stem` + IDS, `stem` + OVERLAY and so on.
+      is_finished: an earlier run wrote all its results.
+    """
 
     path: str
-    stem: str  # folder and name of the results
+    stem: str
     is_finished: bool
 
 
 def refuse_inputs(folder, paths):
-    """Raises a UserError if inputs lie in the output folder: results would be read as inputs the next time."""
+    """Raises a UserError if inputs lie in the output folder, since the next run would take results for inputs."""
     for path in paths:
         if posixpath.dirname(_key(path)) == absolute(folder):
             raise UserError(f"--output={folder}: {path} lies in it, and results must not mix with inputs; name another")
 
 
 def plan(folder, paths, settings, config):
-    """Decides what is to be done, and writes it to predict.json.
+    """Decides which inputs are to be segmented, and writes the decision to predict.json.
 
     Args:
-      folder: the output folder; made if it is not there.
-      paths: files to segment.
-      settings: {name: value} of all that the results depend on but the input; JSON.
+      folder: the output folder, which is created if it does not exist.
+      paths: the input files.
+      settings: {name: value} of all that the results depend on except for the input; JSON.
       config: the `PredictConfig`.
 
     Returns:
-      A list of `Job`, one for each path. What an unfinished one left in the folder is gone.
+      A list of `Job`s, one for each path. Results of jobs that an earlier run did not finish are removed.
 
     Raises:
       UserError: the folder holds results that were made with other settings, and `config.overwrite` is not given.
     """
     tf.io.gfile.makedirs(folder)
-    settings = json.loads(json.dumps(settings))  # as it will be read again: tuples become lists
+    settings = json.loads(json.dumps(settings))  # tuples become lists, as they are in the file
     record = _read(folder)
     sources = {_key(path): path for path in paths}
     if record["files"] and record["settings"] != settings:
@@ -73,6 +80,7 @@ def plan(folder, paths, settings, config):
 
 
 def _read(folder):
+    """Returns the content of predict.json, {"settings", "files"}, both empty if there is no such file."""
     path = tf.io.gfile.join(folder, FILE)
     if not tf.io.gfile.exists(path):
         return {"settings": {}, "files": {}}
@@ -89,11 +97,12 @@ def _read(folder):
 
 
 def _refuse_mixing(folder, before, now, overwrite):
+    """Raises a UserError that names a setting which was different before; does nothing with --overwrite."""
     if overwrite:
         return
     changed = {key: value for key, value in before.items() if key not in now or now[key] != value}
     added = {key: value for key, value in now.items() if key not in before or before[key] != value}
-    was = next(iter(changed), None) or next(iter(added))  # what is left out has its default value
+    was = next(iter(changed), None) or next(iter(added))  # a setting that is not listed has its default
     is_now = was if was in added or not added else next(iter(added))
     raise UserError(
         f"--output={folder}: what is in it was made with {was}={changed.get(was, 'default')}, now it is "
@@ -102,9 +111,18 @@ def _refuse_mixing(folder, before, now, overwrite):
 
 
 def _names(sources, known, present):
-    """Returns {key: name} such that no result of one input is that of another, or a file that was there before.
+    """Chooses the name of every input, so that no result replaces another result or a file of somebody else.
 
-    A name is that of the file; with its suffix (x_jpg) where two are called alike, with a number if that is taken.
+    The name is the file's name without its suffix; with the suffix (x_jpg) if another input has that name, and with a
+    number if that name is taken too.
+
+    Args:
+      sources: {key: path} of the inputs.
+      known: {key: entry} from predict.json. Inputs that are in it keep their names.
+      present: names of the files in the folder.
+
+    Returns:
+      {key: name}.
     """
     names = {key: known[key]["name"] for key in sources if key in known}
     taken = set(present)
@@ -126,28 +144,29 @@ def _names(sources, known, present):
 
 
 def _claims(path, name):
-    """Returns the names of all files and folders that the results of an input may have."""
+    """Returns the names of all results that an input may get, whatever the options are."""
     kinds = (VIDEO, FRAMES) if video.is_video(path) else (IDS, OVERLAY, PROBABILITIES)
     return [name + kind for kind in kinds]
 
 
 def _results(path, name, config):
-    """Returns the names of those that it shall have."""
+    """Returns the names of the results that the options ask for."""
     if video.is_video(path):
         return [name + VIDEO, *([name + FRAMES] if config.save_frames else [])]
     return [name + IDS, name + OVERLAY, *([name + PROBABILITIES] if config.save_probabilities else [])]
 
 
 def identity(path):
-    """Returns what tells an input from another one that took its place."""
+    """Returns {"bytes", "modified"}: if the file is replaced by another one, these change."""
     try:
         stat = tf.io.gfile.stat(path)
-    except tf.errors.OpError:  # gone meanwhile: reading it will say so
+    except tf.errors.OpError:  # somebody removed it; the error comes when it is read
         return {"bytes": None, "modified": None}
     return {"bytes": stat.length, "modified": stat.mtime_nsec}
 
 
 def _remove(folder, names):
+    """Removes files and folders by their names."""
     for name in names:
         path = tf.io.gfile.join(folder, name)
         (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
@@ -158,10 +177,11 @@ def _stem(path):
 
 
 def _key(path):
+    """Returns the path that an input has in predict.json, which does not depend on the working directory."""
     folder, name = posixpath.split(path)
-    return posixpath.join(absolute(folder or "."), name)  # links to one file are several inputs
+    return posixpath.join(absolute(folder or "."), name)  # two links to one file stay two inputs
 
 
 def absolute(path):
-    """Returns the path with neither links nor `..` in it, so that two names of one place are equal."""
+    """Returns the path without links and `..`, so that two paths to one place become equal."""
     return path.rstrip("/") if "://" in path else os.path.realpath(path)

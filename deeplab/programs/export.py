@@ -1,19 +1,29 @@
 """Writes a trained network as files that run without this project: `python -m deeplab.export`."""
 
+import numpy as np
+import tensorflow as tf
+
+from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.exporting import folding, model_card
+from deeplab.exporting.formats import FORMATS, trial_images
+from deeplab.exporting.formats.common import NetworkToExport
+from deeplab.exporting.signatures import ExportedModule
+from deeplab.files import atomic, locks
+from deeplab.inference import exports, trained
+from deeplab.inference.predictor import Predictor
+
+# These formats are run by engines that have dilated depthwise convolutions on every processor.
+_ENGINES_WITH_DILATION = ("tflite", "onnx", "openvino")
+_VERIFY_SIZES = ((97, 129), (130, 90))  # (height, width)
+# The least share of labels that must equal the network's, by --precision or --quantize. Where two classes are nearly
+# equal, rounding decides; how many pixels that concerns depends on the images.
+_LEAST_AGREEMENT = {"float32": 0.999, "bfloat16": 0.95, "float16": 0.99, "none": 0.999, "dynamic": 0.9, "int8": 0.8}
 
 
 def export(config):
-    """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where it is."""
-    import tensorflow as tf
-
-    from deeplab.data import catalog
-    from deeplab.exporting import formats, model_card
-    from deeplab.files import locks
-    from deeplab.inference import trained
-    from deeplab.inference.predictor import Predictor
-
-    # From what: the network as it was trained, for images padded to the crop size or as large as they come.
+    """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where the export is."""
+    # From what: the network as it was trained, for images that are padded to the crop size or as large as they come.
     dataset = catalog.load(None, config.dataset_name)
     source = config.checkpoint_path or config.checkpoint_dir
     loaded = trained.load(
@@ -21,102 +31,98 @@ def export(config):
     )
     print(f"{loaded.checkpoint}: {loaded.config.model_variant}, {loaded.config.num_classes} classes")
 
-    # What: the same path as eval, faster.
-    trained_one = Predictor(loaded.model, config.crop_size, config.inference_scales, config.add_flipped_images)
-    exported = formats.Exported(
-        _for_inference(trained_one, config), config, loaded, model_card.image_size(config, loaded)
-    )
+    # What: the same path from images to labels as in eval, but faster.
+    original = _predictor(loaded.model, config)
+    size = model_card.image_size(config, loaded)
+    network = NetworkToExport(_folded(original, config), config, loaded, size)
 
-    # Go: written aside and renamed, so that a server which watches the folder never sees half of it.
+    # Where: the next version. It gets its name when it is complete, since a server may watch the folder.
     tf.io.gfile.makedirs(config.export_path)
     with locks.hold(config.export_path, "export_path"):
-        folder = _write(config, exported, trained_one)
+        folder = exports.next_path(config.export_path)
+        with atomic.new_folder(folder) as unfinished:
+            # Go: write it, and compare it with the network before it is kept.
+            FORMATS[config.format].write(unfinished, network)
+            catalog.save(loaded.dataset, unfinished)
+            model_card.write(unfinished, config, loaded)
+            if config.verify:
+                _verify(unfinished, original, network)
     print(f"Wrote {folder}")
     if config.format == "saved_model":
         print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
 
 
-def _write(config, exported, trained_one):
-    """Writes the next version, verified; returns its folder. Nothing is left behind where that fails."""
-    from deeplab.data import catalog
-    from deeplab.exporting import formats, model_card
-    from deeplab.files import atomic
-    from deeplab.inference import exports
-
-    folder = exports.next_path(config.export_path)
-    with atomic.new_folder(folder) as unfinished:
-        formats.module(config.format).write(unfinished, exported)
-        catalog.save(exported.loaded.dataset, unfinished)
-        model_card.write(unfinished, config, exported.loaded)
-        if config.verify:
-            _verify(unfinished, trained_one, exported)
-    return folder
+def _predictor(model, config):
+    return Predictor(model, config.crop_size, config.inference_scales, config.add_flipped_images)
 
 
-def _for_inference(predictor, config):
-    """Returns the `Predictor` that is exported: folded, and in the precision that is asked for."""
-    from deeplab.exporting import folding
-    from deeplab.inference.predictor import Predictor
-
+def _folded(original, config):
+    """Returns the `Predictor` that is exported: folded, and in the precision that the user asks for."""
     if not config.fold_batch_norm:
-        return predictor
+        return original
+    native_rate = folding.EVERY_RATE if config.format in _ENGINES_WITH_DILATION else None
     with folding.policy(config.precision):
-        model = folding.fold(predictor.model, config.precision, _NATIVE_RATE.get(config.format))
-        return Predictor(model, config.crop_size, config.inference_scales, config.add_flipped_images)
+        return _predictor(folding.fold(original.model, config.precision, native_rate), config)
 
 
-def _verify(folder, trained_one, exported):
-    """Loads the export and compares it with the network that was exported; prints how far they agree.
+def _verify(folder, original, network):
+    """Runs the export, compares it with the network that it was made of, and prints how far they agree.
+
+    Args:
+      folder: where the export was written.
+      original: the `Predictor` of the network as it was trained.
+      network: the `NetworkToExport` that was written.
 
     Raises:
-      UserError: its runtime refuses it, or too few labels are the same.
+      UserError: its own engine refuses the export, or too few labels are the same.
     """
-    import numpy as np
-
-    from deeplab.exporting import formats
-    from deeplab.exporting.formats import pictures
-    from deeplab.exporting.signatures import Serving
-
-    config = exported.config
-    network = Serving(trained_one, config.resize)
+    config = network.config
     any_size = not config.takes_one_size and config.crop_size is None
-    sizes = _VERIFY_SIZES if any_size else [exported.size] * 2
-    images = [next(pictures.of_size(exported, 1, size)) for size in sizes]
-    try:
-        labels = formats.module(config.format).reader(folder, exported)
-        equal = [np.mean(labels(image) == network.segment(image)[0].numpy()) for image in images]
-    except UserError:
-        raise
-    except Exception as error:  # whatever a runtime finds wrong with a file
-        reason = " ".join(str(error).split())[:300]
+    sizes = _VERIFY_SIZES if any_size else [network.size] * 2
+    images = [next(trial_images.of_size(network, 1, size)) for size in sizes]
+    agreement = _agreement(folder, original, network, images)
+    print(
+        f"Verified: {100 * np.mean(agreement):.3f} % of the labels equal those of the network{_logits(network, images)}"
+    )
+    least = _LEAST_AGREEMENT[config.quantize if config.quantize != "none" else config.precision]
+    if min(agreement) < least:
         raise UserError(
-            f"--format={config.format}: its own runtime refuses the file ({reason}); not exported"
-        ) from None
-    print(f"Verified: {100 * np.mean(equal):.3f} % of the labels equal those of the network{_logits(exported, images)}")
-    least = _VERIFY_LEAST[config.quantize if config.quantize != "none" else config.precision]
-    if min(equal) < least:
-        raise UserError(
-            f"{folder}: only {100 * min(equal):.2f} % of the labels equal those of the network, "
+            f"{folder}: only {100 * min(agreement):.2f} % of the labels equal those of the network, "
             f"less than {100 * least:g} %; not exported"
         )
 
 
-def _logits(exported, images):
-    """Returns a text that tells how far the logits are off before they are written; "" for the network itself."""
-    import numpy as np
+def _agreement(folder, original, network, images):
+    """Returns, for each image, the share of its labels for which the export and the original network agree."""
+    config = network.config
+    expected = ExportedModule(original, config.resize)
+    try:
+        labels = FORMATS[config.format].reader(folder)
+        return [np.mean(labels(image) == expected.segment(image)[0].numpy()) for image in images]
+    except UserError:
+        raise
+    except Exception as error:  # engines raise exceptions of many kinds
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"--format={config.format}: its own runtime refuses the file ({reason}); not exported"
+        ) from None
 
-    network, model = exported.loaded.model, exported.predictor.model
-    if model is network:
+
+def _logits(network, images):
+    """Returns a text that says how far folding changes the logits; "" if the network is exported as it is."""
+    original = network.loaded.model
+    if network.predictor.model is original:
         return ""
-    image = images[0][:, : exported.size[0], : exported.size[1]]
-    if exported.predictor.fixed_size and image.shape[1:3] != tuple(exported.predictor.fixed_size):
+    image = images[0][:, : network.size[0], : network.size[1]]
+    if network.predictor.fixed_size and image.shape[1:3] != tuple(network.predictor.fixed_size):
         return ""
-    expected = network(image).numpy()
-    return f"; worst logit off by {np.abs(model(image).numpy() - expected).max():.2g} of {np.ptp(expected):.2g}"
+    expected, logits = original(image).numpy(), _folded_for_tensorflow(network)(image).numpy()
+    return f"; worst logit off by {np.abs(logits - expected).max():.2g} of {np.ptp(expected):.2g}"
 
 
-_VERIFY_SIZES = ((97, 129), (130, 90))  # height, width
-# Pixels differ where two classes are equal but for rounding; how many are so depends on the images.
-_VERIFY_LEAST = {"float32": 0.999, "bfloat16": 0.95, "float16": 0.99, "none": 0.999, "dynamic": 0.9, "int8": 0.8}
-_EVERY_RATE = 10**6
-_NATIVE_RATE = dict.fromkeys(("tflite", "onnx", "openvino"), _EVERY_RATE)  # see folding: their engines know dilation
+def _folded_for_tensorflow(network):
+    """Returns the folded model, in another form if TensorFlow has no kernel here for the form that is written."""
+    config = network.config
+    if config.format in _ENGINES_WITH_DILATION and not folding.has_dilated_kernel(config.precision):
+        return folding.fold(network.loaded.model, config.precision)
+    return network.predictor.model

@@ -1,4 +1,4 @@
-"""Segments files: `python -m deeplab.predict`."""
+"""Segments photographs and videos: `python -m deeplab.predict`."""
 
 import dataclasses
 import io
@@ -7,40 +7,119 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+import tensorflow as tf
+
+from deeplab.config.model import ModelConfig
+from deeplab.config.options import differences
+from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.files import atomic, locks, progress_bar
+from deeplab.inference import exports, output_folder, tiles, trained
+from deeplab.inference.predictor import Predictor
+from deeplab.pictures import drawing, images, video
 
 EXIT_SOME_FAILED = 1
-_NO_SPACE = "No space left"  # of the system's message about a full disk, where TensorFlow has one error for both
-_LABELS, _PROBABILITIES = "SemanticPredictions", "SemanticProbabilities"  # of the signature `reference`
+_NO_SPACE = "No space left"  # TensorFlow has one error for a full disk and for too little memory; this tells which
+
+
+class Segmenter(NamedTuple):
+    """What turns images into labels, whether it is a checkpoint or an export.
+
+    Attributes:
+      labels: function (H, W, 3) uint8 -> (H, W) int32.
+      with_probabilities: function (H, W, 3) uint8 -> (H, W) int32 and (H, W, K) float32.
+      dataset: what the labels mean, and their colours.
+      settings: {name: value} of all that the results depend on except for the image; JSON.
+    """
+
+    labels: Callable[[np.ndarray], np.ndarray]
+    with_probabilities: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    dataset: catalog.Dataset
+    settings: dict[str, Any]
 
 
 def predict(config):
     """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
-    import tensorflow as tf
-
-    from deeplab.files import locks
-    from deeplab.inference import output_folder
-    from deeplab.pictures import images, video
-
-    # From what, with what, where to.
+    # From what: photographs and videos. None may lie in the output folder, or results would be inputs the next time.
     paths = images.find(config.input, images.SUFFIXES + video.SUFFIXES)
     output_folder.refuse_inputs(config.output, paths)
-    network = _exported(config) if config.saved_model else _trained(config)
+
+    # What: an export, or a checkpoint.
+    segmenter = _open_export(config) if config.saved_model else _open_checkpoint(config)
+
+    # Where: a folder that remembers what is finished, and by which network.
     tf.io.gfile.makedirs(config.output)
     with locks.hold(config.output, "output"):
-        jobs = output_folder.plan(config.output, paths, network.settings, config)
-        return _segment(jobs, network, config)
+        jobs = output_folder.plan(config.output, paths, segmenter.settings, config)
+        # Go: one file after the other.
+        return _run(jobs, segmenter, config)
 
 
-def _segment(jobs, network, config):
-    """Does what is not finished; a bad file does not stop the others. Returns the exit code."""
-    from deeplab.files import progress_bar
+def _open_export(config):
+    """Returns the `Segmenter` of a SavedModel that export wrote."""
+    path = exports.find(config.saved_model).path
+    export = exports.load(path, required=(exports.DEFAULT_SIGNATURE,))
+    if config.save_probabilities and not export.has_probabilities:
+        raise UserError(
+            f"--save_probabilities: {path} gives none (no signature `reference`); export it again, or use "
+            "--checkpoint_dir"
+        )
+    settings = {
+        "saved_model": output_folder.absolute(path),
+        **output_folder.identity(f"{path}/{exports.GRAPH_FILE}"),  # another export may take the place of this one
+    }
+    dataset = export.dataset(config.dataset)
+    return Segmenter(export.segment, export.segment_with_probabilities, dataset, settings)
 
+
+def _open_checkpoint(config):
+    """Returns the `Segmenter` of a train_logdir or another checkpoint."""
+    named = catalog.load(None, config.dataset_name)
+    loaded = trained.load(
+        config.checkpoint_dir, config.checkpoint, config.model, config.model_defaults, named, config.use_moving_averages
+    )
+    passes, settings = config.passes, _settings(config, loaded)
+    predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
+    if config.tiles.tile_size:
+        window = tiles.window(predictor, config.tiles)
+        return Segmenter(window, window.with_probabilities, loaded.dataset, settings)
+    one = [tf.TensorSpec((1, None, None, 3), tf.uint8)]  # one trace for images of every size
+    labels = tf.function(lambda image: predictor(image)[0], input_signature=one)
+    both = tf.function(lambda image: predictor(image), input_signature=one)
+    return Segmenter(
+        lambda image: labels(image[None])[0].numpy(),
+        lambda image: tuple(result[0].numpy() for result in both(image[None])),
+        loaded.dataset,
+        settings,
+    )
+
+
+def _settings(config, loaded):
+    """Returns the settings of a `Segmenter` that is a checkpoint."""
+    window = dataclasses.asdict(config.tiles) if config.tiles.tile_size else {}
+    return {
+        "checkpoint": output_folder.absolute(loaded.checkpoint),
+        "step": loaded.step,
+        **{f"network.{name}": value for name, (value, _default) in differences(loaded.config, ModelConfig()).items()},
+        "dataset": loaded.dataset and loaded.dataset.name,
+        "use_moving_averages": config.use_moving_averages,
+        "crop_size": config.crop_size,
+        **dataclasses.asdict(config.passes),
+        **window,
+    }
+
+
+def _run(jobs, segmenter, config):
+    """Does the jobs that are not finished, and prints a summary. Returns the exit code.
+
+    A file that can't be segmented is reported and skipped, so that it does not stop the others.
+    """
     waiting = [job for job in jobs if not job.is_finished]
     failed, pictures, began = 0, 0, time.monotonic()
     with progress_bar.show(len(waiting), "image") as bar:
         for job in waiting:
-            done, problem = _attempt(job, network, config)
+            done, problem = _attempt(job, segmenter, config)
             pictures += done
             if problem:
                 failed += 1
@@ -51,158 +130,38 @@ def _segment(jobs, network, config):
     return EXIT_SOME_FAILED if failed else 0
 
 
-def _attempt(job, network, config):
-    """Returns (number of images or frames segmented, what went wrong or None)."""
-    import tensorflow as tf
-
-    from deeplab.pictures import video
-
+def _attempt(job, segmenter, config):
+    """Does one job; returns the number of images or frames that were segmented, and what went wrong or None."""
     write = _write_video if video.is_video(job.path) else _write_image
     try:
-        return write(job, network, config), None
+        return write(job, segmenter, config), None
     except UserError as error:
         return 0, str(error)
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        if _NO_SPACE in str(error):  # the disk: nothing more can be written
+        if _NO_SPACE in str(error):  # the disk is full, so that the other files can't be written either
             raise
         return 0, f"{job.path}: needs more memory than there is; --checkpoint_dir with --tile_size=513,513 needs less"
 
 
-def _summary(folder, total, before, failed, rate):
-    parts = [f"Segmented {total - before - failed} of {total} images into {folder}"]
-    parts += [f"{before} were finished before (--overwrite does them again)"] if before else []
-    parts += [f"{failed} skipped, see above"] if failed else []
-    parts += [f"{rate:.2g} images/s"] if rate else []
-    return ", ".join(parts)
-
-
-class _Network(NamedTuple):
-    """What segments, whether it is a checkpoint or an export."""
-
-    labels: Callable  # (H, W, 3) uint8 -> (H, W) int32
-    with_probabilities: Callable  # the same -> the same, (H, W, K) float32
-    dataset: Any  # the `catalog.Dataset`, for its colours
-    settings: dict  # all that the results depend on but the image
-
-
-def _trained(config):
-    """Returns the `_Network` of a checkpoint."""
-    import tensorflow as tf
-
-    from deeplab.data import catalog
-    from deeplab.inference import tiles as sliding
-    from deeplab.inference import trained
-    from deeplab.inference.predictor import Predictor
-
-    named = catalog.load(None, config.dataset_name)
-    loaded = trained.load(
-        config.checkpoint_dir, config.checkpoint, config.model, config.model_defaults, named, config.use_moving_averages
-    )
-    passes, settings = config.passes, _settings(config, loaded)
-    predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
-    if config.tiles.tile_size:
-        window = sliding.window(predictor, config.tiles)
-        return _Network(window, window.with_probabilities, loaded.dataset, settings)
-    one = [tf.TensorSpec((1, None, None, 3), tf.uint8)]
-    labels = tf.function(lambda images: predictor(images)[0], input_signature=one)
-    both = tf.function(lambda images: predictor(images), input_signature=one)
-    return _Network(
-        lambda image: labels(image[None])[0].numpy(),
-        lambda image: [result[0].numpy() for result in both(image[None])],
-        loaded.dataset,
-        settings,
-    )
-
-
-def _settings(config, loaded):
-    from deeplab.config.model import ModelConfig
-    from deeplab.config.options import differences
-    from deeplab.inference import output_folder
-
-    tiles = dataclasses.asdict(config.tiles) if config.tiles.tile_size else {}
-    return {
-        "checkpoint": output_folder.absolute(loaded.checkpoint),
-        "step": loaded.step,
-        **{f"network.{name}": value for name, (value, _default) in differences(loaded.config, ModelConfig()).items()},
-        "dataset": loaded.dataset and loaded.dataset.name,
-        "use_moving_averages": config.use_moving_averages,
-        "crop_size": config.crop_size,
-        **dataclasses.asdict(config.passes),
-        **tiles,
-    }
-
-
-def _exported(config):
-    """Returns the `_Network` of a SavedModel that export wrote."""
-    import tensorflow as tf
-
-    from deeplab.data import catalog
-    from deeplab.inference import exports, output_folder
-
-    found = exports.newest(config.saved_model)
-    if found is None:
-        raise UserError(f"--saved_model={config.saved_model}: no SavedModel there; name DIR or DIR/VERSION")
-    folder = found.path
-    try:
-        module = tf.saved_model.load(folder)
-        segment = module.signatures["serving_default"]
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"--saved_model={config.saved_model}: no SavedModel ({reason}); name DIR/VERSION") from None
-    reference = module.signatures.get("reference")  # gives probabilities whatever serving_default was asked for
-    if config.save_probabilities and (reference is None or _PROBABILITIES not in reference.structured_outputs):
-        raise UserError(
-            f"--save_probabilities: {folder} gives none (no signature `reference`); export it again, or use "
-            "--checkpoint_dir"
-        )
-    settings = {"saved_model": output_folder.absolute(folder), **output_folder.identity(f"{folder}/saved_model.pb")}
-
-    def with_probabilities(image):
-        results = reference(ImageTensor=tf.constant(image[None]))
-        return results[_LABELS][0].numpy(), results[_PROBABILITIES][0].numpy()
-
-    return _Network(
-        lambda image: segment(images=tf.constant(image[None]))["labels"][0].numpy(),
-        with_probabilities,
-        catalog.load(folder, config.dataset),
-        settings,
-    )
-
-
-def _write_image(job, network, config):
-    """Writes what belongs to one image; returns 1, the number of images."""
-    import numpy as np
-
-    from deeplab.data import catalog
-    from deeplab.files import atomic
-    from deeplab.inference import output_folder
-    from deeplab.pictures import drawing, images
-
+def _write_image(job, segmenter, config):
+    """Writes the results for one image; returns 1, the number of images."""
     image = images.read(job.path)
     if config.save_probabilities:
-        labels, probabilities = network.with_probabilities(image)
+        labels, probabilities = segmenter.with_probabilities(image)
         content = io.BytesIO()
         np.savez_compressed(content, probabilities=probabilities.astype(np.float16))
         atomic.write(job.stem + output_folder.PROBABILITIES, content.getvalue())
     else:
-        labels = network.labels(image)
-    drawing.save_png(
-        job.stem + output_folder.OVERLAY, drawing.overlay(image, labels, catalog.label_colormap(network.dataset))
-    )
+        labels = segmenter.labels(image)
+    colors = catalog.label_colormap(segmenter.dataset)
+    drawing.save_png(job.stem + output_folder.OVERLAY, drawing.overlay(image, labels, colors))
     drawing.save_png(job.stem + output_folder.IDS, labels)
     return 1
 
 
-def _write_video(job, network, config):
-    """Writes what belongs to one video, a frame at a time; returns the number of frames."""
-    import tensorflow as tf
-
-    from deeplab.data import catalog
-    from deeplab.files import progress_bar
-    from deeplab.inference import output_folder
-    from deeplab.pictures import drawing, video
-
-    colors, number = catalog.label_colormap(network.dataset), 0
+def _write_video(job, segmenter, config):
+    """Writes the results for one video, frame by frame; returns the number of frames."""
+    colors, number = catalog.label_colormap(segmenter.dataset), 0
     with (
         video.read(job.path) as source,
         video.write(job.stem + output_folder.VIDEO, source) as add,
@@ -211,10 +170,19 @@ def _write_video(job, network, config):
         if config.save_frames:
             tf.io.gfile.makedirs(job.stem + output_folder.FRAMES)
         for image, moment in source:
-            labels = network.labels(image)
+            labels = segmenter.labels(image)
             add(drawing.overlay(image, labels, colors), moment)
             if config.save_frames:
                 drawing.save_png(tf.io.gfile.join(job.stem + output_folder.FRAMES, f"{number:06}.png"), labels)
             number += 1
             bar.update()
     return number
+
+
+def _summary(folder, total, before, failed, rate):
+    """Returns the last line that is printed."""
+    parts = [f"Segmented {total - before - failed} of {total} images into {folder}"]
+    parts += [f"{before} were finished before (--overwrite does them again)"] if before else []
+    parts += [f"{failed} skipped, see above"] if failed else []
+    parts += [f"{rate:.2g} images/s"] if rate else []
+    return ", ".join(parts)

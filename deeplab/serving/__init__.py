@@ -1,1 +1,1 @@
-"""The HTTP server behind `deeplab.serve`: model, batches, contract, application."""
+"""The HTTP server behind `deeplab.serve`: the model, its queue, the REST interface, and the application around them."""

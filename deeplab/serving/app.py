@@ -1,4 +1,4 @@
-"""The routes: REST contract, page, health, metrics."""
+"""The routes of the server: TensorFlow Serving's REST interface, the page to try a model, health and metrics."""
 
 import asyncio
 import base64
@@ -25,17 +25,18 @@ from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
 from deeplab.serving.model import check_pixels, decode
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
+# What follows /v1/models/: NAME[/versions/V], then /metadata, :predict or nothing.
 _PATH = re.compile(r"(?P<name>[^/:]+)(/versions/(?P<version>\d+))?(/(?P<what>metadata)|:(?P<verb>\w+))?")
-_BODIES_IN_FLIGHT = 16  # times max_request_bytes: memory for bodies of all requests together
+_BODIES_IN_FLIGHT = 16  # the bodies of all requests together may take this many times max_request_bytes
 
 
-class Server:
-    """Serves the newest version in a folder.
+class Application:
+    """Answers requests with the newest version of a model.
 
     Args:
       config: a `ServeConfig`.
-      find: function () -> (path, version) or None.
-      load: function (path, version) -> a `model.Model`, or what has its attributes.
+      find: function () -> `exports.Version` or None: the newest version now.
+      load: function (path, version number) -> a `ServedModel`.
     """
 
     def __init__(self, config, find, load):
@@ -61,8 +62,8 @@ class Server:
         print(f"Loaded {self.config.model_name} version {version}: {path}", flush=True)
         return model
 
-    def app(self):
-        """Returns the ASGI application."""
+    def asgi(self):
+        """Returns the ASGI application, which a server such as uvicorn runs."""
         routes = [
             Route("/", self._answer(self.page)),
             Route("/page/segment", self._answer(self.segment), methods=["POST"]),
@@ -83,25 +84,26 @@ class Server:
             task.cancel()
 
     async def _watch(self):
-        """Loads a new version, warms it up, switches; jobs of the old one keep it until they end.
+        """Looks for a new version again and again, and loads it before it replaces the old one.
 
-        One that cannot be loaded (perhaps it is still being copied) is tried again, and told of once.
+        Jobs of the old version hold a reference to it, so that it lives until they end. A version that can't be loaded
+        may still be being copied: it is tried again, and reported only once.
         """
-        told = None
+        reported = None
         while self.config.poll_secs:
             await asyncio.sleep(self.config.poll_secs)
             try:
                 found = await asyncio.to_thread(self._find)
-                if found and found[1] != self.model.version:
+                if found and found.number != self.model.version:
                     self.model = await asyncio.to_thread(self._loaded, *found)
             except Exception as error:
                 text = f"warning: new version not loaded, the old one stays: {str(error)[:300]}"
-                if text != told:
+                if text != reported:
                     print(text, file=sys.stderr, flush=True)
-                told = text
+                reported = text
 
     def _answer(self, handler):
-        """Wraps a handler: refusals become {"error": ...} with their status, and every answer is counted."""
+        """Wraps a handler: an error becomes the answer {"error": ...} with its status, and every answer is counted."""
 
         async def handle(request):
             start = time.monotonic()
@@ -123,7 +125,11 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def _body(self, request):
-        """The body, read within its limits; its bytes count against those of all requests until the answer."""
+        """Gives the body of a request. Its bytes count towards those of all requests until the `with` ends.
+
+        Raises:
+          Refusal: 413 if it is too large, 408 if it comes too slowly, 503 if all bodies together are too large.
+        """
         limit = self.config.max_request_bytes
         parts, size = [], 0
 
@@ -149,6 +155,7 @@ class Server:
             self._body_bytes -= size
 
     async def models(self, request):
+        """TensorFlow Serving's REST interface: status and metadata by GET, predict by POST."""
         match = _PATH.fullmatch(request.path_params["path"])
         verb = match and match["verb"]
         if not match or (verb is not None) != (request.method == "POST") or verb not in (None, "predict"):
@@ -170,7 +177,7 @@ class Server:
         return Response(await asyncio.to_thread(contract.encode, outputs, row), media_type="application/json")
 
     async def segment(self, request):
-        """The page's own request: an encoded image -> labels as a PNG with a palette, classes, milliseconds."""
+        """The request of the page: an encoded image -> labels as a PNG with a palette, classes, milliseconds."""
         model, start = self.model, time.monotonic()
         signature = model.signatures.get(DEFAULT_SIGNATURE)
         if not signature or len(signature.inputs) != 1 or "labels" not in signature.outputs:
@@ -184,12 +191,13 @@ class Server:
         return JSONResponse({**await asyncio.to_thread(_picture, outputs, model), "milliseconds": milliseconds})
 
     async def page(self, request):
+        """The page. Its policy lets it load nothing from anywhere else."""
         policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
         headers = {"Content-Security-Policy": policy + "; img-src 'self' data: blob:"}
         return HTMLResponse(_PAGE.read_text("utf-8"), headers=headers)
 
     async def about(self, request):
-        """What the page tells of the model, and the size above which it scales pictures down."""
+        """What the page shows about the model, and the number of pixels above which it scales a picture down."""
         card = self.model.card
         return JSONResponse(
             {
@@ -203,9 +211,11 @@ class Server:
         )
 
     async def health(self, request):
+        """Tells load balancers that the server runs; it only listens once a model is loaded."""
         return JSONResponse({"status": "ok", "version": self.model.version})
 
     async def metrics(self, request):
+        """Counters in the text format of Prometheus."""
         return Response(prometheus.generate_latest(self.registry), media_type=prometheus.CONTENT_TYPE_LATEST)
 
 
@@ -215,11 +225,13 @@ def _error(status, message):
 
 
 def _status(model):
+    """Returns the answer about the status of a model, which is always loaded here."""
     state = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     return {"model_version_status": [{"version": str(model.version), **state}]}
 
 
 def _metadata(name, model):
+    """Returns the answer to /metadata: the signatures as TensorFlow Serving writes them."""
     signatures = {
         key: {
             "inputs": {item: _tensor_info(spec) for item, spec in signature.inputs.items()},
@@ -239,6 +251,7 @@ def _tensor_info(spec):
 
 
 def _picture(outputs, model):
+    """Returns the labels of one image as a PNG in base64, and the classes in it, the one with most pixels first."""
     labels = np.asarray(outputs["labels"][0]).astype(np.uint8)
     colors = catalog.label_colormap(model.dataset)
     picture, buffer = Image.fromarray(labels), io.BytesIO()

@@ -1,4 +1,7 @@
-"""A bounded queue in front of the network; requests of one shape run together."""
+"""A queue of limited length in front of the network, from which requests of one shape are taken and run together.
+
+One thread runs the network, since TensorFlow uses all cores for one batch already; the event loop only waits for it.
+"""
 
 import asyncio
 import concurrent.futures
@@ -7,32 +10,46 @@ import dataclasses
 import numpy as np
 
 from deeplab.serving.contract import Refusal
+from deeplab.serving.model import ServedModel
 
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    model: object
+    """One request that waits: what it runs, and the future that gets the outputs or an error."""
+
+    model: ServedModel
     signature: str
-    inputs: dict
-    pixels: int
+    inputs: dict[str, np.ndarray]
+    pixels: int  # of all images, which a batch may not have too many of
     future: asyncio.Future
 
     @property
     def key(self):
-        """What jobs must share to run together; None: it runs alone."""
+        """A value that is equal for jobs that can run together; None for a job that must run alone.
+
+        Inputs are joined along their first axis. This needs a signature that takes any number of images, and one
+        number of images in all inputs of the job.
+        """
         specs = self.model.signatures[self.signature].inputs
         if any(not spec.shape or spec.shape[0] is not None for spec in specs.values()):
             return None
         shapes = tuple((name, array.shape[1:]) for name, array in sorted(self.inputs.items()))
-        return (id(self.model), self.signature, shapes) if len({len(a) for a in self.inputs.values()}) == 1 else None
+        same_count = len({len(array) for array in self.inputs.values()}) == 1
+        return (id(self.model), self.signature, shapes) if same_count else None
 
     @property
     def count(self):
+        """The number of images."""
         return len(next(iter(self.inputs.values()))) if self.key else 1
 
 
 class Batcher:
-    """Runs jobs one batch at a time in a thread of its own; `config` is a `ServeConfig`."""
+    """Runs jobs, one batch at a time.
+
+    Args:
+      config: a `ServeConfig`.
+      observe: function that is called with the number of images of every batch that ran.
+    """
 
     def __init__(self, config, observe=lambda count: None):
         self._config, self._observe = config, observe
@@ -44,7 +61,17 @@ class Batcher:
         return len(self._waiting)
 
     async def submit(self, model, signature, inputs, pixels=0):
-        """Returns {output: array}; a `Refusal` 503 where the queue is full, 504 after the time limit."""
+        """Waits for a turn, and returns {output: array}.
+
+        Args:
+          model: a `ServedModel`.
+          signature: name of one of its signatures.
+          inputs: {input: array}.
+          pixels: number of pixels of all images.
+
+        Raises:
+          Refusal: 503 if the queue is full, 504 after the time limit, or what `ServedModel.run` raises.
+        """
         self._waiting = [job for job in self._waiting if not job.future.done()]
         if len(self._waiting) >= self._config.max_queue_size:
             raise Refusal(503, "The queue is full; try again later")
@@ -57,7 +84,7 @@ class Batcher:
             raise Refusal(504, "Timed out") from None
 
     async def serve(self):
-        """Runs batches until it is cancelled."""
+        """Runs batches until the task is cancelled."""
         while True:
             await self._arrived.wait()
             if len(self._waiting) < self._config.max_batch_size:
@@ -66,11 +93,11 @@ class Batcher:
             if not batch:
                 self._arrived.clear()
             elif not await self._run(batch) and len(batch) > 1:
-                for job in batch:  # one bad request must not fail the others
+                for job in batch:  # one by one, so that one bad request does not fail the others
                     await self._run([job])
 
     def _take(self):
-        """Removes and returns the oldest job and those that may run with it."""
+        """Removes the oldest job and the jobs that can run with it from the queue, and returns them."""
         self._waiting = [job for job in self._waiting if not job.future.done()]
         if not self._waiting:
             return []
@@ -85,7 +112,11 @@ class Batcher:
         return batch
 
     async def _run(self, batch):
-        """Runs jobs as one and hands out the results; returns False where several failed together."""
+        """Runs jobs as one batch, and gives each its part of the outputs.
+
+        Returns:
+          True if they ran. An error is passed to the job if there is only one; several jobs are left as they are.
+        """
         first, counts = batch[0], [job.count for job in batch]
         try:
             inputs = first.inputs
@@ -108,6 +139,7 @@ class Batcher:
 
 
 def _split(outputs, counts):
+    """Returns the {output: array} of every job, whose numbers of images are `counts`."""
     if any(len(array) != sum(counts) for array in outputs.values()):
         raise ValueError("an output without one entry per image")
     ends = np.cumsum(counts)[:-1]

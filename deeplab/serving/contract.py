@@ -1,4 +1,6 @@
-"""JSON of TensorFlow Serving's REST interface <-> arrays. NumPy only.
+"""The REST interface of TensorFlow Serving: JSON requests become arrays, and arrays become JSON answers.
+
+Nothing here needs TensorFlow, so that a request is checked in full before the network sees it.
 
 Source: https://www.tensorflow.org/tfx/serving/api_rest (request format, encoding binary values).
 """
@@ -10,12 +12,12 @@ import numpy as np
 
 from deeplab.errors import UserError
 
-DEFAULT_SIGNATURE = "serving_default"
-_B64 = "b64"
+DEFAULT_SIGNATURE = "serving_default"  # of a request that names none
+_B64 = "b64"  # {"b64": "..."} stands for bytes, which JSON can't hold
 
 
 class Refusal(UserError):
-    """A request that is not served: HTTP status and a message for the client."""
+    """Why a request is not served: a message for the client, with the HTTP status of the answer."""
 
     def __init__(self, status, message):
         super().__init__(message)
@@ -23,7 +25,19 @@ class Refusal(UserError):
 
 
 def parse(body, signatures):
-    """Returns (signature name, {input: array}, is row format) of the JSON text `body`; raises a `Refusal`."""
+    """Reads the body of a predict request.
+
+    Args:
+      body: JSON text, as bytes.
+      signatures: {name: `exports.Signature`} of the model.
+
+    Returns:
+      (name of the signature, {input: array}, whether the request has one row per image, `instances`, rather than one
+      column per input, `inputs`). The answer has the same form.
+
+    Raises:
+      Refusal: the text is not JSON, or not a request that the signature takes.
+    """
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -59,17 +73,23 @@ def _by_column(inputs, specs):
 
 
 def _named(value):
+    """Tells whether a JSON value gives inputs by their names; {"b64": ...} is a value itself."""
     return isinstance(value, dict) and value.keys() != {_B64}
 
 
 def _only(specs):
+    """Returns the names of the inputs, of which there must be one, since the request does not name it."""
     if len(specs) != 1:
         raise Refusal(400, f"Several inputs must be named: {sorted(specs)}")
     return list(specs)
 
 
 def to_array(name, value, spec):
-    """Returns a JSON value as an array of `spec`'s type whose shape fits `spec.shape` (None: any size)."""
+    """Returns the JSON value of the input `name` as an array with the type and a shape that its `spec` asks for.
+
+    Raises:
+      Refusal: the value has another type or shape, or holds nothing.
+    """
     try:
         array = _texts(value) if spec.dtype == np.dtype(object) else _numbers(value, spec.dtype)
     except (ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
@@ -84,12 +104,13 @@ def to_array(name, value, spec):
 
 
 def _numbers(value, dtype):
+    """Returns nested lists of numbers as an array; raises a ValueError for what the type can't hold exactly."""
     first = value
     while isinstance(first, list) and first:
         first = first[0]
     if not isinstance(first, bool if dtype.kind == "b" else (int, float)):
         raise ValueError(f"a {type(first).__name__} where a number is expected")
-    wide = np.array(value, np.int64 if dtype == np.int64 else np.float64)  # a type given: no array of long texts
+    wide = np.array(value, np.int64 if dtype == np.int64 else np.float64)  # the type makes NumPy refuse texts
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if not np.all((wide >= limits.min) & (wide <= limits.max) & (wide == np.floor(wide))):
@@ -98,6 +119,7 @@ def _numbers(value, dtype):
 
 
 def _texts(value):
+    """Returns nested lists of strings and {"b64": ...} as an array of bytes; raises a ValueError for anything else."""
     if isinstance(value, list):
         parts = [_texts(item) for item in value]
         if len({part.shape for part in parts}) > 1:
@@ -117,7 +139,7 @@ def _texts(value):
 
 
 def encode(outputs, row):
-    """Returns the JSON answer (bytes) for {output: array}; in row format every array has one entry per instance."""
+    """Returns the JSON answer (bytes) for {output: array}. In row format every array has one entry per instance."""
     values = {name: _to_json(name, np.asarray(array)) for name, array in outputs.items()}
     if len(values) == 1:
         (answer,) = values.values()
@@ -129,6 +151,7 @@ def encode(outputs, row):
 
 
 def _to_json(name, array):
+    """Returns an array as lists. TensorFlow Serving writes strings in base64 where the output's name ends in _bytes."""
     if array.dtype.kind not in "OSU":
         return array.tolist()
 

@@ -1,59 +1,42 @@
-"""A SavedModel as the server sees it, and the folder of its versions."""
+"""What the server runs: one version of a model, and the checks of the images that it is given."""
 
 import io
-import json
-import typing
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab.data import catalog
+from deeplab.inference import exports
 from deeplab.pictures import images
 from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
 
-_CARD = "model.json"  # deeplab.model_card writes it
-_WARM_SIZE = (65, 65)  # of the images that warm a network up where its card names no usual size
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")  # what begins so is an image, or a damaged one
-_ANIMATED = ("GIF", "WEBP")  # formats whose frames TensorFlow decodes all
+_WARM_UP_SIZE = (65, 65)  # (height, width) of the warm-up image, if the card does not name a usual size
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")  # a file that begins so is an image, even if it can't be read
+_ANIMATED = ("GIF", "WEBP")  # TensorFlow decodes every frame of these formats
 
 
-class Spec(typing.NamedTuple):
-    """One input or output. `shape`: sizes, None for any; None as a whole for any rank. Strings are objects."""
+class ServedModel:
+    """One loaded version, warmed up: what the routes need to know about it, and `run`.
 
-    dtype: np.dtype
-    dtype_name: str  # "DT_UINT8"
-    shape: tuple | None
-    tensor: str
+    Args:
+      path: folder of the SavedModel.
+      version: its version number.
 
+    Raises:
+      UserError: the folder holds no SavedModel that TensorFlow can load.
+    """
 
-class Signature(typing.NamedTuple):
-    inputs: dict  # {name: Spec}
-    outputs: dict
-
-
-class Model:
-    """One loaded version: `version`, `signatures` {name: Signature}, `dataset`, `card` (model.json), `run`."""
-
-    def __init__(self, folder, version):
-        from tensorflow.core.protobuf import saved_model_pb2
-
+    def __init__(self, path: str, version: int):
         self.version = version
-        self._module = tf.saved_model.load(folder)
-        with tf.io.gfile.GFile(tf.io.gfile.join(folder, "saved_model.pb"), "rb") as file:
-            definitions = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs[0].signature_def
-        names = self._module.signatures
-        self.signatures = {
-            name: Signature(_specs(definitions[name].inputs), _specs(definitions[name].outputs)) for name in names
-        }
-        self.dataset, self.card = catalog.load(folder), _card(folder)
-        self._warm_up(tuple(self.card.get("multiply_adds_size", _WARM_SIZE)))
+        self._export = exports.load(path)
+        self.signatures = self._export.signatures
+        self.dataset, self.card = self._export.dataset(), self._export.card
+        self._warm_up(tuple(self.card.get("multiply_adds_size", _WARM_UP_SIZE)))
 
     def run(self, signature, inputs):
-        """Returns {output: array} of {input: array}; raises a `Refusal`."""
+        """Returns {output: array} of {input: array}; raises a `Refusal` that says what the client can do about it."""
         try:
-            results = self._module.signatures[signature](**{name: tf.constant(v) for name, v in inputs.items()})
-            return {name: value.numpy() for name, value in results.items()}
+            return self._export.run(signature, inputs)
         except tf.errors.ResourceExhaustedError:
             raise Refusal(503, "Out of memory: send smaller images or batches") from None
         except tf.errors.OpError as error:
@@ -62,39 +45,28 @@ class Model:
             raise Refusal(status, lines[0][:300]) from None
 
     def _warm_up(self, size):
-        """Runs serving_default once, so that the first request does not pay for what TensorFlow does at first."""
-        spec = self.signatures.get(DEFAULT_SIGNATURE)
-        if spec and all(_is_images(item) for item in spec.inputs.values()):
+        """Runs serving_default once, so that no client waits while TensorFlow prepares the graph."""
+        signature = self.signatures.get(DEFAULT_SIGNATURE)
+        if signature and all(_is_images(spec) for spec in signature.inputs.values()):
             usual = (1, *size, 3)
-            shapes = {name: [own or usual[i] for i, own in enumerate(item.shape)] for name, item in spec.inputs.items()}
-            self.run(DEFAULT_SIGNATURE, {name: np.zeros(shapes[name], spec.inputs[name].dtype) for name in shapes})
-
-
-def _card(folder):
-    path = tf.io.gfile.join(folder, _CARD)
-    if not tf.io.gfile.exists(path):
-        return {}
-    with tf.io.gfile.GFile(path) as file:
-        return json.load(file)
+            zeros = {
+                name: np.zeros([side or usual[axis] for axis, side in enumerate(spec.shape)], spec.dtype)
+                for name, spec in signature.inputs.items()
+            }
+            self.run(DEFAULT_SIGNATURE, zeros)
 
 
 def _is_images(spec):
+    """Tells whether an input takes arrays (B, H, W, C), and not encoded files."""
     return spec.dtype != np.dtype(object) and spec.shape is not None and len(spec.shape) == 4
 
 
-def _specs(infos):
-    specs = {}
-    for name, info in infos.items():
-        kind = tf.as_dtype(info.dtype)
-        sizes = None if info.tensor_shape.unknown_rank else [dim.size for dim in info.tensor_shape.dim]
-        shape = None if sizes is None else tuple(None if size < 0 else size for size in sizes)
-        dtype = np.dtype(object) if kind == tf.string else np.dtype(kind.as_numpy_dtype)
-        specs[name] = Spec(dtype, f"DT_{kind.name.upper()}", shape, info.name)
-    return specs
-
-
 def check_pixels(inputs, max_pixels):
-    """Returns the number of pixels in the images of {input: array}, encoded ones by their headers; may refuse."""
+    """Returns the number of pixels of all images in {input: array}. The headers of encoded images tell theirs.
+
+    Raises:
+      Refusal: there are more than `max_pixels`.
+    """
     total = 0
     for array in inputs.values():
         if array.dtype == np.dtype(object):
@@ -107,10 +79,10 @@ def check_pixels(inputs, max_pixels):
 
 
 def header_pixels(content):
-    """Returns width * height as the header of an encoded image says; nothing is decoded. 0: no image.
+    """Returns width * height from the header of an encoded image, without decoding it; 0 if it is no image.
 
     Raises:
-      Refusal: the header is damaged, or the image has several frames, each of which would have to be decoded.
+      Refusal: the header is damaged, or the image has several frames: TensorFlow would decode each of them.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -126,7 +98,7 @@ def header_pixels(content):
 
 
 def decode(content, max_pixels):
-    """Returns an encoded image as (H, W, 3) uint8; its size is checked before it is decoded."""
+    """Returns an encoded image as (H, W, 3) uint8. Its size is checked before anything is decoded."""
     pixels = header_pixels(content)
     if pixels == 0:
         raise Refusal(400, "Not a readable image")

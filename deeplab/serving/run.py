@@ -1,4 +1,4 @@
-"""Starts the HTTP server and ends it: what was accepted is answered first."""
+"""Starts the HTTP server, and stops it on SIGTERM: every request that was accepted is answered first."""
 
 import functools
 import signal
@@ -11,30 +11,52 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deeplab.errors import UserError
 from deeplab.inference import exports
-from deeplab.serving.app import Server
-from deeplab.serving.model import Model
+from deeplab.serving.app import Application
+from deeplab.serving.model import ServedModel
 
 _MAX_CONNECTIONS = 512
-_GRACE_SECS = 5  # beyond the time limit of a request
+_GRACE_SECS = 5  # when it stops, requests get this much more than the time limit of a request
 
 
-def run(config):
-    """Serves until SIGTERM or SIGINT."""
+def serve(config):
+    """Serves what `config`, a `ServeConfig`, says until SIGTERM or SIGINT.
+
+    Raises:
+      UserError: there is no SavedModel, or the address is taken.
+    """
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked before anything is decoded
-    find = functools.partial(exports.newest, config.saved_model)
-    if find() is None:
-        raise UserError(f"--saved_model={config.saved_model}: no SavedModel there; name DIR or DIR/VERSION")
+    exports.find(config.saved_model)
     listener = _bind(config)
-    try:
-        server = Server(config, find, Model)
-    except OSError as error:
-        raise UserError(f"--saved_model={config.saved_model}: not a SavedModel ({error})") from None
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn handles it, then raises it again: end with code 0
-    http(server).run(sockets=[listener])
+    application = Application(config, functools.partial(exports.newest, config.saved_model), ServedModel)
+    # uvicorn handles SIGTERM itself and raises it again at its end. Without a handler the exit code would not be 0.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    http_server(application).run(sockets=[listener])
+
+
+def http_server(application):
+    """Returns the uvicorn server that runs an `Application`."""
+    config = application.config
+    protocol = type("Protocol", (_Protocol,), {"header_secs": config.read_timeout_secs})
+    return _HttpServer(
+        uvicorn.Config(
+            application.asgi(),
+            host=config.host,
+            port=config.port,
+            http=protocol,
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_graceful_shutdown=int(config.request_timeout_secs + _GRACE_SECS),
+        )
+    )
 
 
 def _bind(config):
-    """Returns a socket with the address, which must be free before the model is loaded; nothing listens yet."""
+    """Returns a socket that has the address. It does not listen yet.
+
+    It is bound before the model is loaded, so that a taken port is reported at once.
+    """
     listener = socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -48,27 +70,8 @@ def _bind(config):
     return listener
 
 
-def http(server):
-    """Returns the uvicorn server of a `Server`."""
-    config = server.config
-    protocol = type("Protocol", (_Protocol,), {"header_secs": config.read_timeout_secs})
-    return _Server(
-        uvicorn.Config(
-            server.app(),
-            host=config.host,
-            port=config.port,
-            http=protocol,
-            ws="none",
-            log_level="warning",
-            access_log=False,
-            limit_concurrency=_MAX_CONNECTIONS,
-            timeout_graceful_shutdown=int(config.request_timeout_secs + _GRACE_SECS),
-        )
-    )
-
-
-class _Server(uvicorn.Server):
-    """Tells where it listens, once it does."""
+class _HttpServer(uvicorn.Server):
+    """A server of uvicorn that prints its address as soon as it listens."""
 
     async def startup(self, sockets=None):
         await super().startup(sockets)
@@ -78,7 +81,10 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """Cuts off clients that do not finish a request's headers; uvicorn itself would wait for ever."""
+    """A connection that is closed if the client does not finish a request's headers in `header_secs`.
+
+    uvicorn has no limit for them, so that a few hundred slow clients would take all connections.
+    """
 
     header_secs = 20.0
     _timer = None
@@ -97,13 +103,16 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self):
+        """Starts the clock while the connection waits for headers."""
         if self._timer is None and self._idle():
             self._timer = self.loop.call_later(self.header_secs, self._cut)
 
     def _cut(self):
+        """Closes the connection if it still waits for headers."""
         self._timer = None
         if self._idle() and not self.transport.is_closing():
             self.transport.abort()
 
     def _idle(self):
+        """Tells whether no request is being answered on this connection."""
         return self.cycle is None or self.cycle.response_complete

@@ -53,7 +53,7 @@ def test_it_runs_and_agrees(kind, options, tmp_path, capsys, monkeypatch):
     if options.get("quantize") == "int8":
         options = {**options, "dataset_dir": small_training.shards(), "split": "val"}
     for lossy in ("bfloat16", "int8"):  # the network is untrained, its logits wild; five images are few to learn from
-        monkeypatch.setitem(export._VERIFY_LEAST, lossy, 0.3)
+        monkeypatch.setitem(export._LEAST_AGREEMENT, lossy, 0.3)
     folder = small_export.run(tmp_path, format=kind, crop_size=UNALIGNED, verify=True, **options)
     assert "% of the labels equal those of the network" in capsys.readouterr().out
     assert {"model.json", "dataset.json"} < {path.name for path in folder.iterdir()}
@@ -66,7 +66,7 @@ def test_int8_learns_ranges_from_a_data_set_and_runs(tmp_path):
     need("tflite")
     options = {"quantize": "int8", "dataset_dir": small_training.shards()}
     folder = small_export.run(tmp_path, format="tflite", crop_size=SIZE, **options)
-    labels = tflite.reader(str(folder), None)(small_training.pictures()[2][None])
+    labels = tflite.reader(str(folder))(small_training.pictures()[2][None])
     assert labels.shape == (1, *SIZE)
     assert set(np.unique(labels)) <= set(range(small_training.CLASSES))
 
@@ -77,14 +77,20 @@ def test_multi_scale_with_flip_fits_into_a_tflite_file(tmp_path):
     passes = {"inference_scales": (0.5,), "add_flipped_images": True}
     folder = small_export.run(tmp_path, format="tflite", crop_size=SIZE, **passes)
     image = small_training.pictures()[2][None]
-    expected = deeplab.predict_labels(deeplab.load(small_training.logdir()).model, image, *passes.values())[0]
-    assert np.mean(tflite.reader(str(folder), None)(image) == expected) > 0.999
+    model = deeplab.load(small_training.logdir()).model
+    expected, probabilities = deeplab.predict_labels(model, image, *passes.values())
+    same = tflite.reader(str(folder))(image) == expected
+    # Where the two passes are sure of different classes, both get 0.5 and rounding chooses (18 of 881 such pixels
+    # differ where TensorFlow computes without oneDNN, none with it).
+    highest = np.sort(probabilities, axis=-1)[..., -2:]
+    assert np.mean(same[highest[..., 1] - highest[..., 0] > 1e-6]) > 0.999
+    assert np.mean(same) > 0.98
 
 
 @pytest.mark.slow
 def test_a_file_that_its_runtime_refuses_is_not_kept(tmp_path, monkeypatch):
     need("openvino")
-    monkeypatch.setattr(openvino, "write", lambda folder, exported: tf.io.gfile.makedirs(folder))
+    monkeypatch.setattr(openvino, "write", lambda folder, network: tf.io.gfile.makedirs(folder))
     with pytest.raises(deeplab.UserError, match="--format=openvino: its own runtime refuses the file"):
         small_export.run(tmp_path, format="openvino", crop_size=SIZE, verify=True)
     assert not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ def test_labels_and_size_are_those_of_the_published_file(tmp_path):
     assert file.stat().st_size <= 1.05 * PUBLISHED.stat().st_size
     published = litert.Interpreter(str(PUBLISHED))
     published.allocate_tensors()
-    labels = tflite.reader(str(tmp_path / "1"), None)
+    labels = tflite.reader(str(tmp_path / "1"))
     for path in sorted(PRETRAINED.glob("image*.jpg")):
         image = np.asarray(Image.open(path).convert("RGB").resize(SIZE))
         published.set_tensor(published.get_input_details()[0]["index"], image[None] / np.float32(127.5) - 1)

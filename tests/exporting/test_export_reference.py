@@ -8,7 +8,7 @@ import deeplab
 from deeplab.checkpoints.restoring import restore
 from deeplab.config.data import ResizeConfig
 from deeplab.exporting import folding
-from deeplab.exporting.signatures import Serving
+from deeplab.exporting.signatures import ExportedModule
 from deeplab.inference.predictor import Predictor
 from helpers import golden_cases, pipeline_goldens
 
@@ -30,8 +30,8 @@ def test_it_is_the_originals_graph(folded, case):
     resize = ResizeConfig(*(case[name] for name in ("min_resize_value", "max_resize_value", "resize_factor")))
     predictor = Predictor(folded, case["crop_size"], case["scales"], case["add_flipped_images"])
     index = case["index"]
-    serving = Serving(predictor, resize)  # its functions hold it by a weak reference only
-    result = serving.reference(tf.constant(ARRAYS[f"image_{index}"]))
+    module = ExportedModule(predictor, resize)  # its functions hold it by a weak reference only
+    result = module.reference(tf.constant(ARRAYS[f"image_{index}"]))
     assert result["SemanticPredictions"].dtype == tf.int32
     assert np.mean(result["SemanticPredictions"] == ARRAYS[f"predictions_{index}"]) > 0.999
     probabilities = result["SemanticProbabilities"]

@@ -1,5 +1,7 @@
 """Networks with few blocks, for tests in which the quality of the network does not matter."""
 
+import numpy as np
+
 from deeplab.model import backbones
 
 
@@ -14,3 +16,15 @@ def shorten_mobilenet(least_stride=1):
     whole = backbones.BACKBONES["mobilenet_v2"]
     backbones.BACKBONES["mobilenet_v2"] = backbones._mobilenet(whole.scope, short)
     return whole
+
+
+def randomize(model):
+    """Draws batch norms and logits of a new network at random, so that its logits differ from pixel to pixel."""
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        if variable.name in ("gamma", "moving_variance"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        if variable.name in ("beta", "moving_mean"):
+            variable.assign(rng.normal(0, 0.3, variable.shape))
+    kernel = model.get_layer("logits.semantic").kernel
+    kernel.assign(rng.normal(0, 1, kernel.shape))

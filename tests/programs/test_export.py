@@ -53,7 +53,9 @@ def test_a_fresh_process_gives_the_labels_of_predict_labels(tmp_path):
         np.testing.assert_array_equal(result["labels"], labels)
         np.testing.assert_array_equal(result["from_files"], labels)
         np.testing.assert_array_equal(result["SemanticPredictions"], labels[:1])
-        np.testing.assert_array_equal(result["SemanticProbabilities"], result["probabilities"][:1])
+        # One image against the same image in a batch: without oneDNN, products of other sizes are summed in another
+        # order, and logits that span 300 make 8e-6 of it.
+        np.testing.assert_allclose(result["SemanticProbabilities"], result["probabilities"][:1], rtol=0, atol=5e-5)
         # Logits span 300 here: folding rounds them by 1e-6 of that.
         np.testing.assert_allclose(result["probabilities"], probabilities, atol=5e-4)
 
@@ -78,7 +80,7 @@ def test_weights_are_constants_unless_they_shall_be_variables(tmp_path, options)
 
 @pytest.mark.slow
 def test_an_export_that_disagrees_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setitem(export._VERIFY_LEAST, "float32", 1.1)
+    monkeypatch.setitem(export._LEAST_AGREEMENT, "float32", 1.1)
     with pytest.raises(deeplab.UserError, match="not exported"):
         small_export.run(tmp_path, verify=True, format="frozen_graph", crop_size=(65, 65))
     assert not list(tmp_path.iterdir())

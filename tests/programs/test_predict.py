@@ -102,8 +102,8 @@ def colours(monkeypatch):
     def labels(image):
         return (image[..., 0] // 100).astype(np.int32)
 
-    network = program._Network(labels, None, small_training.dataset(), settings)
-    monkeypatch.setattr(program, "_trained", lambda config: network)
+    network = program.Segmenter(labels, None, small_training.dataset(), settings)
+    monkeypatch.setattr(program, "_open_checkpoint", lambda config: network)
     return settings
 
 

@@ -19,11 +19,11 @@ from PIL import Image
 from deeplab.config.serve import ServeConfig
 from deeplab.data import catalog
 from deeplab.inference import exports
+from deeplab.inference.exports import Signature, Spec
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
-from deeplab.serving.app import Server
-from deeplab.serving.model import Signature, Spec
-from deeplab.serving.run import http as http_server
+from deeplab.serving.app import Application
+from deeplab.serving.run import http_server
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
 LABELS = Spec(np.dtype(np.int32), "DT_INT32", (None, None, None), "labels:0")
@@ -59,7 +59,7 @@ class Running:
         self.add_version()
         options = {"port": 0, "read_timeout_secs": 0.5, "max_request_bytes": 200_000, "max_pixels": 10_000}
         config = ServeConfig("unused", max_queue_size=2, max_batch_size=1, poll_secs=0.05, **options)
-        self.server = http_server(Server(config, functools.partial(exports.newest, str(folder)), Fake))
+        self.server = http_server(Application(config, functools.partial(exports.newest, str(folder)), Fake))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
         while not self.server.started:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from deeplab.config.serve import ServeConfig
+from deeplab.inference.exports import Signature, Spec
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving.batching import Batcher
 from deeplab.serving.contract import Refusal
-from deeplab.serving.model import Signature, Spec
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
 ONE = IMAGES._replace(shape=(1, None, None, 3))

@@ -21,7 +21,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab.data import catalog
-from deeplab.exporting.signatures import Serving
+from deeplab.exporting.signatures import ExportedModule
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 
@@ -30,7 +30,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (7, 5, 3)).astype(np.uint8)
 
 
 def predictor(bias):
-    """Returns what `Serving` takes as a `Predictor`: three classes, the strongest colour wins."""
+    """Returns what `ExportedModule` takes as a `Predictor`: three classes, the strongest colour wins."""
 
     def predict(images):
         images = tf.cast(images, tf.float32) + bias
@@ -45,7 +45,7 @@ def server(tmp_path_factory):
     """A server in a process of its own; `url` is where it listens."""
     folder = tmp_path_factory.mktemp("export")
     version = str(folder / "3")
-    module = Serving(predictor(tf.Variable([0.0, 0.1, 0.2])))
+    module = ExportedModule(predictor(tf.Variable([0.0, 0.1, 0.2])))
     tf.saved_model.save(module, version, signatures=module.signatures())
     catalog.save(catalog.Dataset("colors", 3, class_names=("red", "green", "blue"), colors=COLORS), version)
     command = [sys.executable, "-m", "deeplab.serve", f"--saved_model={folder}", "--port=0", "--max_batch_size=1"]

@@ -1,23 +1,31 @@
-"""What formats for images of one size have in common: a tf.function images -> labels."""
+"""What the formats for images of one size share: the function that their converters start from."""
 
 import tensorflow as tf
+
+from deeplab.exporting.signatures import tf_variable
 
 INPUT, OUTPUT = "images", "labels"
 
 
 class FixedSize(tf.Module):
-    """The network for images (1, H, W, 3) uint8 of one size; `labels` is a tf.function to {"labels": (1, H, W)}."""
+    """A network for images of one size.
 
-    def __init__(self, exported):
+    `labels` is a tf.function: images (1, H, W, 3) uint8 -> {"labels": (1, H, W) int32}. `signature` is its input.
+
+    Args:
+      network: a `NetworkToExport`.
+    """
+
+    def __init__(self, network):
         super().__init__(name="deeplab")
-        self._predict = exported.predictor
-        self.signature = [tf.TensorSpec((1, *exported.size, 3), tf.uint8, name=INPUT)]
+        self._predict = network.predictor
+        self.signature = [tf.TensorSpec((1, *network.size, 3), tf.uint8, name=INPUT)]
         self.labels = tf.function(self._labels, input_signature=self.signature, autograph=False)
 
     def _labels(self, images):
         return {OUTPUT: self._predict(images)[0]}
 
     def save(self, folder):
-        """Writes a SavedModel, the source of other formats."""
-        self.weights = [getattr(v, "value", v) for v in self._predict.model.variables]
+        """Writes a SavedModel, for converters that read nothing else."""
+        self.weights = [tf_variable(variable) for variable in self._predict.model.variables]  # saved with the graph
         tf.saved_model.save(self, folder, signatures={"serving_default": self.labels.get_concrete_function()})

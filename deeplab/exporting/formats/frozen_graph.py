@@ -1,21 +1,21 @@
-"""A frozen GraphDef with the names of the reference's, for programs written for TensorFlow 1."""
+"""A frozen GraphDef with the names of the reference's graph, for programs that were written for TensorFlow 1."""
 
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from deeplab.exporting.signatures import Serving
+from deeplab.exporting.signatures import ExportedModule
+from deeplab.inference.exports import REFERENCE_INPUT, REFERENCE_LABELS, REFERENCE_PROBABILITIES, REFERENCE_SIGNATURE
 
 FILE = "frozen_inference_graph.pb"  # as in the reference's archives
-INPUT, LABELS, PROBABILITIES = "ImageTensor", "SemanticPredictions", "SemanticProbabilities"
 
 
-def write(folder, exported):
+def write(folder, network):
     """Writes the graph: ImageTensor (1, H, W, 3) uint8 -> SemanticPredictions (1, H, W), SemanticProbabilities."""
-    module = Serving(exported.predictor, exported.config.resize)
-    frozen = convert_variables_to_constants_v2(module.signatures()["reference"])
+    module = ExportedModule(network.predictor, network.config.resize)
+    frozen = convert_variables_to_constants_v2(module.signatures()[REFERENCE_SIGNATURE])
     graph = frozen.graph.as_graph_def()
-    # Outputs of a function come in the order of their names.
-    for name, tensor in zip(sorted((LABELS, PROBABILITIES)), frozen.outputs, strict=True):
+    # A function has its outputs in the order of their names, but the graph does not have these names.
+    for name, tensor in zip(sorted((REFERENCE_LABELS, REFERENCE_PROBABILITIES)), frozen.outputs, strict=True):
         node = graph.node.add(op="Identity", name=name, input=[tensor.name])
         node.attr["T"].type = tensor.dtype.as_datatype_enum
     tf.io.gfile.makedirs(folder)
@@ -23,8 +23,8 @@ def write(folder, exported):
         file.write(graph.SerializeToString())
 
 
-def reader(folder, exported):
-    """Returns images -> labels, in a session of TensorFlow 1."""
+def reader(folder):
+    """Returns a function images -> labels that runs the graph in a session of TensorFlow 1."""
     definition = tf.compat.v1.GraphDef()
     with tf.io.gfile.GFile(f"{folder}/{FILE}", "rb") as file:
         definition.ParseFromString(file.read())
@@ -32,4 +32,4 @@ def reader(folder, exported):
     with graph.as_default():
         tf.import_graph_def(definition, name="")
     session = tf.compat.v1.Session(graph=graph)
-    return lambda images: session.run(f"{LABELS}:0", {f"{INPUT}:0": images})
+    return lambda images: session.run(f"{REFERENCE_LABELS}:0", {f"{REFERENCE_INPUT}:0": images})

@@ -1,31 +1,32 @@
-"""ONNX, for ONNX Runtime and what else reads it."""
+"""ONNX, for ONNX Runtime and other engines that read it."""
 
 import os
 
 import tensorflow as tf
 
-from deeplab.exporting.formats import need
+from deeplab.exporting.formats.common import need
 from deeplab.exporting.formats.fixed_size import INPUT, FixedSize
 from deeplab.layers import resize
 
 FILE = "model.onnx"
-OPSET = 17  # of ONNX
+OPSET = 17  # the version of ONNX's operations
 
 
-def write(folder, exported):
-    """Writes model.onnx; raises a UserError where tf2onnx is missing."""
+def write(folder, network):
+    """Writes model.onnx; raises a UserError if tf2onnx or ONNX Runtime is missing."""
     tf2onnx = need("tf2onnx", "--format=onnx")
     need("onnxruntime", "--format=onnx")
-    module = FixedSize(exported)
-    with resize.as_products():  # ONNX has no operation for which ONNX Runtime and TensorFlow agree on the size
+    module = FixedSize(network)
+    # ONNX has no resize operation for which ONNX Runtime and TensorFlow agree on the size: products of matrices do.
+    with resize.as_products():
         content, _ = tf2onnx.convert.from_function(module.labels, input_signature=module.signature, opset=OPSET)
     tf.io.gfile.makedirs(folder)
     with tf.io.gfile.GFile(f"{folder}/{FILE}", "wb") as file:
         file.write(content.SerializeToString())
 
 
-def reader(folder, exported):
-    """Returns images -> labels, by ONNX Runtime."""
+def reader(folder):
+    """Returns a function images -> labels that runs the file in ONNX Runtime."""
     runtime = need("onnxruntime", "--format=onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count()

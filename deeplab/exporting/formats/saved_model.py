@@ -1,24 +1,25 @@
-"""SavedModel: any size, any batch, encoded files; for TensorFlow Serving and programs with TensorFlow."""
+"""SavedModel, for TensorFlow Serving and programs that use TensorFlow: images of any size, batches, encoded files."""
 
 import tensorflow as tf
 
 from deeplab.data import catalog
 from deeplab.exporting import warmup
-from deeplab.exporting.signatures import Serving
+from deeplab.exporting.signatures import ExportedModule
+from deeplab.inference import exports
 
 
-def write(folder, exported):
-    """Writes saved_model.pb, with the weights or with variables beside it, and warm-up requests."""
-    config, dataset = exported.config, exported.loaded.dataset
+def write(folder, network):
+    """Writes saved_model.pb, which holds the weights unless they are variables beside it, and warm-up requests."""
+    config, dataset = network.config, network.loaded.dataset
     colors = catalog.label_colormap(dataset) if config.with_colors else None
     wanted = (config.with_probabilities, config.with_logits)
     constant = config.fold_batch_norm and config.constant_weights
-    module = Serving(exported.predictor, config.resize, *wanted, colors, constant)
+    module = ExportedModule(network.predictor, config.resize, *wanted, colors, constant)
     tf.saved_model.save(module, folder, signatures=module.signatures())
-    warmup.write(folder, exported.size)
+    warmup.write(folder, network.size)
 
 
-def reader(folder, exported):
-    """Returns images -> labels, by the signature `serving_default`."""
-    signature = tf.saved_model.load(folder).signatures["serving_default"]
-    return lambda images: signature(images=tf.constant(images))["labels"].numpy()
+def reader(folder):
+    """Returns a function images -> labels that runs the signature serving_default in TensorFlow."""
+    export = exports.load(folder, required=(exports.DEFAULT_SIGNATURE,))
+    return lambda images: export.run(exports.DEFAULT_SIGNATURE, {"images": images})["labels"]

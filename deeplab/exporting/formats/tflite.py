@@ -1,29 +1,34 @@
-"""TFLite, for phones and small machines."""
+"""TFLite, for phones and small computers."""
 
 import os
 
 import tensorflow as tf
 
-from deeplab.exporting.formats import need, pictures
+from deeplab.exporting.formats import trial_images
+from deeplab.exporting.formats.common import need
 from deeplab.exporting.formats.fixed_size import FixedSize
 
 FILE = "model.tflite"
-REPRESENTATIVE_IMAGES = 32  # from which int8 learns the range of every activation
+REPRESENTATIVE_IMAGES = 32  # int8 learns the range of every activation from so many images
 
 
-def write(folder, exported):
-    """Writes model.tflite; raises a UserError where LiteRT, which runs it, is missing or int8 has no images."""
+def write(folder, network):
+    """Writes model.tflite.
+
+    Raises:
+      UserError: LiteRT, which verifies the file, is missing; int8 finds no images.
+    """
     need("ai_edge_litert.interpreter", "--format=tflite")
-    module = FixedSize(exported)
+    module = FixedSize(network)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.labels.get_concrete_function()], module)
-    _quantize(converter, exported)
+    _quantize(converter, network)
     tf.io.gfile.makedirs(folder)
     with tf.io.gfile.GFile(f"{folder}/{FILE}", "wb") as file:
         file.write(converter.convert())
 
 
-def reader(folder, exported):
-    """Returns images -> labels, by LiteRT."""
+def reader(folder):
+    """Returns a function images -> labels that runs the file in LiteRT."""
     litert = need("ai_edge_litert.interpreter", "--format=tflite")
     with tf.io.gfile.GFile(f"{folder}/{FILE}", "rb") as file:
         interpreter = litert.Interpreter(model_content=file.read(), num_threads=os.cpu_count())
@@ -38,16 +43,16 @@ def reader(folder, exported):
     return labels
 
 
-def _quantize(converter, exported):
+def _quantize(converter, network):
     """Sets the converter up as --quantize says."""
-    kind = exported.config.quantize
+    kind = network.config.quantize
     if kind == "none":
         return
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if kind == "int8":
-        images = list(pictures.of_size(exported, REPRESENTATIVE_IMAGES))
+        images = list(trial_images.of_size(network, REPRESENTATIVE_IMAGES))
         converter.representative_dataset = lambda: ([image] for image in images)
-        # Scaling of pixels and the way from logits to labels stay float.
+        # The second set lets the scaling of pixels and the steps from logits to labels stay in float32.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]

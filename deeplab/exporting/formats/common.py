@@ -1,0 +1,37 @@
+"""What all formats share: what they write, and the import of the packages that some of them need."""
+
+import importlib
+from typing import NamedTuple
+
+from deeplab.config.export import ExportConfig
+from deeplab.errors import UserError
+from deeplab.inference.predictor import Predictor
+from deeplab.inference.trained import Trained
+
+
+class NetworkToExport(NamedTuple):
+    """A network that is ready to be written, and what is known about it.
+
+    Attributes:
+      predictor: the path from images to labels, usually around the folded network.
+      config: the options of export.
+      loaded: the training that the network comes from.
+      size: (height, width) of the images, for formats that take images of one size.
+    """
+
+    predictor: Predictor
+    config: ExportConfig
+    loaded: Trained
+    size: tuple[int, int]
+
+
+def need(package, purpose):
+    """Returns the imported module `package`.
+
+    Raises:
+      UserError: the module is missing; names the extra `export`, which installs it.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise UserError(f'{purpose} needs the extra `export`: pip install ".[export]" ({error})') from None

@@ -1,0 +1,110 @@
+"""Finding and opening exports, with a SavedModel of a few operations in place of a network."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deeplab
+from deeplab.config.export import FORMATS
+from deeplab.data import catalog
+from deeplab.exporting import formats
+from deeplab.inference import exports
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
+
+
+class Strongest(tf.Module):
+    """Labels are the strongest colour; images have one size, those of `reference` any size."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 4, 6, 3), tf.uint8, name="images")])
+    def serving_default(self, images):
+        shift = tf.reshape(tf.range(24.0), (4, 6, 1))  # fits no other size, which TensorFlow itself does not check
+        return {"labels": tf.argmax(tf.cast(images, tf.float32) + shift, -1, output_type=tf.int32)}
+
+    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8, name=exports.REFERENCE_INPUT)])
+    def reference(self, ImageTensor):
+        labels, probabilities = tf.argmax(ImageTensor, -1, output_type=tf.int32), tf.cast(ImageTensor, tf.float32)
+        return {exports.REFERENCE_LABELS: labels, exports.REFERENCE_PROBABILITIES: probabilities / 255}
+
+
+def save(path, *names):
+    module = Strongest()
+    tf.saved_model.save(module, str(path), signatures={name: getattr(module, name) for name in names})
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An --export_path with version 2, an unfinished version 10 and what is no version."""
+    folder = tmp_path_factory.mktemp("exports")
+    save(folder / "2", "serving_default", "reference")
+    (folder / "10").mkdir()
+    (folder / "unfinished-3").mkdir()
+    return folder
+
+
+def test_the_newest_complete_version_is_found(folder, tmp_path):
+    expected = (str(folder / "2"), 2)
+    assert exports.find(str(folder)) == exports.find(f"{folder}/2/") == expected
+    assert exports.versions(str(folder)) == [2, 10]
+    assert exports.next_path(str(folder)) == str(folder / "11")
+    with pytest.raises(deeplab.UserError, match=r"--saved_model=.*: no SavedModel there; name an --export_path or DIR"):
+        exports.find(str(tmp_path))
+
+
+def test_an_export_segments(folder):
+    export = exports.load(str(folder / "2"), required=("serving_default",))
+    np.testing.assert_array_equal(export.segment(IMAGE), IMAGE.argmax(-1))
+    labels, probabilities = export.segment_with_probabilities(IMAGE)
+    np.testing.assert_array_equal(labels, IMAGE.argmax(-1))
+    np.testing.assert_allclose(probabilities, IMAGE / 255, atol=1e-6)
+    outputs = export.run("serving_default", {"images": IMAGE[None]})
+    np.testing.assert_array_equal(outputs["labels"], IMAGE.argmax(-1)[None])
+    with pytest.raises(deeplab.UserError, match="does not take an image of 6x6 pixels"):
+        export.segment(np.zeros((6, 6, 3), np.uint8))
+
+
+def test_signatures_tell_types_and_shapes(folder):
+    signature = exports.load(str(folder / "2")).signatures["serving_default"]
+    images, labels = signature.inputs["images"], signature.outputs["labels"]
+    assert (images.dtype, images.dtype_name, images.shape) == (np.uint8, "DT_UINT8", (None, 4, 6, 3))
+    assert images.tensor == "serving_default_images:0"
+    assert (labels.dtype, labels.dtype_name, labels.shape) == (np.int32, "DT_INT32", (None, 4, 6))
+
+
+def test_what_is_missing_is_one_line(tmp_path):
+    path = save(tmp_path / "1", "reference")
+    assert exports.load(path).has_probabilities
+    with pytest.raises(deeplab.UserError, match="without the signature serving_default"):
+        exports.load(path, required=("serving_default",))
+    assert not exports.load(save(tmp_path / "2", "serving_default")).has_probabilities
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"no graph")
+    with pytest.raises(deeplab.UserError, match="1: not a SavedModel") as error:
+        exports.load(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", [None, "no json", "[]", "{}", '{"format": 99}'])
+def test_a_card_that_cannot_be_read(folder, tmp_path, text):
+    path = save(tmp_path / "1", "serving_default")
+    if text is not None:
+        (tmp_path / "1" / exports.CARD_FILE).write_text(text)
+    with pytest.raises(deeplab.UserError, match=r"model\.json: not the card of an export"):
+        exports.read_card(path)
+    assert exports.load(path).card == {}
+
+
+def test_card_and_data_set(tmp_path):
+    path = save(tmp_path / "1", "serving_default")
+    (tmp_path / "1" / exports.CARD_FILE).write_text(json.dumps({"format": exports.CARD_FORMAT, "step": 7}))
+    export = exports.load(path)
+    assert export.card == exports.read_card(path) == {"format": exports.CARD_FORMAT, "step": 7}
+    assert export.dataset("camvid") == catalog.CATALOG["camvid"]
+    catalog.save(catalog.Dataset("fake", 3), path)
+    assert export.dataset("camvid").name == "fake"
+
+
+def test_every_format_has_a_module():
+    assert tuple(formats.FORMATS) == FORMATS
