@@ -42,15 +42,14 @@ def load(
     """Builds the model of a train_logdir and restores it.
 
     Args:
-      directory: a train_logdir, a folder with a checkpoint of the reference, or whatever else `restore` reads.
+      directory: a train_logdir, a folder with a checkpoint of the reference, or anything else that `restore` reads.
       checkpoint: "newest", "best", or a prefix (with or without its folder).
-      overrides: {field of ModelConfig: value} that replace what the model was trained with. Without a crop_size among
-        them the model takes images of any size, whatever the crop size in training was.
+      overrides: {field of ModelConfig: value}, used in place of the recorded values. Without a crop_size among them the
+        model takes images of any size.
       defaults: like overrides, but only where there is no config.json.
-      dataset: the classes that the model predicts, where there is no dataset.json. Without a config.json it also gives
-        the number of classes.
-      use_moving_averages: take the moving averages of the weights where a training of ours kept them. Checkpoints of
-        the reference always give the weights themselves, as its programs do.
+      dataset: the classes that the model predicts, and their number, where no dataset.json and config.json say it.
+      use_moving_averages: take the moving averages of the weights if one of our trainings kept them; the reference's
+        programs take the weights themselves, and so does this for its checkpoints.
 
     Returns:
       A `Trained`.

@@ -12,6 +12,7 @@ from deeplab.exporting.signatures import ExportedModule
 from deeplab.files import atomic, locks
 from deeplab.inference import exports, trained
 from deeplab.inference.predictor import Predictor
+from deeplab.layers.folded import EVERY_RATE, runs_dilated
 
 # These formats are run by engines that have dilated depthwise convolutions on every processor.
 _ENGINES_WITH_DILATION = ("tflite", "onnx", "openvino")
@@ -60,7 +61,7 @@ def _folded(original, config):
     """Returns the `Predictor` that is exported: folded, and in the precision that the user asks for."""
     if not config.fold_batch_norm:
         return original
-    native_rate = folding.EVERY_RATE if config.format in _ENGINES_WITH_DILATION else None
+    native_rate = EVERY_RATE if config.format in _ENGINES_WITH_DILATION else None
     with folding.policy(config.precision):
         return _predictor(folding.fold(original.model, config.precision, native_rate), config)
 
@@ -123,6 +124,6 @@ def _logits(network, images):
 def _folded_for_tensorflow(network):
     """Returns the folded model, in another form if TensorFlow has no kernel here for the form that is written."""
     config = network.config
-    if config.format in _ENGINES_WITH_DILATION and not folding.has_dilated_kernel(config.precision):
+    if config.format in _ENGINES_WITH_DILATION and not runs_dilated(config.precision):
         return folding.fold(network.loaded.model, config.precision)
     return network.predictor.model

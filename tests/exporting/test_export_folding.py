@@ -8,6 +8,7 @@ import deeplab
 from deeplab.exporting import folding
 from deeplab.layers.basic import Conv, DepthwiseConv, SeparableConv
 from deeplab.layers.batch_norm import BatchNorm
+from deeplab.layers.folded import fastest_native_rate, runs_dilated
 from helpers import short_networks
 
 CONVOLUTIONS = {
@@ -22,7 +23,7 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("native_rate", [1, 6], ids=["space to batch", "native"])
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
 def test_one_layer_is_convolution_and_batch_norm(kind, native_rate):
-    if kind == "atrous depthwise" and native_rate > 1 and not folding.has_dilated_kernel():
+    if kind == "atrous depthwise" and native_rate > 1 and not runs_dilated("float32"):
         pytest.skip("TensorFlow runs without oneDNN here, which alone has a dilated depthwise kernel")
     rng = np.random.default_rng(0)
     x = tf.constant(rng.normal(0, 1, (2, 14, 11, 4)), tf.float32)
@@ -40,7 +41,7 @@ def test_one_layer_in_float16(kind):
     convolution, norm = CONVOLUTIONS[kind](), BatchNorm(1e-3, 0.9)
     expected = norm(convolution(x))
     with folding.policy("float16"):
-        folded = folding._folded(convolution, norm, folding.NATIVE_RATE["float16"])
+        folded = folding._folded(convolution, norm, fastest_native_rate("float16"))
     result = folded(tf.cast(x, tf.float16))
     assert result.dtype == tf.float16
     np.testing.assert_allclose(tf.cast(result, tf.float32), expected, atol=0.01)

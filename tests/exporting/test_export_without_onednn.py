@@ -11,9 +11,10 @@ FOLD = """
 import numpy as np
 import deeplab
 from deeplab.exporting import folding
+from deeplab.layers.folded import runs_dilated
 from helpers import short_networks
 
-assert not any(folding.has_dilated_kernel(precision) for precision in folding.PRECISIONS)
+assert not any(runs_dilated(precision) for precision in folding.PRECISIONS)
 short_networks.shorten_mobilenet()
 config = deeplab.ModelConfig(num_classes=3, depth_multiplier=0.25, output_stride=16, atrous_rates=(6,))
 model = deeplab.build_model(config)
