@@ -1,68 +1,45 @@
-"""The layers of the code, read from its syntax trees: imports point down only, and some of them stay out of places."""
+"""The plan of the house, read from the syntax trees: floors, rooms, doors, sizes.
+
+DESIGN: imports point down only, imports inside functions included. CONTRIBUTING, "Where things are", draws the floors.
+"""
 
 import ast
-import pathlib
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
+from helpers.places import ROOT
+
 PACKAGE = ROOT / "deeplab"
-# From the top down; a module may import from its own row and from rows below. The longest matching name counts.
-LAYERS = (
-    ("train", "eval", "vis", "export", "predict", "benchmark", "data_service", "serve"),  # entry points
-    ("programs",),
-    (  # what entry points share
-        *("serving", "evaluation.report", "exporting.signatures", "inference.exports", "benchmarks.published_costs"),
-        *(
-            "benchmarks.export",
-            "benchmarks.input",
-            "benchmarks.scaling",
-            "benchmarks.startup",
-            "benchmarks",
-            "benchmarks.training",
-        ),
-        *(
-            "benchmarks.timing",
-            "exporting.warmup",
-            "exporting",
-            "exporting.model_card",
-            "exporting.formats",
-            "pictures.video",
-            "inference.output_folder",
-        ),
-        *("evaluation.scoring", "evaluation.candidates", "evaluation.comparison"),
-    ),
-    (
-        "evaluation",
-        "evaluation.batches",
-    ),
-    ("inference.trained", "inference", "inference.predictor", "inference.tiles", "exporting.folding"),
-    ("checkpoints", "training"),
-    ("model", "model.network", "model.cost"),
-    ("model.backbones", "model.heads", "model.blocks", "data", "pictures", "pictures.drawing", "evaluation.plots"),
-    (
-        *(
-            "layers",
-            "layers.basic",
-            "layers.batch_norm",
-            "layers.fast_batch_norm",
-            "layers.fast_convolution",
-            "training.losses",
-            "evaluation.metrics",
-            "training.schedules",
-            "devices",
-        ),
-        *("evaluation.boundary", "data.augment", "data.tfrecord", "pictures.images"),
-    ),
-    ("layers.resize", "layers.replicas", "layers.weights"),
-    ("data.catalog", "model.names", "model.atrous"),
-    ("data.published_classes", "cli"),
-    ("config", "config.presets"),
-    # "" is deeplab/__init__.py, which imports nothing until it is asked
-    ("errors", "files.locks", "files.quiet", "files.atomic", "benchmarks.own_process", "files", "files.paths", ""),
+DOORS = ("train", "eval", "vis", "predict", "export", "serve", "data_service", "benchmark")
+# From the top down. A module may import from its own room and from rooms below.
+ROOMS = (
+    "doors",
+    "programs",
+    "benchmarks",
+    "serving",
+    "exporting",
+    "evaluation",
+    "inference",
+    "training",
+    "checkpoints",
+    "model",
+    "data",
+    "layers",
+    "pictures",
+    "devices",
+    "cli",
+    "config",
+    "files",
+    "errors",
+    "",  # deeplab/__init__.py, which imports nothing until it is asked
 )
-ENTRY_POINTS = LAYERS[0]
 MODEL_SIDE = ("model", "training", "checkpoints")
+HEAVY = ("tensorflow", "keras", "tensorflow_datasets", "tf_keras", "PIL", "scipy")
+MAX_MODULES, MAX_FOLDERS = 20, 16  # of deeplab/ itself: what `ls` shows on one screen
+MAX_MODULES_PER_FOLDER = 15
+MAX_DOOR_LINES = 40
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 40
+MAX_INNER_IMPORTS = 15  # of our own modules inside functions; the doors, which defer TensorFlow, need one each
 
 
 def module_name(path):
@@ -94,6 +71,14 @@ def at_module_level(tree):
             yield from at_module_level(node)
 
 
+def inside_functions(tree):
+    """Yields the nodes of the bodies of functions."""
+    outside = set(map(id, at_module_level(tree)))
+    for node in ast.walk(tree):
+        if id(node) not in outside:
+            yield node
+
+
 def own_modules(tree, within=ast.walk):
     """Returns the modules of this package that `tree` imports, named as in MODULES."""
     names = set()
@@ -106,26 +91,23 @@ def own_modules(tree, within=ast.walk):
     return names
 
 
-def in_part(module, part):
-    return module == part or module.startswith(part + ".") if part else module == ""
-
-
-def row(module):
-    """Returns the row of LAYERS that `module` stands in, 0 at the top."""
-    matches = [(len(part), i) for i, parts in enumerate(LAYERS) for part in parts if in_part(module, part)]
-    assert matches, f"deeplab/{module.replace('.', '/')}.py has no place in LAYERS: add it where it belongs"
-    return max(matches)[1]
+def room(module):
+    """Returns the room that a module lies in, one of ROOMS."""
+    first = module.split(".")[0]
+    return "doors" if first in DOORS else first
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module):
-    upward = [name for name in own_modules(MODULES[module]) if row(name) < row(module)]
+    own = room(module)
+    assert own in ROOMS, f"deeplab/{own} has no place in ROOMS: add it where it belongs"
+    upward = [name for name in own_modules(MODULES[module]) if ROOMS.index(room(name)) < ROOMS.index(own)]
     assert not upward, f"{module} imports {upward} from above"
 
 
 def test_imports_have_no_cycle():
-    """At module level; what a function imports when it is called (an optional heavy part) may point back."""
-    graph = {module: own_modules(tree, at_module_level) - {module} for module, tree in MODULES.items()}
+    """Imports inside functions count: they are a cycle, too, only one that fails later."""
+    graph = {module: own_modules(tree) - {module} for module, tree in MODULES.items()}
     while graph:
         leaves = [module for module, needs in graph.items() if not needs & graph.keys()]
         assert leaves, f"circular imports among {sorted(graph)}"
@@ -136,34 +118,75 @@ def test_imports_have_no_cycle():
 @pytest.mark.parametrize("module", MODULES)
 def test_data_and_model_side_do_not_meet(module):
     sides = {False: MODEL_SIDE, True: ("data",)}
-    mine = [is_data for is_data, parts in sides.items() if any(in_part(module, part) for part in parts)]
+    mine = [is_data for is_data, rooms in sides.items() if room(module) in rooms]
     for is_data in mine:
-        crossing = [n for n in own_modules(MODULES[module]) if any(in_part(n, part) for part in sides[not is_data])]
-        assert not crossing, f"{module} imports {crossing} across; the entry point passes plain values"
+        crossing = [name for name in own_modules(MODULES[module]) if room(name) in sides[not is_data]]
+        assert not crossing, f"{module} imports {crossing} across; the program passes plain values"
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_flags_stop_at_the_door(module):
-    reads_flags = [
-        name for name in imported(MODULES[module]) if name.startswith(("absl.flags", "absl.app", "argparse"))
-    ]
-    assert not reads_flags or module == "cli" or module in ENTRY_POINTS
+    reads_flags = [n for n in imported(MODULES[module]) if n.startswith(("absl.flags", "absl.app", "argparse"))]
+    assert not reads_flags or module == "cli"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_is_thin_and_opens_one_room(door):
+    """Help text and configuration, then one import of what does the work, which may import TensorFlow."""
+    lines = (PACKAGE / f"{door}.py").read_text("utf-8").splitlines()
+    assert len(lines) <= MAX_DOOR_LINES
+    assert len(own_modules(MODULES[door], inside_functions)) == 1
+    assert {room(name) for name in own_modules(MODULES[door], at_module_level)} <= {"cli", "config", "errors"}
 
 
 def test_the_command_line_needs_no_tensorflow():
     """What an entry point imports before its flags are parsed, followed through the package."""
-    reached = set()
-    waiting = [name for name in ENTRY_POINTS if name in MODULES] + [""]
+    reached, waiting = set(), [*DOORS, ""]
     while waiting:
         module = waiting.pop()
         reached.add(module)
-        heavy = [n for n in imported(MODULES[module], at_module_level) if n.split(".")[0] in HEAVY]
+        heavy = [name for name in imported(MODULES[module], at_module_level) if name.split(".")[0] in HEAVY]
         assert not heavy, f"deeplab.{module} imports {heavy} before the flags are parsed"
         parents = {module.rpartition(".")[0]} if "." in module else set()
         waiting += (own_modules(MODULES[module], at_module_level) | parents) - reached
 
 
-HEAVY = ("tensorflow", "keras", "tensorflow_datasets", "tf_keras", "PIL", "scipy")
+def test_few_imports_hide_inside_functions():
+    hidden = [
+        f"{module}: {name}"
+        for module, tree in MODULES.items()
+        for name in imported(tree, inside_functions)
+        if name.startswith("deeplab")
+    ]
+    assert len(hidden) <= MAX_INNER_IMPORTS, "\n".join(hidden)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_for_speed_alone_is_reached_through_the_layers(module):
+    fast = [name for name in own_modules(MODULES[module]) if name.startswith("layers.fast_")]
+    assert not fast or room(module) == "layers", f"{module} imports {fast}; the layers have public functions for it"
+
+
+def test_the_hallway_fits_on_a_screen():
+    modules = list(PACKAGE.glob("*.py"))
+    folders = [path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert len(modules) <= MAX_MODULES
+    assert len(folders) <= MAX_FOLDERS
+    for folder in (path.parent for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE):
+        inside = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(inside) <= MAX_MODULES_PER_FOLDER, f"{folder}: make a subfolder"
+
+
+def test_every_folder_says_what_it_is_for():
+    for name, tree in MODULES.items():
+        assert ast.get_docstring(tree), f"{name} has no docstring"
+
+
+def test_tests_lie_in_the_folders_of_what_they_test():
+    """Beside them: helpers, goldens, and `project` for what is not in the package (documents, scripts, packaging)."""
+    folders = {path.parent.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    for folder in folders - {".", "project"}:
+        assert (PACKAGE / folder).is_dir(), f"tests/{folder} mirrors no folder of deeplab/"
 
 
 def test_nobody_imports_the_dataset_scripts():
@@ -183,9 +206,6 @@ def _long_ones():
                 length = node.end_lineno - node.lineno + 1
                 if length > MAX_FUNCTION_LINES:
                     yield f"{name}:{node.name}: {length} lines"
-
-
-MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60  # STYLE: functions to 40 lines; this is where a test steps in
 
 
 def test_functions_and_files_stay_small():
