@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from deeplab.benchmarks.own_process import alone
 from deeplab.benchmarks.timing import Row, interleaved, matrix_product_peak, peak_memory
+from deeplab.config.model import ModelConfig
 from deeplab.exporting import folding
 from deeplab.exporting.signatures import ExportedModule
 from deeplab.inference.predictor import Predictor
@@ -28,14 +29,14 @@ class Case(NamedTuple):
     """One way to segment."""
 
     name: str
-    config: object  # ModelConfig
+    config: ModelConfig
     side: int = _SIDE
     batch: int = 1
     eval_scales: tuple = (1.0,)
     add_flipped_images: bool = False
 
     def multiply_adds(self):
-        """Returns those of the whole batch."""
+        """Returns the multiply-adds of the whole batch."""
         shape = (self.side, self.side, 3)
         return self.batch * count_multiply_adds(self.config, shape, self.eval_scales, self.add_flipped_images)
 

@@ -107,7 +107,7 @@ class _Window(NamedTuple):
     last: int
 
     def cells(self, stride):
-        """Returns where the kept features lie among those of the window."""
+        """Returns the place of the kept features among all features of the window."""
         return slice((self.first - self.begin) // stride, -(-(self.last - self.begin) // stride))
 
 

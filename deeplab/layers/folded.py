@@ -26,7 +26,7 @@ def runs_dilated(precision):
 
 
 class Folded(keras.layers.Layer):
-    """A plain, depthwise or separable convolution with bias. Stride, rate and padding are those of another layer.
+    """A plain, depthwise or separable convolution with bias. It takes stride, rate and padding from another layer.
 
     Args:
       layer: the `Conv`, `DepthwiseConv` or `SeparableConv` that is replaced.

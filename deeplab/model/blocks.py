@@ -16,6 +16,8 @@ from deeplab.layers.basic import Activation, Conv, DepthwiseConv, SeparableConv,
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model.names import layer_name
 
+Initializer = keras.initializers.Initializer | str  # an object, or the name of one
+
 
 @dataclasses.dataclass(frozen=True)
 class Style:
@@ -23,9 +25,9 @@ class Style:
 
     epsilon: float  # of batch norm
     decay: float  # of batch norm's moving averages
-    initializer: object = "glorot_uniform"  # of plain convolutions
-    depthwise_initializer: object = "glorot_uniform"
-    pointwise_initializer: object = "glorot_uniform"  # of split separable convolutions
+    initializer: Initializer = "glorot_uniform"  # of plain convolutions
+    depthwise_initializer: Initializer = "glorot_uniform"
+    pointwise_initializer: Initializer = "glorot_uniform"  # of split separable convolutions
     padding: str = "same"  # of strided convolutions: "same" or "explicit"
     activation: str | None = "relu"
     preactivated: bool = False  # units begin with their activation, so it and the next unit's sum read the same tensor

@@ -80,7 +80,7 @@ def _encode_and_decode(parts, images, scale, stage):
     backbone = BACKBONES[config.model_variant]
     # Encoder: features with one cell per `output_stride` pixels. The taps {stride: features} come from earlier layers
     # and are finer; the decoder takes the outlines of objects from them.
-    pixels = parts.layer("pixels", lambda name: Normalize(*backbone.scaling, name=name))(seen)
+    pixels = parts.layer("pixels", lambda name: Normalize(*backbone.normalization, name=name))(seen)
     features, taps = backbone.build(Blocks(parts, backbone.style, backbone.scope), pixels, config)
     strides = config.decoder_output_stride or ()
     parts.head_inputs.append([(config.output_stride, features), *((stride, taps[stride]) for stride in strides)])

@@ -1,32 +1,34 @@
 """Every backbone by its name. A new backbone is a table in a file of its own and a row here."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 from deeplab.model.backbones import mobilenet, nas, resnet, xception
+from deeplab.model.blocks import Style
 
 GRAY = (127.5, 127.5, 127.5)  # becomes 0 by `UNIT_RANGE`
 IMAGENET_MEAN = (123.15, 115.90, 103.06)
 
 
-class Scaling(NamedTuple):
+class Normalization(NamedTuple):
     """How pixels 0..255 enter the backbone: x * scale - offset."""
 
     scale: float
     offset: tuple
 
 
-UNIT_RANGE = Scaling(2.0 / 255.0, (1.0, 1.0, 1.0))
-MEAN_SUBTRACTION = Scaling(1.0, IMAGENET_MEAN)
+UNIT_RANGE = Normalization(2.0 / 255.0, (1.0, 1.0, 1.0))
+MEAN_SUBTRACTION = Normalization(1.0, IMAGENET_MEAN)
 
 
 class Backbone(NamedTuple):
     """A backbone: `build(blocks, images, config) -> (features, {stride: features for the decoder})`."""
 
     scope: str  # of its variables in the reference
-    build: object
-    style: object  # blocks.Style
-    scaling: Scaling = UNIT_RANGE
+    build: Callable
+    style: Style
+    normalization: Normalization = UNIT_RANGE
     pad_rgb: tuple = GRAY  # the pixel that images are padded with
 
 
@@ -34,9 +36,9 @@ def _xception(variant):
     return Backbone(variant, partial(xception.build, xception.VARIANTS[variant]), xception.STYLE)
 
 
-def _resnet(variant, scaling=UNIT_RANGE, pad_rgb=GRAY):
+def _resnet(variant, normalization=UNIT_RANGE, pad_rgb=GRAY):
     build = partial(resnet.build, resnet.VARIANTS[variant])
-    return Backbone(variant.removesuffix("_beta"), build, resnet.STYLE, scaling, pad_rgb)
+    return Backbone(variant.removesuffix("_beta"), build, resnet.STYLE, normalization, pad_rgb)
 
 
 def _mobilenet(scope, network):

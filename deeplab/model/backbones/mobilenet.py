@@ -23,7 +23,7 @@ STYLE = Style(
 class Block(NamedTuple):
     """An inverted residual: 1x1 expansion, depthwise k x k, 1x1 projection; rows repeat as in the papers."""
 
-    expansion: float  # channels of the depthwise convolution over those of the input
+    expansion: float  # channels of the depthwise convolution / channels of the input
     channels: int  # of the output
     stride: int = 1  # of the first of the repeats
     repeat: int = 1
