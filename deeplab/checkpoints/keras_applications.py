@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import tensorflow as tf
+from tensorflow import keras
 
 from deeplab.errors import UserError
 
@@ -50,8 +51,6 @@ def imagenet_file(config):
     Raises:
       UserError: there are no weights for this network, or they can't be downloaded.
     """
-    from tensorflow import keras
-
     alpha = config.depth_multiplier
     if config.model_variant != "mobilenet_v2":
         raise UserError(f"backbone_weights='imagenet' is for mobilenet_v2, not model_variant={config.model_variant!r}")

@@ -76,7 +76,7 @@ class AdamW(Adam):
         super().update(weight, gradient, rate, step, first, second, decays)
 
 
-RULES = {"momentum": Momentum, "adam": Adam, "adamw": AdamW}
+RULES: dict[str, type[Momentum | Adam]] = {"momentum": Momentum, "adam": Adam, "adamw": AdamW}
 
 
 class Optimizer:
