@@ -12,7 +12,7 @@ from deeplab.benchmarks import export as benchmark_export
 from deeplab.benchmarks import scaling, startup, timing, training
 from deeplab.benchmarks.timing import Row
 from deeplab.config.benchmark import NETWORKS, BenchmarkConfig
-from deeplab.exporting import formats
+from deeplab.exporting.formats import FORMATS
 from deeplab.model.network import build_model
 from deeplab.programs import benchmark
 
@@ -56,14 +56,14 @@ def test_refused_options(options):
 def test_a_table_of_the_formats_that_are_installed(monkeypatch, capsys, tmp_path):
     class Format:
         @staticmethod
-        def reader(folder, exported, **how):
+        def reader(folder, **how):
             return lambda images: np.zeros(images.shape[:3], np.int32)
 
     def export(config):
         if config.format == "openvino":
             raise UserError("needs the extra")
 
-    monkeypatch.setattr(formats, "module", lambda name: Format)
+    monkeypatch.setattr(benchmark_export, "FORMATS", dict.fromkeys(FORMATS, Format))
     monkeypatch.setattr(benchmark_export, "alone", lambda function, *arguments: function(*arguments))
     benchmark_export.write_untrained(str(tmp_path), NETWORKS["mobilenet_v2"])
     rows = benchmark_export.print_export(export, str(tmp_path), (9, 17), 2, "net")
