@@ -7,7 +7,7 @@ This prints a table and writes results.json, confusion_matrix.csv, confusion_mat
 quality of boundaries. --saved_model=EXPORT scores an export. --continuous waits for checkpoints in TRAIN_LOGDIR and
 scores each of them.
 
-    python -m deeplab.eval --compare=with=LOGDIR1,without=LOGDIR2 --dataset_dir=SHARDS --eval_logdir=DIR \
+    python -m deeplab.eval --compare=with=LOGDIR1,without=LOGDIR2 --dataset_dir=SHARDS --eval_logdir=DIR \\
       --trimap_widths=1,2,4,8,16 --boundary_scores
 
 This scores several checkpoints or exports. It prints one table and writes comparison.json and a plot of mIoU against
