@@ -156,13 +156,13 @@ class EvalConfig(_SplitConfig):
         if self.saved_model:
             self.check_export()
         if self.compare:
-            names = [name for name, _path in self.contestants]
-            distinct = len(set(names)) == len(names) > 1 and all(name and path for name, path in self.contestants)
+            names = [name for name, _path in self.candidates]
+            distinct = len(set(names)) == len(names) > 1 and all(name and path for name, path in self.candidates)
             require(distinct, "compare", self.compare, "two or more NAME=PATH, each name once")
             check_given(self, "eval_logdir")
 
     @property
-    def contestants(self):
+    def candidates(self):
         """The pairs (name, path) of --compare."""
         return tuple((name.strip(), path) for name, _equals, path in (item.partition("=") for item in self.compare))
 

@@ -54,7 +54,7 @@ def open_candidates(config):
       UserError: something is missing, or a network has another number of classes than the data set.
     """
     if config.compare:
-        return [_open_compared(config, name, path) for name, path in config.contestants]
+        return [_open_compared(config, name, path) for name, path in config.candidates]
     return [_open_export(config) if config.saved_model else _open_checkpoint(config)]
 
 
