@@ -16,8 +16,6 @@ from deeplab.layers.basic import Activation, Conv, DepthwiseConv, SeparableConv,
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model.names import layer_name
 
-Initializer = keras.initializers.Initializer | str  # an object, or the name of one
-
 
 @dataclasses.dataclass(frozen=True)
 class Style:
@@ -25,9 +23,9 @@ class Style:
 
     epsilon: float  # of batch norm
     decay: float  # of batch norm's moving averages
-    initializer: Initializer = "glorot_uniform"  # of plain convolutions
-    depthwise_initializer: Initializer = "glorot_uniform"
-    pointwise_initializer: Initializer = "glorot_uniform"  # of split separable convolutions
+    initializer: keras.initializers.Initializer | str = "glorot_uniform"  # of plain convolutions
+    depthwise_initializer: keras.initializers.Initializer | str = "glorot_uniform"
+    pointwise_initializer: keras.initializers.Initializer | str = "glorot_uniform"  # of split separable convolutions
     padding: str = "same"  # of strided convolutions: "same" or "explicit"
     activation: str | None = "relu"
     preactivated: bool = False  # units begin with their activation, so it and the next unit's sum read the same tensor
