@@ -28,6 +28,6 @@ def test_sizes_of_numbers_and_of_tensors():
 @pytest.mark.parametrize("variant", BACKBONES)
 def test_pixels_enter_every_backbone_as_in_the_original(variant):
     backbone, facts = BACKBONES[variant], FACTS[variant]
-    scaled = Normalize(backbone.normalization.scale, backbone.scaling.offset)(PIXELS["image"])
+    scaled = Normalize(backbone.normalization.scale, backbone.normalization.offset)(PIXELS["image"])
     np.testing.assert_allclose(scaled, PIXELS[facts["kind"]], atol=1e-6 if facts["kind"] == "unit_range" else 1e-5)
     np.testing.assert_allclose(backbone.pad_rgb, facts["pad_pixel"], rtol=1e-6)
