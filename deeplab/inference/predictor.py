@@ -66,8 +66,9 @@ class Predictor:
         self.pad_rgb = np.asarray(BACKBONES[self.config.model_variant].pad_rgb, np.float32)
         self.flips = (False, True) if add_flipped_images else (False,)
         self.eval_scales = tuple(eval_scales)
-        single = self.eval_scales == (1.0,)
-        self.models = [model] if single else [at_scale(model, scale) for scale in self.eval_scales]
+        unscaled = self.eval_scales == (1.0,)
+        self.models = [model] if unscaled else [at_scale(model, scale) for scale in self.eval_scales]
+        self._is_single = unscaled and not add_flipped_images  # one pass over the image as it is: nothing to average
 
     def __call__(self, images):
         """Returns (labels (B, H, W) int32, probabilities (B, H, W, K) float32) of images (B, H, W, 3)."""
@@ -111,7 +112,7 @@ class Predictor:
 
     def _exactly(self, images):
         """Segments images (B, P, Q, 3) float32 that have the padded size already."""
-        if len(self.models) * len(self.flips) == 1:
+        if self._is_single:
             return self._single(images)
         passes = [self._softmax(images, *one) for one in self._passes()]
         probabilities = tf.add_n(passes) / len(passes)

@@ -33,6 +33,19 @@ def test_one_scale_is_the_originals(name, crop_size):
     np.testing.assert_allclose(probabilities[:, ::4, ::4], arrays["probabilities_s4"], atol=1e-4)
 
 
+@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
+def test_one_scale_is_the_mean_of_it_and_itself(scale, flips):
+    """A single scale other than 1 counts, with and without flips: the mean of two equal passes is that pass."""
+    model, image = network(), small_training.pictures()[2][None]
+    labels, probabilities = deeplab.predict_labels(model, image, (scale,), flips)
+    twice, mean = deeplab.predict_labels(model, image, (scale, scale), flips)
+    np.testing.assert_allclose(probabilities, mean, atol=1e-5)
+    assert np.mean(labels == twice) > 0.999
+    if scale != 1.0:
+        assert np.abs(probabilities - deeplab.predict_labels(model, image, (1.0,), flips)[1]).max() > 0.01
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 1.5)])
 def test_labels_of_the_mirrored_image_are_mirrored(scales):
