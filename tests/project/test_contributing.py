@@ -33,3 +33,13 @@ def test_change_applies(what, tmp_path):
 def test_what_it_names_exists():
     for path in re.findall(r"`((?:deeplab|scripts|tests|datasets)/[\w/.]+)`", PAGE):
         assert (ROOT / path).exists(), path
+
+
+def test_what_is_done_for_speed_is_where_it_says():
+    """A row names a function "in" a file, or "there": in the file of the row above."""
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` (?:in `(deeplab/[\w/.]+)`|there) \|", PAGE, re.MULTILINE)
+    assert len(rows) >= 9
+    path = ""
+    for name, named in rows:
+        path = named or path
+        assert f"def {name}(" in (ROOT / path).read_text("utf-8"), f"{name} is not in {path}"
