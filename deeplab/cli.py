@@ -9,6 +9,7 @@ working: a list is written with commas (`--train_crop_size=513,513`) or by repea
 """
 
 import dataclasses
+import os
 import sys
 import textwrap
 
@@ -48,7 +49,7 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
     """
     argv = sys.argv if argv is None else argv
     if any(argument in ("-h", "--h", "-help", "--help", "--helpfull", "--helpshort") for argument in argv[1:]):
-        print(help_text(config_class, sys.modules[run.__module__].__doc__))
+        _print_page(help_text(config_class, sys.modules[run.__module__].__doc__))
         return sys.exit(0)
     try:
         config = read(config_class, argv, flags.FLAGS)
@@ -67,6 +68,14 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     sys.exit(result)
+
+
+def _print_page(text):
+    """Prints a page that a reader such as `head` or a pager may stop reading early."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
 
 
 def _is_about_files(error):

@@ -129,6 +129,16 @@ def test_help_of_every_entry_point_comes_without_tensorflow(program):
         assert f"--{field.name}" in done.stdout or f"--[no]{field.name}" in done.stdout
 
 
+def test_help_may_be_read_in_part():
+    """`--help | head -1`: the pipe is closed before the page is written."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "deeplab.train", "--help"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
+        program.stdout.close()
+        errors = program.stderr.read()
+    assert (program.returncode, errors) == (0, b"")
+
+
 @pytest.mark.parametrize("program", CONFIG_OF)
 def test_help_has_every_heading_once(program):
     module, name = CONFIG_OF[program]
