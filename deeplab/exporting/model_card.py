@@ -12,6 +12,7 @@ import deeplab
 from deeplab.files import atomic
 from deeplab.inference.exports import CARD_FILE, CARD_FORMAT
 from deeplab.model.cost import count_multiply_adds
+from deeplab.training.best import SCORE_FILE
 
 _DEFAULT_SIZE = (513, 513)  # (height, width) without any crop size; reference: default of --crop_size
 _SCORES = "eval_*/results.json"  # eval leaves its scores there, in a train_logdir
@@ -71,7 +72,7 @@ def _score(loaded):
                 return {name: results[name] for name in ("miou", "split", "dataset")}
         except (ValueError, KeyError, TypeError):  # somebody edited it, or another program wrote it
             continue
-    path = f"{loaded.checkpoint.rpartition('/')[0]}/score.json"
+    path = f"{loaded.checkpoint.rpartition('/')[0]}/{SCORE_FILE}"
     if not tf.io.gfile.exists(path):
         return None
     with tf.io.gfile.GFile(path) as file:
