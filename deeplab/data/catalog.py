@@ -4,17 +4,15 @@
 """
 
 import dataclasses
-import json
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab.data import published_classes
 from deeplab.errors import UserError
-from deeplab.files import atomic
+from deeplab.files import atomic, formats
 
 FILE = "dataset.json"
-FORMAT = 1
 DEFAULT_NAME = "pascal_voc_seg"  # reference: default of --dataset
 MAX_LABEL = 255  # labels are uint8 images
 
@@ -65,6 +63,9 @@ class Dataset:
         """Returns the name of the class `label`, or "class N" if the classes have no names."""
         return self.class_names[label] if label < len(self.class_names) else f"class {label}"
 
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Dataset))
+_KIND = formats.Kind("a description of a data set", "build the data set again", _FIELDS[:2], _FIELDS[2:])
 
 CATALOG = {
     "pascal_voc_seg": Dataset(
@@ -147,16 +148,14 @@ def save(dataset, dataset_dir):
 
 def to_json(dataset):
     """Returns `dataset` as the text of a dataset.json."""
-    return json.dumps({"format": FORMAT, **dataclasses.asdict(dataset)}, indent=1) + "\n"
+    return _KIND.text(dataclasses.asdict(dataset))
 
 
 def from_json(text, where):
     """Returns the `Dataset` in the text of a dataset.json, str or bytes; raises a UserError that names `where`."""
+    values = _KIND.parse(text, where)
+    del values["format"]
     try:
-        values = json.loads(text)
-        written = values.pop("format", FORMAT)
-        if written != FORMAT:
-            raise UserError(f"format {written} was written by another version; build the data set again")
         return Dataset(**values)
     except (UserError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{where}: {error}") from None

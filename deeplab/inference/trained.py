@@ -1,7 +1,6 @@
 """A train_logdir as one object: its configuration, its data set, a checkpoint, the model restored from it."""
 
 import dataclasses
-import json
 import time
 
 import tensorflow as tf
@@ -15,7 +14,8 @@ from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.model.network import build_model
 from deeplab.model.views import any_size_config
-from deeplab.training.run_folder import BEST_FOLDER, CONFIG_FILE, FORMAT
+from deeplab.training import run_folder
+from deeplab.training.run_folder import BEST_FOLDER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,19 +134,9 @@ def new_checkpoints(directory, interval, timeout):
 
 
 def _read_config(folder):
-    path = tf.io.gfile.join(folder, CONFIG_FILE)
-    if not tf.io.gfile.exists(path):
-        return None
-    with tf.io.gfile.GFile(path, "rb") as file:
-        text = file.read()
-    try:
-        content = json.loads(text)
-        model, written = content["model"], content["format"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UserError(f"{path}: not a configuration of deeplab ({type(error).__name__}: {error})") from None
-    if written != FORMAT:
-        raise UserError(f"{path}: format {written}, this version reads {FORMAT}; use the version that wrote it")
-    return from_json(ModelConfig, model, path)
+    content = run_folder.read_config(folder)
+    path = tf.io.gfile.join(folder, run_folder.CONFIG_FILE)
+    return None if content is None else from_json(ModelConfig, content["model"], path)
 
 
 def _read_dataset(folder):

@@ -1,15 +1,17 @@
 """Evaluation while training: keeps the checkpoint with the best score; a training may end when it stops improving."""
 
-import json
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab.files import atomic
+from deeplab.files import atomic, formats
 from deeplab.training.progress import Progress
 from deeplab.training.state import Checkpoints
 
 SCORE_FILE = "score.json"
+SCORE = formats.Kind(
+    "a score", "restore the file, or remove the folder that it is in", ("mean_iou", "step"), ("split",)
+)
 
 
 class BestCheckpoint:
@@ -34,7 +36,7 @@ class BestCheckpoint:
     ):
         self.checkpoints, self.score, self.progress = checkpoints, score, progress
         self.patience_steps = patience_steps
-        self.best = _read(checkpoints.path(SCORE_FILE)) or {"mean_iou": -1.0, "step": 0}
+        self.best = read_score(checkpoints.folder) or {"mean_iou": -1.0, "step": 0}
 
     def evaluate(self, step):
         """Scores the model after `step` updates, and saves it if no earlier score was as good."""
@@ -45,15 +47,18 @@ class BestCheckpoint:
             prefix = self.checkpoints.save()
             if prefix is not None:
                 self.progress.say(f"best so far: {prefix}")
-                atomic.write(self.checkpoints.path(SCORE_FILE), json.dumps(self.best) + "\n")
+                atomic.write(self.checkpoints.path(SCORE_FILE), SCORE.text(self.best, indent=None))
 
     def patience_is_over(self, step):
         """Tells whether the best score is so many steps old at `step` that the training should end."""
         return 0 < self.patience_steps <= step - self.best["step"]
 
 
-def _read(path):
-    if not tf.io.gfile.exists(path):
-        return None
-    with tf.io.gfile.GFile(path) as file:
-        return json.loads(file.read())
+def read_score(folder):
+    """Returns {"mean_iou", "step"} of the best checkpoint in a folder, or None where training kept none.
+
+    Raises:
+      UserError: the file is damaged, or a newer version wrote it.
+    """
+    path = tf.io.gfile.join(folder, SCORE_FILE)
+    return SCORE.read(path) if tf.io.gfile.exists(path) else None

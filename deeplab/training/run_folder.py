@@ -7,10 +7,11 @@ import tensorflow as tf
 
 from deeplab.config.training import MAY_CHANGE
 from deeplab.errors import UserError
-from deeplab.files import atomic, locks
+from deeplab.files import atomic, formats, locks
 
 CONFIG_FILE = "config.json"
-FORMAT = 1  # of config.json
+CONFIG = formats.Kind("a configuration", "restore the file or choose another folder", ("model",), ("training",))
+_PARTS = ("model", "training")  # of config.json
 BEST_FOLDER = "best"  # inside the train_logdir; holds the checkpoint with the best score
 
 
@@ -48,8 +49,23 @@ def write_config(folder, model_config, training_options=None):
       training_options: the part "training" of `recorded_options`, or None for weights that were not trained here.
     """
     tf.io.gfile.makedirs(folder)
-    content = {"format": FORMAT, "model": dataclasses.asdict(model_config), "training": training_options or {}}
-    atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
+    content = {"model": dataclasses.asdict(model_config), "training": training_options or {}}
+    atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), CONFIG.text(content, indent=2))
+
+
+def read_config(folder):
+    """Returns {"format", "model"[, "training"]} of the config.json in a train_logdir, or None if it has none.
+
+    Raises:
+      UserError: the file is damaged, or a newer version wrote it.
+    """
+    path = tf.io.gfile.join(folder, CONFIG_FILE)
+    if not tf.io.gfile.exists(path):
+        return None
+    content = CONFIG.read(path)
+    if not all(isinstance(content.get(part, {}), dict) for part in _PARTS):
+        raise UserError(f"{path}: not {CONFIG.name} (no options); {CONFIG.way_out}")
+    return content
 
 
 def refuse_changed_options(folder, options):
@@ -64,17 +80,12 @@ def refuse_changed_options(folder, options):
     Raises:
       UserError: names every option that differs and is not in `MAY_CHANGE`.
     """
-    path = tf.io.gfile.join(folder, CONFIG_FILE)
-    if not tf.io.gfile.exists(path):
+    recorded = read_config(folder)
+    if recorded is None:
         return
-    with tf.io.gfile.GFile(path, "rb") as file:
-        text = file.read()
-    try:
-        recorded = json.loads(text)
-        recorded = {part: dict(recorded.get(part, {})) for part in ("model", "training")}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path}: not a configuration ({error}); restore it or choose another train_logdir") from None
-    before, after = _flat(recorded), _flat({part: options.get(part, {}) for part in ("model", "training")})
+    path = tf.io.gfile.join(folder, CONFIG_FILE)
+    before, after = (_flat({part: values.get(part, {}) for part in _PARTS}) for values in (recorded, options))
+    formats.refuse_unknown(path, "option", before, after)  # the file is written again, and would lose the option
     changed = [
         f"{name} was {before[name]}, now {after[name]}"
         for name in sorted(before.keys() & after.keys())  # an option that is new in this version has no old value

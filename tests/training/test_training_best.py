@@ -41,7 +41,7 @@ def test_only_a_better_score_is_kept_also_after_a_restart(tmp_path):
     for step in (10, 20, 30):
         best.evaluate(step)
     assert len(saved) == 2
-    assert json.loads((tmp_path / SCORE_FILE).read_text()) == {"mean_iou": 0.4, "step": 30}
+    assert json.loads((tmp_path / SCORE_FILE).read_text()) == {"format": 1, "mean_iou": 0.4, "step": 30}
     make(tmp_path, [0.35], saved).evaluate(40)
     assert len(saved) == 2
 
