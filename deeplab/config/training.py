@@ -200,6 +200,16 @@ class TrainConfig(Checked):
     tf_initial_checkpoint: str | None = option(
         None, "Start from the weights of this checkpoint, ours or the reference's. A resumed training ignores it."
     )
+    use_moving_averages: bool = option(
+        True,
+        "Start from the moving averages of the weights, when these come from a training of ours that kept them "
+        "(--moving_average_decay).",
+    )
+    map_classes_by_name: bool = option(
+        False,
+        "When tf_initial_checkpoint is of a training of ours: give every class the logits of the class of the same "
+        "name. Classes with a new name start from random logits.",
+    )
     backbone_weights: str | None = option(
         None,
         "Start the backbone from these weights: a file, or imagenet for the weights of keras.applications "
@@ -238,6 +248,12 @@ class TrainConfig(Checked):
         require(given, "dataset_dir", self.dataset_dir, "the folder of the shards, --dataset_dir=DIR")
         alone = self.tf_initial_checkpoint is None or self.backbone_weights is None
         require(alone, "backbone_weights", self.backbone_weights, "no value together with --tf_initial_checkpoint")
+        maps = self.tf_initial_checkpoint is not None and self.initialize_last_layer
+        expected = "False without --tf_initial_checkpoint, or with --noinitialize_last_layer"
+        require(maps or not self.map_classes_by_name, "map_classes_by_name", True, expected)
+        begins = self.tf_initial_checkpoint is not None or self.backbone_weights is not None
+        expected = "no such flag without --tf_initial_checkpoint or --backbone_weights"
+        require(begins or self.use_moving_averages, "use_moving_averages", False, expected)
         crop, parts = self.train_crop_size, self.optimizer.gradient_accumulation_steps
         require_pair("train_crop_size", crop)
         require(self.train_batch_size > 0, "train_batch_size", self.train_batch_size, "at least 1")
@@ -253,6 +269,6 @@ class TrainConfig(Checked):
 # Options that may change when a training resumes: its length, its folders, how its input is fed, devices, logging,
 # checkpoints and evaluation. The other options decide what the network learns, and have to stay.
 _PLACES = ("train_logdir", "dataset_dir", "tfds_data_dir", "cache", "data_service")
-_BEGINNING = ("tf_initial_checkpoint", "initialize_last_layer")
+_BEGINNING = ("tf_initial_checkpoint", "initialize_last_layer", "use_moving_averages", "map_classes_by_name")
 _RUN = {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}
 MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, "training_number_of_steps"})

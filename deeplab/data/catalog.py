@@ -90,6 +90,17 @@ def class_difference(first, second):
     )
 
 
+def same_classes(dataset, other):
+    """Returns, for each class of `dataset`, the class of `other` with the same name; None where there is none.
+
+    Names are compared as in `class_difference`, except that an unknown name is not the same as any other.
+    """
+    labels = {}
+    for label, name in enumerate(_comparable_names(other)):
+        labels.setdefault(name, label)
+    return [None if name is None else labels.get(name) for name in _comparable_names(dataset)]
+
+
 def _comparable_names(dataset):
     """Returns the name of each class in the form that is compared, None where it is not known."""
     names = [dataset.class_name(label).strip().casefold() for label in range(dataset.num_classes)]

@@ -54,9 +54,17 @@ def publish_comparison(compared, folder):
     """
     by_name = {scored.candidate.name: scored for scored in compared}
     print(side_by_side({name: rows(scored) for name, scored in by_name.items()}))
+    for name, scored in by_name.items():
+        print(f"{name}: {_weights(scored.candidate.facts)}")
     _write_json(folder, COMPARISON, {"networks": {name: content(scored) for name, scored in by_name.items()}})
     _plot_trimaps(folder, by_name)
     print(f"Wrote {folder}/{COMPARISON}")
+
+
+def _weights(facts):
+    """Returns in words which weights the scores belong to."""
+    made = f"{facts['saved_model']}, made of " if "saved_model" in facts else ""
+    return f"{made}{facts['checkpoint']}, step {facts['step']}"
 
 
 def table(scored):

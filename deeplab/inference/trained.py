@@ -42,7 +42,7 @@ def load(
     """Builds the model of a train_logdir and restores it.
 
     Args:
-      directory: a train_logdir, a folder with a checkpoint of the reference, or anything else that `restore` reads.
+      directory: a train_logdir, its folder `best`, the prefix of a checkpoint, or anything else that `restore` reads.
       checkpoint: "newest", "best", or a prefix (with or without its folder).
       overrides: {field of ModelConfig: value}, used in place of the recorded values. Without a crop_size among them the
         model takes images of any size.
@@ -60,7 +60,7 @@ def load(
     folder, prefix = find(directory, checkpoint)
     recorded = _read_config(folder)
     averages = use_moving_averages and recorded is not None
-    dataset = _read_dataset(folder) or dataset
+    dataset = read_dataset(folder) or dataset
     config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
     if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
@@ -84,26 +84,43 @@ def _network_config(recorded, overrides, defaults, dataset):
 
 
 def find(directory, checkpoint="newest"):
-    """Returns (folder, path of the weights); arguments and errors as in `load`."""
+    """Returns (folder, path of the weights); arguments and errors as in `load`.
+
+    The folder is the train_logdir, if the weights belong to a training, and else the folder of the weights.
+    """
     directory = directory.rstrip("/") or "/"
+    folder = run_folder.of(directory)
     if not tf.io.gfile.isdir(directory):
-        if tf.io.gfile.exists(directory) or tf.io.gfile.exists(directory + ".index"):
-            return directory.rpartition("/")[0] or ".", directory
-        raise UserError(
-            f"checkpoint_dir={directory}: no such folder or checkpoint; name the --train_logdir of a training"
-        )
+        if not (tf.io.gfile.exists(directory) or tf.io.gfile.exists(directory + ".index")):
+            raise UserError(
+                f"checkpoint_dir={directory}: no such folder or checkpoint; name the --train_logdir of a training"
+            )
+        if checkpoint != "newest":
+            raise UserError(
+                f"checkpoint={checkpoint}: {directory} is one checkpoint already; leave --checkpoint out, or name the "
+                "folder"
+            )
+        return folder, directory
     if checkpoint in ("newest", "best"):
-        place = tf.io.gfile.join(directory, BEST_FOLDER) if checkpoint == "best" else directory
+        is_place = checkpoint == "newest" or folder != directory  # LOGDIR/best holds the best checkpoint only
+        place = directory if is_place else tf.io.gfile.join(directory, BEST_FOLDER)
         prefix = bundle.latest(place)
         if prefix is None:
             raise UserError(
                 f"{place}: holds no complete checkpoint (model.ckpt-*.index); train first, or name another folder"
             )
-        return directory, prefix
+        return folder, prefix
+    return folder, _named(directory, checkpoint)
+
+
+def _named(directory, checkpoint):
+    """Returns the prefix of the checkpoint of that name in a folder."""
     for prefix in (tf.io.gfile.join(directory, checkpoint), checkpoint):
         if tf.io.gfile.exists(prefix + ".index"):
-            return directory, prefix
-    known = ", ".join(prefix.rpartition("/")[2] for prefix in bundle.prefixes(directory)) or "none"
+            return prefix
+    places = (directory, tf.io.gfile.join(directory, BEST_FOLDER))
+    found = [prefix.removeprefix(directory + "/") for place in places for prefix in bundle.prefixes(place)]
+    known = ", ".join(found) or "none"
     raise UserError(f"checkpoint={checkpoint}: no such checkpoint in {directory}; it holds: {known}")
 
 
@@ -139,7 +156,8 @@ def _read_config(folder):
     return None if content is None else from_json(ModelConfig, content["model"], path)
 
 
-def _read_dataset(folder):
+def read_dataset(folder):
+    """Returns the `catalog.Dataset` of a training, or None where the folder does not say it."""
     if not tf.io.gfile.exists(tf.io.gfile.join(folder, catalog.FILE)):
         return None
     return catalog.load(folder)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from deeplab.config.training import RunConfig
+from deeplab.errors import UserError
 from deeplab.files import atomic, formats
 from deeplab.training.progress import Progress
 from deeplab.training.state import Checkpoints
@@ -25,6 +27,10 @@ class BestCheckpoint:
       score: function () -> {name: score} with "mean_iou", which evaluates the model as it is now.
       progress: reports the scores.
       patience_steps: `patience_is_over` after this many steps without a better score; 0: never.
+      split: name of the split that `score` scores.
+
+    Raises:
+      UserError: the folder holds a best checkpoint that was chosen on another split.
     """
 
     def __init__(
@@ -33,21 +39,35 @@ class BestCheckpoint:
         score: Callable[[], dict[str, float]],
         progress: Progress,
         patience_steps: int = 0,
+        split: str = RunConfig.eval_split,
     ):
         self.checkpoints, self.score, self.progress = checkpoints, score, progress
-        self.patience_steps = patience_steps
-        self.best = read_score(checkpoints.folder) or {"mean_iou": -1.0, "step": 0}
+        self.patience_steps, self.split = patience_steps, split
+        self.best = self._earlier() or {"mean_iou": -1.0, "step": 0}
 
     def evaluate(self, step):
         """Scores the model after `step` updates, and saves it if no earlier score was as good."""
         scores = self.score()
         self.progress.note(step, scores)
         if scores["mean_iou"] > self.best["mean_iou"]:
-            self.best = {"mean_iou": scores["mean_iou"], "step": step}
+            self.best = {"mean_iou": scores["mean_iou"], "step": step, "split": self.split}
             prefix = self.checkpoints.save()
             if prefix is not None:
                 self.progress.say(f"best so far: {prefix}")
                 atomic.write(self.checkpoints.path(SCORE_FILE), SCORE.text(self.best, indent=None))
+
+    def _earlier(self):
+        """Returns the score of the best checkpoint before a restart, or None; refuses the score of another split."""
+        earlier, path = read_score(self.checkpoints.folder), self.checkpoints.path(SCORE_FILE)
+        if earlier is not None and "split" not in earlier:
+            self.progress.say(f"{path} does not say its split; it is taken as a score of --eval_split={self.split}")
+        elif earlier is not None and earlier["split"] != self.split:
+            raise UserError(
+                f"{path}: the best checkpoint was chosen by its score on {earlier['split']}, which cannot be compared "
+                f"with --eval_split={self.split}. Resume with --eval_split={earlier['split']}, or move the folder "
+                f"{self.checkpoints.folder} away"
+            )
+        return earlier
 
     def patience_is_over(self, step):
         """Tells whether the best score is so many steps old at `step` that the training should end."""

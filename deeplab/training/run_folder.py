@@ -68,6 +68,27 @@ def read_config(folder):
     return content
 
 
+def is_configured(folder):
+    """Tells whether a train_logdir has a configuration."""
+    return tf.io.gfile.exists(tf.io.gfile.join(folder, CONFIG_FILE))
+
+
+def of(path):
+    """Returns the folder in which the configuration of the training at `path` is to be found.
+
+    Training prints the paths of its checkpoints, and each of them stands for the training that it belongs to.
+
+    Args:
+      path: a train_logdir, its folder of the best checkpoint, the prefix of a checkpoint in either of the two, or any
+        other folder or file with weights.
+    """
+    path = path.rstrip("/") or "/"
+    folder = path if tf.io.gfile.isdir(path) else path.rpartition("/")[0] or "."
+    above, _, name = folder.rpartition("/")
+    above = above or "."
+    return above if name == BEST_FOLDER and not is_configured(folder) and is_configured(above) else folder
+
+
 def refuse_changed_options(folder, options):
     """Refuses to resume a training with other options than those it began with.
 

@@ -47,6 +47,20 @@ def test_a_broken_dataset_json_is_one_line(text, tmp_path):
         catalog.load(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("car", "road", "sky"), [2, 0, 1]),
+        ((" SKY", "tree", "Road", "tree"), [1, None, 0, None]),
+        (("class 0", "sky"), [None, 1]),  # an unknown name is no other class's name
+    ],
+)
+def test_classes_of_the_same_name_are_found(names, found):
+    dataset = catalog.Dataset("own", len(names), class_names=names)
+    assert catalog.same_classes(dataset, catalog.Dataset("other", 3, class_names=ROAD_SKY_CAR)) == found
+    assert catalog.same_classes(dataset, catalog.Dataset("nameless", 3)) == [None] * len(names)
+
+
 ROAD_SKY_CAR = ("road", "sky", "car")
 
 

@@ -17,7 +17,7 @@ from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig, TilesConfig
 from deeplab.data import catalog, pipeline, source
 from deeplab.eval import evaluate
-from deeplab.evaluation import batches
+from deeplab.evaluation import batches, candidates
 from deeplab.evaluation.metrics import Scores
 from deeplab.inference import trained
 from deeplab.layers.resize import resize_nearest
@@ -179,11 +179,29 @@ def test_several_are_compared_in_one_table_and_one_plot(tmp_path, exported, plai
     assert ["trained", "exported"] in table
     row = next(line for line in table if line[:4] == ["IoU", "of", "kind", "1"])
     assert row[4] == f"{alone['classes'][1]['iou']:.4f}"
+    newest = f"{small_training.logdir()}/model.ckpt-7,"
+    assert ["trained:", newest, "step", "7"] in table
+    assert ["exported:", f"{exported},", "made", "of", newest, "step", "7"] in table
 
 
 def compared(folder, networks, **changes):
     pairs = tuple(f"{name}={path}" for name, path in networks.items())
     return config(folder, checkpoint_dir=None, compare=pairs, eval_logdir=str(folder), **changes)
+
+
+def test_the_checkpoint_of_every_folder_that_is_compared_is_the_one_that_is_named(tmp_path, exported):
+    logdir = shutil.copytree(small_training.logdir(), tmp_path / "logdir")
+    bundle.write(str(logdir / "best" / "model.ckpt-5"), bundle.read(str(logdir / "model.ckpt-7")))
+
+    def steps(networks, **changes):
+        opened = candidates.open_candidates(compared(tmp_path, networks, **changes))
+        return [bundle.step_of(candidate.facts["checkpoint"]) for candidate in opened]
+
+    both = {"a": str(logdir), "b": str(logdir / "best")}
+    assert steps(both) == [7, 5]
+    assert steps(both | {"c": str(exported)}, checkpoint="best") == [5, 5, 7]
+    with pytest.raises(deeplab.UserError, match="checkpoint=best: expected newest, since --compare names exports"):
+        steps({"a": str(exported), "b": str(exported)}, checkpoint="best")
 
 
 def test_nothing_is_scored_when_one_of_those_compared_is_missing(tmp_path, capsys):
