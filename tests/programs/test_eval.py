@@ -172,7 +172,7 @@ def test_several_are_compared_in_one_table_and_one_plot(tmp_path, exported, plai
         found = json.load(file)["networks"]
     assert list(found) == ["trained", "exported"]
     alone = plain[0]
-    assert found["trained"] == alone
+    assert {"format": 1, **found["trained"]} == alone
     with Image.open(folder / "trimap.png") as picture:
         assert min(picture.size) > 100
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
