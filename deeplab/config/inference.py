@@ -198,9 +198,15 @@ class VisConfig(_SplitConfig):
 class PredictConfig(NetworkConfig):
     """Network, input and output"""
 
-    input: str | None = option(None, "An image, a video, a pattern such as 'photos/*.jpg', or a folder of them.")
+    input: str | None = option(
+        None,
+        "An image, a video, a pattern such as 'photos/*.jpg', or a folder, which is searched with the folders below it "
+        "except for hidden ones.",
+    )
     output: str | None = option(
-        None, "Folder for NAME.png (class ids) and NAME_overlay.png, or for NAME.mp4 when it is a video."
+        None,
+        "Folder for NAME.png (class ids with a palette) and NAME_overlay.png, or for NAME.mp4 when it is a video. It "
+        "gets the same folders as --input.",
     )
     checkpoint_dir: str | None = option(None, CHECKPOINT_DIR_HELP)
     checkpoint: str = option("newest", CHECKPOINT_HELP)
