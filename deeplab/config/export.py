@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
+from deeplab.config import effects
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import (
     CHECKPOINT_HELP,
@@ -97,6 +98,8 @@ class ExportConfig(NetworkConfig):
         if self.takes_one_size:
             resize = self.resize.min_resize_value
             require(resize is None, "min_resize_value", resize, "none with this --format; resize before")
+        effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
+        effects.refuse_without_effect(self, effects.EXPORT)
 
     def _check_outputs(self):
         """Refuses further outputs in formats whose outputs are always the same."""
