@@ -147,7 +147,7 @@ EXPORT = {
     **_table("with --noverify, unless --quantize=int8 reads it", lambda c: c.verify or c.quantize == "int8",
              "dataset_dir"),
     **_table("without --format=saved_model", lambda c: c.format == "saved_model",
-             "constant_weights", "with_probabilities", "with_logits", "with_colors"),
+             "constant_weights"),
 }  # fmt: skip
 SERVE = _table("with --max_batch_size=1", lambda c: c.max_batch_size > 1, "batch_timeout_ms")
 BENCHMARK = {

@@ -31,7 +31,6 @@ NEEDS = {
     "serve": effects.SERVE,
     "benchmark": effects.BENCHMARK,
 }
-SIGNATURES = ("with_probabilities", "with_logits", "with_colors")
 ALONE = {  # (program, option): further flags that make it an option without effect, where it has one by default
     **dict.fromkeys([("train", name) for name in ("base_learning_rate", "learning_policy", "slow_start_step")],
                     "--optimizer=adam"),
@@ -47,7 +46,7 @@ ALONE = {  # (program, option): further flags that make it an option without eff
     **dict.fromkeys(itertools.product(("eval", "predict"), ("checkpoint", "use_moving_averages")),
                     "--saved_model=export --checkpoint_dir="),
     ("export", "dataset_dir"): "--noverify",
-    **dict.fromkeys([("export", name) for name in ("constant_weights", *SIGNATURES)], "--format=frozen_graph"),
+    ("export", "constant_weights"): "--format=frozen_graph",
     ("serve", "batch_timeout_ms"): "--max_batch_size=1",
 }  # fmt: skip
 TOGETHER = {  # words of the refusal: flags with which the option has an effect
