@@ -248,12 +248,6 @@ class TrainConfig(Checked):
         require(given, "dataset_dir", self.dataset_dir, "the folder of the shards, --dataset_dir=DIR")
         alone = self.tf_initial_checkpoint is None or self.backbone_weights is None
         require(alone, "backbone_weights", self.backbone_weights, "no value together with --tf_initial_checkpoint")
-        maps = self.tf_initial_checkpoint is not None and self.initialize_last_layer
-        expected = "False without --tf_initial_checkpoint, or with --noinitialize_last_layer"
-        require(maps or not self.map_classes_by_name, "map_classes_by_name", True, expected)
-        begins = self.tf_initial_checkpoint is not None or self.backbone_weights is not None
-        expected = "no such flag without --tf_initial_checkpoint or --backbone_weights"
-        require(begins or self.use_moving_averages, "use_moving_averages", False, expected)
         crop, parts = self.train_crop_size, self.optimizer.gradient_accumulation_steps
         require_pair("train_crop_size", crop)
         require(self.train_batch_size > 0, "train_batch_size", self.train_batch_size, "at least 1")
