@@ -19,7 +19,7 @@ from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
 from deeplab.programs import initial_weights
 from deeplab.training import losses, run_folder
-from deeplab.training.best import BestCheckpoint
+from deeplab.training.best import BestCheckpoint, refuse_other_split
 from deeplab.training.loop import StepRunner, TrainingLoop
 from deeplab.training.progress import Progress
 from deeplab.training.state import Checkpoints
@@ -70,6 +70,8 @@ def claim_folder(config, model_config, dataset):
         effects.refuse_without_effect(model_config, effects.MODEL, config.model)
     run_folder.refuse_changed_options(folder, options)
     refuse_other_classes(folder, dataset)
+    if config.run.eval_interval_steps:
+        refuse_other_split(tf.io.gfile.join(folder, run_folder.BEST_FOLDER), config.run.eval_split)
     run_folder.write_config(folder, model_config, options["training"])
     catalog.save(dataset, folder)
 

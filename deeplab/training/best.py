@@ -57,21 +57,27 @@ class BestCheckpoint:
                 atomic.write(self.checkpoints.path(SCORE_FILE), SCORE.text(self.best, indent=None))
 
     def _earlier(self):
-        """Returns the score of the best checkpoint before a restart, or None; refuses the score of another split."""
+        """Returns the score of the best checkpoint before a restart, or None; says when its split is a guess."""
+        refuse_other_split(self.checkpoints.folder, self.split)
         earlier, path = read_score(self.checkpoints.folder), self.checkpoints.path(SCORE_FILE)
         if earlier is not None and "split" not in earlier:
             self.progress.say(f"{path} does not say its split; it is taken as a score of --eval_split={self.split}")
-        elif earlier is not None and earlier["split"] != self.split:
-            raise UserError(
-                f"{path}: the best checkpoint was chosen by its score on {earlier['split']}, which cannot be compared "
-                f"with --eval_split={self.split}. Resume with --eval_split={earlier['split']}, or move the folder "
-                f"{self.checkpoints.folder} away"
-            )
         return earlier
 
     def patience_is_over(self, step):
         """Tells whether the best score is so many steps old at `step` that the training should end."""
         return 0 < self.patience_steps <= step - self.best["step"]
+
+
+def refuse_other_split(folder, split):
+    """Raises a UserError if the best checkpoint in a folder was chosen by its score on another split than `split`."""
+    earlier = read_score(folder)
+    if earlier is not None and earlier.get("split", split) != split:
+        raise UserError(
+            f"{tf.io.gfile.join(folder, SCORE_FILE)}: the best checkpoint was chosen by its score on "
+            f"{earlier['split']}, which cannot be compared with --eval_split={split}. Resume with "
+            f"--eval_split={earlier['split']}, or move the folder {folder} away"
+        )
 
 
 def read_score(folder):

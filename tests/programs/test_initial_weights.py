@@ -8,7 +8,7 @@ import pytest
 
 import deeplab
 from deeplab.checkpoints import bundle
-from deeplab.config.training import MAY_CHANGE, TrainConfig
+from deeplab.config.training import MAY_CHANGE, RunConfig, TrainConfig
 from deeplab.data import catalog
 from deeplab.files import locks
 from deeplab.inference import trained
@@ -96,7 +96,7 @@ def test_what_a_training_starts_from_may_change_when_it_resumes():
     assert {"tf_initial_checkpoint", "use_moving_averages", "map_classes_by_name"} <= MAY_CHANGE
 
 
-def test_a_training_is_not_resumed_with_other_classes(tmp_path):
+def test_a_training_is_not_resumed_with_other_classes_or_another_split(tmp_path):
     folder = str(tmp_path)
     config = TrainConfig(train_logdir=folder, dataset_dir="shards")
     model_config = deeplab.ModelConfig(num_classes=3)
@@ -109,6 +109,13 @@ def test_a_training_is_not_resumed_with_other_classes(tmp_path):
             deeplab.UserError, match=r"dataset\.json: this training has the same classes in another order: .* Resume"
         ):
             claim_folder(config, model_config, named(NAMES[1], NAMES[0], NAMES[2]))
+        before = (tmp_path / "config.json").read_text()
+        (tmp_path / "best").mkdir()
+        (tmp_path / "best" / "score.json").write_text('{"mean_iou": 0.3, "step": 5, "split": "val"}')
+        run = RunConfig(eval_interval_steps=5, eval_split="train")
+        with pytest.raises(deeplab.UserError, match=r"score\.json: the best checkpoint was chosen by its score on val"):
+            claim_folder(dataclasses.replace(config, run=run), model_config, small_training.dataset())
+        assert (tmp_path / "config.json").read_text() == before
     finally:
         locks.release(folder)
     assert trained.read_dataset(folder).class_names == NAMES
