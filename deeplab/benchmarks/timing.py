@@ -1,6 +1,5 @@
 """Timing for all benchmarks: taking turns, figures with their spread, the speed of the machine, earlier runs."""
 
-import json
 import os
 import platform
 import resource
@@ -12,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.files import atomic
+from deeplab.files import atomic, formats
 
-FORMAT = 1  # of the JSON file
+_KIND = formats.Kind("a file that --json wrote", "name one", ("machine", "rows"))
 
 
 class Row(NamedTuple):
@@ -104,8 +103,7 @@ def _processor():
 
 def save(path, rows):
     """Writes figures and machine as JSON."""
-    content = {"format": FORMAT, "machine": machine(), "rows": [row._asdict() for row in rows]}
-    atomic.write(path, json.dumps(content, indent=1) + "\n")
+    atomic.write(path, _KIND.text({"machine": machine(), "rows": [row._asdict() for row in rows]}))
 
 
 def load(path):
@@ -114,11 +112,10 @@ def load(path):
     Raises:
       UserError: there is no such file, or it holds something else.
     """
+    rows = _KIND.read(path, f"--compare={path}")["rows"]
     try:
-        with tf.io.gfile.GFile(path) as file:
-            rows = json.load(file)["rows"]
         return {row["name"]: Row(**row) for row in rows}
-    except (tf.errors.OpError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"--compare={path}: not a file that --json wrote ({' '.join(str(error).split())[:200]})"
         ) from None

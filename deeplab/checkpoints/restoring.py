@@ -1,6 +1,7 @@
 """Restores the weights of a file into a model, by the reference's names. Nothing is assigned unless everything fits."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from tensorflow import keras
@@ -11,12 +12,12 @@ from deeplab.checkpoints.report import RestoreReport
 from deeplab.errors import UserError
 from deeplab.model.names import LAST_LAYERS, assign, is_bookkeeping, last_layers, path_of, reference_name
 
-_AVERAGED = "/ExponentialMovingAverage"
+AVERAGED = "/ExponentialMovingAverage"
 _EXPECTED_EXTRAS = (  # what checkpoints hold besides the variables of a network, and why it is skipped
     (re.compile(r"global_step"), "the training step"),
     (re.compile(r".+/(Momentum|Adam|Adam_1|RMSProp|RMSProp_1|Adagrad)"), "state of the optimizer"),
     (re.compile(r"(.*/)?beta[12]_power|loss_scale/.+"), "state of the optimizer"),
-    (re.compile(f".+{_AVERAGED}"), "moving average of the weights (use_moving_averages=False)"),
+    (re.compile(f".+{AVERAGED}"), "moving average of the weights (use_moving_averages=False)"),
     (
         re.compile(r"[^/]+/(.*/)?(logits|Logits|Conv_1|Conv_2|aux[^/]*|AuxLogits|final_layer|predictions)/.+"),
         "classifier of an ImageNet network",
@@ -32,6 +33,7 @@ def restore(
     last_layers_contain_logits_only: bool = False,
     strict: bool = False,
     use_moving_averages: bool = False,
+    class_sources: Sequence[int | None] | None = None,
 ) -> RestoreReport:
     """Loads the weights in `path` into `model` and returns a `RestoreReport`.
 
@@ -45,6 +47,7 @@ def restore(
       last_layers_contain_logits_only: with initialize_last_layer=False, leaves out the logits only.
       strict: refuse a file that lacks a variable of the model, has more variables, or another number of classes.
       use_moving_averages: take the `ExponentialMovingAverage` of a variable if the file has one.
+      class_sources: for each class of the model, the class of the file whose logits it gets, or None to keep its own.
 
     Raises:
       UserError: the file is unreadable, holds another network or (strict) doesn't fit exactly; the model is unchanged.
@@ -52,6 +55,7 @@ def restore(
     file = path if isinstance(path, sources.WeightsFile) else sources.read(path)
     variables = {reference_name(variable): variable for variable in model.variables}
     values = _network_values(file, model, use_moving_averages)
+    values |= _with_classes(values, variables, class_sources)
     excluded = () if initialize_last_layer else last_layers(last_layers_contain_logits_only)
     fitting, skipped = _matched(file, values, variables, excluded, strict)
     missing = [name for name in variables if not (name in fitting or name in skipped or is_bookkeeping(name))]
@@ -66,7 +70,7 @@ def restore(
 
 def _matched(file, values, variables, excluded, strict):
     """Returns ({name: value} that the model gets, {name: why the model does not get it}); checks both."""
-    skipped = {name: _why_unused(name) for name in file.values if name not in variables}
+    skipped = {name: _why_unused(name) for name in file.values if name in values and name not in variables}
     skipped |= {name: "last layer (initialize_last_layer=False)" for name in values if name.startswith(excluded)}
     fitting = {name: values[name] for name in variables if name in values and name not in skipped}
     _refuse_other_network(file, fitting, variables)
@@ -76,19 +80,20 @@ def _matched(file, values, variables, excluded, strict):
     return fitting, skipped | other_classes
 
 
-def restore_backbone(model, config, weights):
+def restore_backbone(model, config, weights, use_moving_averages=False):
     """Loads the weights of the backbone only.
 
     Args:
       model: as `build_model(config)` returns it.
       config: its `ModelConfig`.
       weights: "imagenet" for the weights of keras.applications (downloaded once), or anything that `restore` takes.
+      use_moving_averages: as for `restore`.
 
     Returns:
       A `RestoreReport`.
     """
     path = keras_applications.imagenet_file(config) if weights == "imagenet" else weights
-    return restore(model, path, initialize_last_layer=False)
+    return restore(model, path, initialize_last_layer=False, use_moving_averages=use_moving_averages)
 
 
 def _network_values(file, model, use_moving_averages):
@@ -97,9 +102,25 @@ def _network_values(file, model, use_moving_averages):
     if file.folded:
         values = values | unfolded(file.folded, model)
     if use_moving_averages:
-        averaged = {name.removesuffix(_AVERAGED): v for name, v in values.items() if name.endswith(_AVERAGED)}
-        values = values | averaged
+        averaged = {name.removesuffix(AVERAGED): v for name, v in values.items() if name.endswith(AVERAGED)}
+        values = {name: value for name, value in values.items() if not name.endswith(AVERAGED)} | averaged
     return dict(values)
+
+
+def _with_classes(values, variables, class_sources):
+    """Returns {name: value} of the logits with the model's classes; {} if `class_sources`, as in `restore`, is None."""
+    if class_sources is None:
+        return {}
+    own = [label for label, source in enumerate(class_sources) if source is not None]
+    given = [source for source in class_sources if source is not None]
+    moved = {}
+    for name in variables:
+        if name.startswith("logits/") and name in values:
+            initial, shape = np.array(variables[name].numpy()), np.shape(values[name])
+            if shape[:-1] == initial.shape[:-1] and max(given, default=0) < shape[-1]:  # else `_check_shapes` refuses
+                initial[..., own] = np.asarray(values[name])[..., given]
+                moved[name] = initial
+    return moved
 
 
 def _why_unused(name):

@@ -93,6 +93,12 @@ _BEGINNING = {
         "without initial weights, --tf_initial_checkpoint or --backbone_weights",
         lambda c: c.tf_initial_checkpoint is not None or c.backbone_weights is not None,
         "recalibrate_batch_norm",
+        "use_moving_averages",
+    ),
+    **_table(
+        "without --tf_initial_checkpoint, or with --noinitialize_last_layer",
+        lambda c: c.tf_initial_checkpoint is not None and c.initialize_last_layer,
+        "map_classes_by_name",
     ),
 }
 _RUN = {

@@ -23,7 +23,10 @@ CROP_HELP = (
     "The reference's default is 513,513."
 )
 CHECKPOINT_DIR_HELP = "Folder of a training (its --train_logdir), or a folder or file with weights of the reference."
-CHECKPOINT_HELP = "Which checkpoint of the folder to use: newest, best, or a name such as model.ckpt-500."
+CHECKPOINT_HELP = (
+    "Which checkpoint of the folder to use: newest, best, or a name such as model.ckpt-500. A path such as FOLDER/best "
+    "or FOLDER/best/model.ckpt-500 in place of the folder says it, too."
+)
 SCALES_HELP = "Run the network at these scales of the image and average the probabilities."
 DATASET_HELP = "Catalogue name of the data set that names the classes, when the checkpoint has no dataset.json."
 FLIPPED_HELP = "Also run the network on the image flipped left to right."
@@ -120,7 +123,8 @@ class EvalConfig(_SplitConfig):
     saved_model: str | None = option(None, "Score this export instead of checkpoint_dir, at the size of the images.")
     compare: tuple[str, ...] = option(
         (),
-        "Score several checkpoint folders or exports, NAME=PATH,NAME=PATH,...; eval_logdir gets comparison.json.",
+        "Score several checkpoint folders or exports, NAME=PATH,NAME=PATH,...; eval_logdir gets comparison.json. "
+        "--checkpoint applies to every folder; NAME=FOLDER/best takes the best checkpoint of one.",
     )
     distribution_strategy: str = option(
         "auto",

@@ -10,6 +10,7 @@ import types
 import typing
 
 from deeplab.errors import UserError
+from deeplab.files.formats import refuse_unknown
 
 
 def option(default, help, choices=None, flag=True):
@@ -118,10 +119,7 @@ def from_json(config_class, values, where):
     """
     if not isinstance(values, dict):
         raise UserError(f"{where}: holds no options; it was edited by hand")
-    known = {field.name for field in dataclasses.fields(config_class)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise UserError(f"{where}: unknown option {unknown[0]!r}; it was written by another version or edited by hand")
+    refuse_unknown(where, "option", values, {field.name for field in dataclasses.fields(config_class)})
     try:
         return config_class(**values)
     except UserError as error:

@@ -200,6 +200,16 @@ class TrainConfig(Checked):
     tf_initial_checkpoint: str | None = option(
         None, "Start from the weights of this checkpoint, ours or the reference's. A resumed training ignores it."
     )
+    use_moving_averages: bool = option(
+        True,
+        "Start from the moving averages of the weights, when these come from a training of ours that kept them "
+        "(--moving_average_decay).",
+    )
+    map_classes_by_name: bool = option(
+        False,
+        "When tf_initial_checkpoint is of a training of ours: give every class the logits of the class of the same "
+        "name. Classes with a new name start from random logits.",
+    )
     backbone_weights: str | None = option(
         None,
         "Start the backbone from these weights: a file, or imagenet for the weights of keras.applications "
@@ -253,6 +263,6 @@ class TrainConfig(Checked):
 # Options that may change when a training resumes: its length, its folders, how its input is fed, devices, logging,
 # checkpoints and evaluation. The other options decide what the network learns, and have to stay.
 _PLACES = ("train_logdir", "dataset_dir", "tfds_data_dir", "cache", "data_service")
-_BEGINNING = ("tf_initial_checkpoint", "initialize_last_layer")
+_BEGINNING = ("tf_initial_checkpoint", "initialize_last_layer", "use_moving_averages", "map_classes_by_name")
 _RUN = {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}
 MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, "training_number_of_steps"})

@@ -4,17 +4,15 @@
 """
 
 import dataclasses
-import json
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab.data import published_classes
 from deeplab.errors import UserError
-from deeplab.files import atomic
+from deeplab.files import atomic, formats
 
 FILE = "dataset.json"
-FORMAT = 1
 DEFAULT_NAME = "pascal_voc_seg"  # reference: default of --dataset
 MAX_LABEL = 255  # labels are uint8 images
 
@@ -64,6 +62,71 @@ class Dataset:
     def class_name(self, label):
         """Returns the name of the class `label`, or "class N" if the classes have no names."""
         return self.class_names[label] if label < len(self.class_names) else f"class {label}"
+
+
+def class_difference(first, second):
+    """Returns in words how the classes of two `Dataset`s differ, or "" if they are the same.
+
+    This is the one rule by which a network and a split, or two trainings, are compared. Names are compared without
+    regard to case and to spaces around them. A class whose name is not known on either side, "class N" included, is
+    the same as any other, so that data sets without names are compared by the number of their classes alone.
+
+    Returns:
+      "3 classes, not 4", or "the same classes in another order: class 0 is 'sky', not 'road'", or "other classes: class
+      0 is 'sky', not 'road', and 2 more differ". What is named first belongs to `first`.
+    """
+    if first.num_classes != second.num_classes:
+        return f"{first.num_classes} classes, not {second.num_classes}"
+    names = [_comparable_names(dataset) for dataset in (first, second)]
+    differ = [label for label, pair in enumerate(zip(*names, strict=True)) if None not in pair and pair[0] != pair[1]]
+    if not differ:
+        return ""
+    same_set = None not in names[0] and sorted(map(str, names[0])) == sorted(map(str, names[1]))
+    label = differ[0]
+    more = f", and {len(differ) - 1} more differ" if len(differ) > 1 else ""
+    return (
+        f"{'the same classes in another order' if same_set else 'other classes'}: class {label} is "
+        f"{first.class_names[label]!r}, not {second.class_names[label]!r}{more}"
+    )
+
+
+def same_classes(dataset, other):
+    """Returns, for each class of `dataset`, the class of `other` with the same name; None where there is none.
+
+    Names are compared as in `class_difference`, except that an unknown name is not the same as any other.
+    """
+    labels = {}
+    for label, name in enumerate(_comparable_names(other)):
+        labels.setdefault(name, label)
+    return [None if name is None else labels.get(name) for name in _comparable_names(dataset)]
+
+
+def _comparable_names(dataset):
+    """Returns the name of each class in the form that is compared, None where it is not known."""
+    names = [dataset.class_name(label).strip().casefold() for label in range(dataset.num_classes)]
+    return [None if name == f"class {label}" else name for label, name in enumerate(names)]
+
+
+def require_same_classes(predicted, dataset, network, dataset_dir):
+    """Refuses to run a network on a data set with other classes.
+
+    Args:
+      predicted: the `Dataset` with the classes that the network predicts.
+      dataset: the `Dataset` that it is to run on.
+      network, dataset_dir: the paths that the user named, for the message.
+
+    Raises:
+      UserError: `class_difference` finds a difference.
+    """
+    difference = class_difference(predicted, dataset)
+    if difference:
+        place = f"{dataset.name} in {dataset_dir}" if dataset_dir else dataset.name
+        spelling = f", or, if only the spelling differs, change the names in {FILE}"
+        advice = spelling if predicted.num_classes == dataset.num_classes else ""
+        raise UserError(
+            f"{network} does not predict the classes of {place}: {difference}; "
+            f"name the data set that it was trained on{advice}"
+        )
 
 
 CATALOG = {
@@ -140,6 +203,10 @@ def load(dataset_dir, name=None):
     return CATALOG[name]
 
 
+_FIELDS = tuple(field.name for field in dataclasses.fields(Dataset))
+_KIND = formats.Kind("a description of a data set", "build the data set again", _FIELDS[:2], _FIELDS[2:])
+
+
 def save(dataset, dataset_dir):
     """Writes `dataset` to dataset.json in `dataset_dir`, atomically."""
     atomic.write(tf.io.gfile.join(dataset_dir, FILE), to_json(dataset))
@@ -147,16 +214,14 @@ def save(dataset, dataset_dir):
 
 def to_json(dataset):
     """Returns `dataset` as the text of a dataset.json."""
-    return json.dumps({"format": FORMAT, **dataclasses.asdict(dataset)}, indent=1) + "\n"
+    return _KIND.text(dataclasses.asdict(dataset))
 
 
 def from_json(text, where):
     """Returns the `Dataset` in the text of a dataset.json, str or bytes; raises a UserError that names `where`."""
+    values = _KIND.parse(text, where)
+    del values["format"]
     try:
-        values = json.loads(text)
-        written = values.pop("format", FORMAT)
-        if written != FORMAT:
-            raise UserError(f"format {written} was written by another version; build the data set again")
         return Dataset(**values)
     except (UserError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{where}: {error}") from None

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from deeplab import devices
+from deeplab.config.inference import EvalConfig
 from deeplab.data import catalog, source
 from deeplab.errors import UserError
 from deeplab.evaluation import report, scoring
@@ -51,9 +52,13 @@ def open_candidates(config):
       A list of `Candidate`s, in the order in which the user named them.
 
     Raises:
-      UserError: something is missing, or a network has another number of classes than the data set.
+      UserError: something is missing, or a network predicts other classes than those of the data set.
     """
     if config.compare:
+        if config.checkpoint != EvalConfig.checkpoint and all(
+            exports.newest(path) for _name, path in config.candidates
+        ):
+            raise UserError(f"checkpoint={config.checkpoint}: expected newest, since --compare names exports only")
         return [_open_compared(config, name, path) for name, path in config.candidates]
     return [_open_export(config) if config.saved_model else _open_checkpoint(config)]
 
@@ -78,9 +83,12 @@ def score_candidates(candidates, config):
 
 def _open_compared(config, name, path):
     """Returns the `Candidate` at `path`, which --compare calls `name`: an export, or else a checkpoint."""
-    kind = "saved_model" if exports.newest(path) else "checkpoint_dir"
+    if exports.newest(path):  # it was made of one checkpoint, so that --checkpoint is for the others
+        changes = {"saved_model": path, "checkpoint": EvalConfig.checkpoint}
+    else:
+        changes = {"checkpoint_dir": path}
     try:
-        (candidate,) = open_candidates(dataclasses.replace(config, **{"compare": (), kind: path}))
+        (candidate,) = open_candidates(dataclasses.replace(config, compare=(), **changes))
     except UserError as error:
         raise UserError(f"compare={name}={path}: {error}") from None
     return dataclasses.replace(candidate, name=name, title=f"{name}: {candidate.title}")
@@ -122,11 +130,8 @@ def _open_export(config):
     path = exports.find(config.saved_model).path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
     card = exports.read_card(path)
-    if len(card["classes"]) != split.dataset.num_classes:
-        raise UserError(
-            f"{path} predicts {len(card['classes'])} classes, {split.dataset.name} in {config.dataset_dir} has "
-            f"{split.dataset.num_classes}; name the data set that it was trained on"
-        )
+    predicted = catalog.Dataset("export", len(card["classes"]), class_names=card["classes"])
+    catalog.require_same_classes(predicted, split.dataset, path, config.dataset_dir)
     facts = {
         "saved_model": path,
         "checkpoint": card["checkpoint"],

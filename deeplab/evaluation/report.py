@@ -3,17 +3,18 @@
 Functions take a `candidates.ScoredCandidate`, called `scored`.
 """
 
-import json
 import math
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab.evaluation import plots
-from deeplab.files import atomic
+from deeplab.files import atomic, formats
 from deeplab.pictures.drawing import save_png
 
 RESULTS, COMPARISON = "results.json", "comparison.json"  # names of the files
+# No program writes such a file again after reading it, so that a field which is not known does no harm.
+KIND = formats.Kind("the result of an evaluation", "evaluate again", others=None)
 TRIMAP_AXES = "width of the trimap (pixels)", "mIoU"
 SUMMARY = {  # attribute of `metrics.Scores`: its name on the terminal
     "mean_iou": "mIoU",
@@ -53,9 +54,17 @@ def publish_comparison(compared, folder):
     """
     by_name = {scored.candidate.name: scored for scored in compared}
     print(side_by_side({name: rows(scored) for name, scored in by_name.items()}))
+    for name, scored in by_name.items():
+        print(f"{name}: {_weights(scored.candidate.facts)}")
     _write_json(folder, COMPARISON, {"networks": {name: content(scored) for name, scored in by_name.items()}})
     _plot_trimaps(folder, by_name)
     print(f"Wrote {folder}/{COMPARISON}")
+
+
+def _weights(facts):
+    """Returns in words which weights the scores belong to."""
+    made = f"{facts['saved_model']}, made of " if "saved_model" in facts else ""
+    return f"{made}{facts['checkpoint']}, step {facts['step']}"
 
 
 def table(scored):
@@ -182,7 +191,7 @@ def _plot_trimaps(folder, by_name):
 def _write_json(folder, name, content):
     """Writes `content` as the file `name` into `folder`, which is made if it does not exist."""
     tf.io.gfile.makedirs(folder)
-    atomic.write(tf.io.gfile.join(folder, name), json.dumps(content, indent=1) + "\n")
+    atomic.write(tf.io.gfile.join(folder, name), KIND.text(content))
 
 
 def _write_scalars(folder, scored, matrix):

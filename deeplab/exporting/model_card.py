@@ -4,18 +4,18 @@
 """
 
 import dataclasses
-import json
 
 import tensorflow as tf
 
 import deeplab
+from deeplab.errors import UserError
+from deeplab.evaluation import report
 from deeplab.files import atomic
-from deeplab.inference.exports import CARD_FILE, CARD_FORMAT
+from deeplab.inference.exports import CARD, CARD_FILE
 from deeplab.model.cost import count_multiply_adds
-from deeplab.training.best import SCORE_FILE
+from deeplab.training.best import read_score
 
 _DEFAULT_SIZE = (513, 513)  # (height, width) without any crop size; reference: default of --crop_size
-_SCORES = "eval_*/results.json"  # eval leaves its scores there, in a train_logdir
 
 
 def write(folder, config, loaded):
@@ -26,7 +26,7 @@ def write(folder, config, loaded):
       config: the `ExportConfig`.
       loaded: the `trained.Trained` that was exported.
     """
-    atomic.write(f"{folder}/{CARD_FILE}", json.dumps(_content(config, loaded), indent=1) + "\n")
+    atomic.write(f"{folder}/{CARD_FILE}", CARD.text(_content(config, loaded)))
 
 
 def image_size(config, loaded):
@@ -42,7 +42,6 @@ def _content(config, loaded):
     size = image_size(config, loaded)
     passes = {"eval_scales": config.inference_scales, "add_flipped_images": config.add_flipped_images}
     return {
-        "format": CARD_FORMAT,
         "config": dataclasses.asdict(loaded.config),
         "classes": [dataset.class_name(label) for label in range(loaded.config.num_classes)],
         "colors": dataset.colors,
@@ -64,17 +63,14 @@ def _score(loaded):
 
     Sources: what eval wrote into the train_logdir, or else what training wrote beside its best checkpoint.
     """
-    for path in tf.io.gfile.glob(tf.io.gfile.join(loaded.folder, _SCORES)):
+    for path in tf.io.gfile.glob(tf.io.gfile.join(loaded.folder, f"eval_*/{report.RESULTS}")):
         try:
-            with tf.io.gfile.GFile(path) as file:
-                results = json.load(file)
+            results = report.KIND.read(path)
             if results["step"] == loaded.step:
                 return {name: results[name] for name in ("miou", "split", "dataset")}
-        except (ValueError, KeyError, TypeError):  # somebody edited it, or another program wrote it
-            continue
-    path = f"{loaded.checkpoint.rpartition('/')[0]}/{SCORE_FILE}"
-    if not tf.io.gfile.exists(path):
+        except (UserError, KeyError) as error:  # somebody edited it, or another version wrote it
+            print(f"{path}: no score is taken from it ({error})")
+    best = read_score(loaded.checkpoint.rpartition("/")[0])
+    if best is None or best["step"] != loaded.step:
         return None
-    with tf.io.gfile.GFile(path) as file:
-        best = json.load(file)
-    return {"miou": best["mean_iou"]} if best["step"] == loaded.step else None
+    return {"miou": best["mean_iou"], **{name: best[name] for name in ("split",) if name in best}}

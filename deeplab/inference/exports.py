@@ -5,7 +5,6 @@ Beside the graph of a version lie model.json, the card that says what the networ
 """
 
 import functools
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +13,24 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.files import formats
 
 CARD_FILE = "model.json"
-CARD_FORMAT = 1
+CARD = formats.Kind(
+    "the card of an export",
+    "write it with python -m deeplab.export",
+    needed=(
+        "config",
+        "classes",
+        "checkpoint",
+        "step",
+        "crop_size",
+        "inference_scales",
+        "add_flipped_images",
+        "resize",
+    ),
+    others=("colors", "score", "multiply_adds", "multiply_adds_size", "versions"),
+)
 GRAPH_FILE = "saved_model.pb"
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # "serving_default": images -> labels
 # The signature with the names of the original's frozen graph. It returns probabilities from every export.
@@ -96,16 +110,7 @@ def read_card(path):
     Raises:
       UserError: there is none, or it is not in the format that this version of the project reads.
     """
-    file_path = tf.io.gfile.join(path, CARD_FILE)
-    try:
-        with tf.io.gfile.GFile(file_path) as file:
-            card = json.load(file)
-        if card["format"] == CARD_FORMAT:
-            return card
-        reason = f"format {card['format']}, this version reads {CARD_FORMAT}"
-    except (tf.errors.NotFoundError, ValueError, TypeError, KeyError) as error:
-        reason = type(error).__name__
-    raise UserError(f"{file_path}: not the card of an export ({reason}); write it with python -m deeplab.export")
+    return CARD.read(tf.io.gfile.join(path, CARD_FILE))
 
 
 def load(path, required=()):

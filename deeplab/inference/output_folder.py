@@ -13,11 +13,11 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.files import atomic
+from deeplab.files import atomic, formats
 from deeplab.pictures import video
 
 FILE = "predict.json"
-FORMAT = 1
+_KIND = formats.Kind("a record of predict", "name another --output", ("settings", "files"))
 # Endings of the names of results. FRAMES is a folder.
 IDS, OVERLAY, PROBABILITIES, VIDEO, FRAMES = ".png", "_overlay.png", ".npz", ".mp4", "_frames"
 
@@ -90,8 +90,8 @@ def plan(folder, inputs, settings, config):
         if key in known and not finished:
             _remove(folder, present.intersection(_claims(path, names[key])))
         jobs.append(Job(path, tf.io.gfile.join(folder, names[key]), finished))
-    content = {"format": FORMAT, "settings": settings, "files": {**known, **entries}}
-    atomic.write(tf.io.gfile.join(folder, FILE), json.dumps(content, indent=1) + "\n")
+    content = {"settings": settings, "files": {**known, **entries}}
+    atomic.write(tf.io.gfile.join(folder, FILE), _KIND.text(content))
     return jobs
 
 
@@ -100,16 +100,14 @@ def _read(folder):
     path = tf.io.gfile.join(folder, FILE)
     if not tf.io.gfile.exists(path):
         return {"settings": {}, "files": {}}
-    with tf.io.gfile.GFile(path) as file:
-        text = file.read()
+    record = _KIND.read(path)
     try:
-        record = json.loads(text)
-        if record["format"] == FORMAT and all(_is_below(entry["name"]) for entry in record["files"].values()):
+        if all(_is_below(entry["name"]) for entry in record["files"].values()):
             return {"settings": dict(record["settings"]), "files": record["files"]}
-        reason = f"format {record['format']}, this version reads {FORMAT}"
+        reason = "an input whose results lie elsewhere"
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
-    raise UserError(f"{path}: not a record of deeplab ({reason}); name another --output")
+    raise UserError(f"{path}: not {_KIND.name} ({reason}); {_KIND.way_out}")
 
 
 def _is_below(name):

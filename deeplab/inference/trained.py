@@ -1,7 +1,6 @@
 """A train_logdir as one object: its configuration, its data set, a checkpoint, the model restored from it."""
 
 import dataclasses
-import json
 import time
 
 import tensorflow as tf
@@ -16,7 +15,8 @@ from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.model.network import build_model
 from deeplab.model.views import any_size_config
-from deeplab.training.run_folder import BEST_FOLDER, CONFIG_FILE, FORMAT
+from deeplab.training import run_folder
+from deeplab.training.run_folder import BEST_FOLDER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ def load(
     """Builds the model of a train_logdir and restores it.
 
     Args:
-      directory: a train_logdir, a folder with a checkpoint of the reference, or anything else that `restore` reads.
+      directory: a train_logdir, its folder `best`, the prefix of a checkpoint, or anything else that `restore` reads.
       checkpoint: "newest", "best", or a prefix (with or without its folder).
       overrides: {field of ModelConfig: value}, used in place of the recorded values. Without a crop_size among them the
         model takes images of any size.
@@ -61,7 +61,7 @@ def load(
     folder, prefix = find(directory, checkpoint)
     recorded = _read_config(folder)
     averages = use_moving_averages and recorded is not None
-    dataset = _read_dataset(folder) or dataset
+    dataset = read_dataset(folder) or dataset
     config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
     if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
@@ -88,26 +88,43 @@ def _network_config(recorded, overrides, defaults, dataset):
 
 
 def find(directory, checkpoint="newest"):
-    """Returns (folder, path of the weights); arguments and errors as in `load`."""
+    """Returns (folder, path of the weights); arguments and errors as in `load`.
+
+    The folder is the train_logdir, if the weights belong to a training, and else the folder of the weights.
+    """
     directory = directory.rstrip("/") or "/"
+    folder = run_folder.of(directory)
     if not tf.io.gfile.isdir(directory):
-        if tf.io.gfile.exists(directory) or tf.io.gfile.exists(directory + ".index"):
-            return directory.rpartition("/")[0] or ".", directory
-        raise UserError(
-            f"checkpoint_dir={directory}: no such folder or checkpoint; name the --train_logdir of a training"
-        )
+        if not (tf.io.gfile.exists(directory) or tf.io.gfile.exists(directory + ".index")):
+            raise UserError(
+                f"checkpoint_dir={directory}: no such folder or checkpoint; name the --train_logdir of a training"
+            )
+        if checkpoint != "newest":
+            raise UserError(
+                f"checkpoint={checkpoint}: {directory} is one checkpoint already; leave --checkpoint out, or name the "
+                "folder"
+            )
+        return folder, directory
     if checkpoint in ("newest", "best"):
-        place = tf.io.gfile.join(directory, BEST_FOLDER) if checkpoint == "best" else directory
+        is_place = checkpoint == "newest" or folder != directory  # LOGDIR/best holds the best checkpoint only
+        place = directory if is_place else tf.io.gfile.join(directory, BEST_FOLDER)
         prefix = bundle.latest(place)
         if prefix is None:
             raise UserError(
                 f"{place}: holds no complete checkpoint (model.ckpt-*.index); train first, or name another folder"
             )
-        return directory, prefix
+        return folder, prefix
+    return folder, _named(directory, checkpoint)
+
+
+def _named(directory, checkpoint):
+    """Returns the prefix of the checkpoint of that name in a folder."""
     for prefix in (tf.io.gfile.join(directory, checkpoint), checkpoint):
         if tf.io.gfile.exists(prefix + ".index"):
-            return directory, prefix
-    known = ", ".join(prefix.rpartition("/")[2] for prefix in bundle.prefixes(directory)) or "none"
+            return prefix
+    places = (directory, tf.io.gfile.join(directory, BEST_FOLDER))
+    found = [prefix.removeprefix(directory + "/") for place in places for prefix in bundle.prefixes(place)]
+    known = ", ".join(found) or "none"
     raise UserError(f"checkpoint={checkpoint}: no such checkpoint in {directory}; it holds: {known}")
 
 
@@ -138,22 +155,13 @@ def new_checkpoints(directory, interval, timeout):
 
 
 def _read_config(folder):
-    path = tf.io.gfile.join(folder, CONFIG_FILE)
-    if not tf.io.gfile.exists(path):
-        return None
-    with tf.io.gfile.GFile(path, "rb") as file:
-        text = file.read()
-    try:
-        content = json.loads(text)
-        model, written = content["model"], content["format"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UserError(f"{path}: not a configuration of deeplab ({type(error).__name__}: {error})") from None
-    if written != FORMAT:
-        raise UserError(f"{path}: format {written}, this version reads {FORMAT}; use the version that wrote it")
-    return from_json(ModelConfig, model, path)
+    content = run_folder.read_config(folder)
+    path = tf.io.gfile.join(folder, run_folder.CONFIG_FILE)
+    return None if content is None else from_json(ModelConfig, content["model"], path)
 
 
-def _read_dataset(folder):
+def read_dataset(folder):
+    """Returns the `catalog.Dataset` of a training, or None where the folder does not say it."""
     if not tf.io.gfile.exists(tf.io.gfile.join(folder, catalog.FILE)):
         return None
     return catalog.load(folder)

@@ -5,19 +5,21 @@ import dataclasses
 import tensorflow as tf
 
 from deeplab import devices
-from deeplab.checkpoints import restoring
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
 from deeplab.config import effects
 from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, pipeline, records, source
+from deeplab.errors import UserError
 from deeplab.evaluation import scoring
 from deeplab.evaluation.split_predictor import make_split_predictor
+from deeplab.inference import trained
 from deeplab.inference.predictor import Predictor
 from deeplab.model import views
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
+from deeplab.programs import initial_weights
 from deeplab.training import losses, run_folder
-from deeplab.training.best import BestCheckpoint
+from deeplab.training.best import BestCheckpoint, refuse_other_split
 from deeplab.training.loop import StepRunner, TrainingLoop
 from deeplab.training.progress import Progress
 from deeplab.training.state import Checkpoints
@@ -45,7 +47,7 @@ def train(config):
     with strategy.scope():
         network, step = build(config, model_config, split.dataset)
         checkpoints = Checkpoints(config.train_logdir, step, config.run.keep_checkpoints, writes)
-        start = restore(config, model_config, network, checkpoints)
+        start = restore(config, model_config, network, checkpoints, split.dataset)
     if config.recalibrate_batch_norm and not start:
         recalibrate(network, step, stream)
 
@@ -67,8 +69,22 @@ def claim_folder(config, model_config, dataset):
         effects.refuse_without_effect(config, effects.TRAIN)
         effects.refuse_without_effect(model_config, effects.MODEL, config.model)
     run_folder.refuse_changed_options(folder, options)
+    refuse_other_classes(folder, dataset)
+    if config.run.eval_interval_steps:
+        refuse_other_split(tf.io.gfile.join(folder, run_folder.BEST_FOLDER), config.run.eval_split)
     run_folder.write_config(folder, model_config, options["training"])
     catalog.save(dataset, folder)
+
+
+def refuse_other_classes(folder, dataset):
+    """Raises a UserError if the training in `folder` began with other classes, which its logits belong to."""
+    recorded = trained.read_dataset(folder)
+    difference = catalog.class_difference(recorded, dataset) if recorded else ""
+    if difference:
+        raise UserError(
+            f"{tf.io.gfile.join(folder, catalog.FILE)}: this training has {difference}. Resume with its data set, or "
+            "train into another --train_logdir (from these weights: --tf_initial_checkpoint and --map_classes_by_name)"
+        )
 
 
 def batch_stream(config, split, model_config):
@@ -95,17 +111,13 @@ def build(config, model_config, dataset):
     return network, TrainingStep(views.scale_outputs(network), objective, config)
 
 
-def restore(config, model_config, network, checkpoints):
+def restore(config, model_config, network, checkpoints, dataset):
     """Resumes the training in train_logdir, or loads the initial weights; returns the step that comes next."""
     start = checkpoints.resume()
     if start is not None:
         print(f"Resuming {config.train_logdir} at step {start}", flush=True)
         return start
-    if config.tf_initial_checkpoint:
-        options = (config.initialize_last_layer, config.last_layers_contain_logits_only)
-        print(restoring.restore(network, config.tf_initial_checkpoint, *options), flush=True)
-    if config.backbone_weights:
-        print(restoring.restore_backbone(network, model_config, config.backbone_weights), flush=True)
+    initial_weights.load(config, model_config, network, dataset)
     checkpoints.step.optimizer.start_averages()  # at the weights that were loaded, not at the random ones before them
     return 0
 
@@ -157,4 +169,5 @@ def best_checkpoint(config, network, step, progress):
         score,
         progress,
         run.patience * run.eval_interval_steps,
+        run.eval_split,
     )

@@ -1,5 +1,6 @@
 """What a training reports while it runs: lines on the terminal, metrics.jsonl for programs, curves for TensorBoard."""
 
+import contextlib
 import json
 import math
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.util import event_pb2
 
 from deeplab.config.training import TrainConfig
 from deeplab.files import atomic
@@ -42,9 +44,10 @@ class Progress:
         self._timed_steps, self._timed_seconds, self._traced = 0, 0.0, False
         self._pictured = time.monotonic()
         if writes:
-            self._writer = tf.summary.create_file_writer(config.train_logdir)
             self._metrics = tf.io.gfile.join(config.train_logdir, METRICS_FILE)
             _forget_after(self._metrics, start_step)
+            _forget_curves_after(config.train_logdir, start_step)
+            self._writer = tf.summary.create_file_writer(config.train_logdir)
 
     def say(self, text):
         """Prints a line at once, also into a pipe."""
@@ -124,6 +127,28 @@ def _forget_after(path, step):
         lines = file.read().splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
     atomic.write(path, "".join(kept))
+
+
+def _forget_curves_after(folder, step):
+    """Removes the points and pictures of later steps from the event files, so that TensorBoard shows no step twice.
+
+    TensorBoard itself drops such points when it reads an event that says "start". Its `EventAccumulator`, with which
+    programs read curves, does not do that for the kind of points that TensorFlow 2 writes. The files are therefore
+    written again.
+    """
+    for path in tf.io.gfile.glob(tf.io.gfile.join(folder, "events.out.tfevents.*")):
+        if any(later > step for later, _record in _events(path)):
+            with atomic.replacing(path) as unfinished, tf.io.TFRecordWriter(unfinished) as writer:
+                for at, record in _events(path):
+                    if at <= step:
+                        writer.write(record)
+
+
+def _events(path):
+    """Yields (step, serialized event) of an event file; a process that was killed leaves half an event at the end."""
+    with contextlib.suppress(tf.errors.DataLossError):
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            yield event_pb2.Event.FromString(record).step, record
 
 
 def _step(line):

@@ -7,10 +7,11 @@ import tensorflow as tf
 
 from deeplab.config.training import MAY_CHANGE
 from deeplab.errors import UserError
-from deeplab.files import atomic, locks
+from deeplab.files import atomic, formats, locks
 
 CONFIG_FILE = "config.json"
-FORMAT = 1  # of config.json
+CONFIG = formats.Kind("a configuration", "restore the file or choose another folder", ("model",), ("training",))
+_PARTS = ("model", "training")  # of config.json
 BEST_FOLDER = "best"  # inside the train_logdir; holds the checkpoint with the best score
 
 
@@ -48,13 +49,44 @@ def write_config(folder, model_config, training_options=None):
       training_options: the part "training" of `recorded_options`, or None for weights that were not trained here.
     """
     tf.io.gfile.makedirs(folder)
-    content = {"format": FORMAT, "model": dataclasses.asdict(model_config), "training": training_options or {}}
-    atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
+    content = {"model": dataclasses.asdict(model_config), "training": training_options or {}}
+    atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), CONFIG.text(content, indent=2))
+
+
+def read_config(folder):
+    """Returns {"format", "model"[, "training"]} of the config.json in a train_logdir, or None if it has none.
+
+    Raises:
+      UserError: the file is damaged, or a newer version wrote it.
+    """
+    path = tf.io.gfile.join(folder, CONFIG_FILE)
+    if not tf.io.gfile.exists(path):
+        return None
+    content = CONFIG.read(path)
+    if not all(isinstance(content.get(part, {}), dict) for part in _PARTS):
+        raise UserError(f"{path}: not {CONFIG.name} (no options); {CONFIG.way_out}")
+    return content
 
 
 def is_configured(folder):
     """Tells whether a train_logdir has a configuration."""
     return tf.io.gfile.exists(tf.io.gfile.join(folder, CONFIG_FILE))
+
+
+def of(path):
+    """Returns the folder in which the configuration of the training at `path` is to be found.
+
+    Training prints the paths of its checkpoints, and each of them stands for the training that it belongs to.
+
+    Args:
+      path: a train_logdir, its folder of the best checkpoint, the prefix of a checkpoint in either of the two, or any
+        other folder or file with weights.
+    """
+    path = path.rstrip("/") or "/"
+    folder = path if tf.io.gfile.isdir(path) else path.rpartition("/")[0] or "."
+    above, _, name = folder.rpartition("/")
+    above = above or "."
+    return above if name == BEST_FOLDER and not is_configured(folder) and is_configured(above) else folder
 
 
 def refuse_changed_options(folder, options):
@@ -69,17 +101,12 @@ def refuse_changed_options(folder, options):
     Raises:
       UserError: names every option that differs and is not in `MAY_CHANGE`.
     """
-    path = tf.io.gfile.join(folder, CONFIG_FILE)
-    if not tf.io.gfile.exists(path):
+    recorded = read_config(folder)
+    if recorded is None:
         return
-    with tf.io.gfile.GFile(path, "rb") as file:
-        text = file.read()
-    try:
-        recorded = json.loads(text)
-        recorded = {part: dict(recorded.get(part, {})) for part in ("model", "training")}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path}: not a configuration ({error}); restore it or choose another train_logdir") from None
-    before, after = _flat(recorded), _flat({part: options.get(part, {}) for part in ("model", "training")})
+    path = tf.io.gfile.join(folder, CONFIG_FILE)
+    before, after = (_flat({part: values.get(part, {}) for part in _PARTS}) for values in (recorded, options))
+    formats.refuse_unknown(path, "option", before, after)  # the file is written again, and would lose the option
     changed = [
         f"{name} was {before[name]}, now {after[name]}"
         for name in sorted(before.keys() & after.keys())  # an option that is new in this version has no old value

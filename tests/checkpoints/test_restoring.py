@@ -103,6 +103,27 @@ def test_moving_averages_on_request(model, values):
     np.testing.assert_array_equal(values_of(model)["aspp0/weights"], values["aspp0/weights"])
 
 
+def test_a_report_tells_which_of_the_two_were_taken(model, values):
+    averages = source(values, **{"aspp0/weights/ExponentialMovingAverage": values["aspp0/weights"]})
+    assert not deeplab.restore(model, averages, use_moving_averages=True).skipped
+    assert "use_moving_averages=False" in str(deeplab.restore(model, averages))
+
+
+@pytest.mark.parametrize("sources", [[2, 0, 1], [None, 20, 3, None, 0], [None, None]])
+def test_logits_go_to_the_classes_that_are_named(values, sources):
+    model = network(num_classes=len(sources))
+    before = values_of(model)
+    average = 3 * values["logits/semantic/biases"]
+    file = source(values, **{"logits/semantic/biases/ExponentialMovingAverage": average})
+    report = deeplab.restore(model, file, use_moving_averages=True, class_sources=sources)
+    assert len(report.loaded) == len(values)
+    given, after = values | {"logits/semantic/biases": average}, values_of(model)
+    for name in ("logits/semantic/weights", "logits/semantic/biases"):
+        for label, of in enumerate(sources):
+            expected = before[name][..., label] if of is None else given[name][..., of]
+            np.testing.assert_array_equal(after[name][..., label], expected, err_msg=f"{name} {label}")
+
+
 def test_missing_variables_keep_their_values(values):
     model = network()
     before = values_of(model)

@@ -63,6 +63,7 @@ TOGETHER = {  # words of the refusal: flags with which the option has an effect
     "without --tf_initial_checkpoint": "--tf_initial_checkpoint=old",
     "without --noinitialize_last_layer and --last_layer_gradient_multiplier": "--last_layer_gradient_multiplier=10",
     "without initial weights, --tf_initial_checkpoint or --backbone_weights": "--backbone_weights=imagenet",
+    "without --tf_initial_checkpoint, or with --noinitialize_last_layer": "--tf_initial_checkpoint=old",
     "without --eval_interval_steps": "--eval_interval_steps=10",
     "without --min_resize_value": "--min_resize_value=65",
     "without --continuous": "--continuous",

@@ -42,6 +42,31 @@ def test_newest_best_named(logdir):
     assert trained.load(str(logdir / "model.ckpt-7")).step == 7
 
 
+def test_every_name_of_the_best_checkpoint_means_the_same(logdir, monkeypatch):
+    monkeypatch.chdir(logdir)
+    bundle.write("best/model.ckpt-8", {"global_step": np.int64(8)})
+    best, home = str(logdir / "best" / "model.ckpt-8"), str(logdir)
+    named = [
+        (home, "best"),
+        (home, "best/model.ckpt-8"),
+        (home, best),
+        (f"{home}/", "best"),
+        (f"{home}/best", "newest"),
+        (f"{home}/best/", "best"),
+        (f"{home}/best", "model.ckpt-8"),
+        (best, "newest"),
+    ]
+    assert {trained.find(*arguments) for arguments in named} == {(home, best)}
+    assert trained.find("best") == (".", "best/model.ckpt-8")
+    assert trained.find("model.ckpt-7") == (".", "model.ckpt-7")
+    with pytest.raises(deeplab.UserError, match=r"checkpoint=best: .*model\.ckpt-7 is one checkpoint already; leave"):
+        trained.find(f"{home}/model.ckpt-7", "best")
+    with pytest.raises(deeplab.UserError, match=r"it holds: model\.ckpt-7, best/model\.ckpt-8$"):
+        trained.find(home, "model.ckpt-9")
+    shutil.copy("config.json", "best")  # a training of its own that happens to have this name
+    assert trained.find(f"{home}/best") == (f"{home}/best", best)
+
+
 def test_overrides_change_the_network_and_keep_the_rest(logdir):
     config = trained.load(str(logdir), overrides={"output_stride": 8, "crop_size": (33, 33)}).config
     assert (config.output_stride, config.crop_size, config.depth_multiplier) == (8, (33, 33), 0.25)
@@ -109,11 +134,14 @@ def test_moving_averages_of_an_own_training_are_taken(logdir):
     values[f"{bias}/ExponentialMovingAverage"] = values[bias] + 1
     bundle.write(str(logdir / "model.ckpt-8"), {**values, "global_step": np.int64(8)})
 
-    def loaded(**options):
-        model = trained.load(str(logdir), **options).model
+    def loaded(directory=str(logdir), **options):
+        model = trained.load(directory, **options).model
         return next(v.numpy() for v in model.variables if reference_name(v) == bias)
 
     np.testing.assert_array_equal(loaded(), values[bias] + 1)
+    best = str(logdir / "best" / "model.ckpt-9")
+    bundle.write(best, {**values, f"{bias}/ExponentialMovingAverage": values[bias] + 2})
+    np.testing.assert_array_equal(loaded(best), values[bias] + 2)
     np.testing.assert_array_equal(loaded(use_moving_averages=False), values[bias])
     (logdir / "config.json").unlink()  # a checkpoint of the reference: its programs take the weights themselves
     flags = {"depth_multiplier": 0.25, "decoder_output_stride": (4,), "output_stride": 16}

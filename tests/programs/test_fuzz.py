@@ -113,7 +113,7 @@ def test_bytes_as_files_of_a_training(place, content):
     with refusals():
         trained._read_config(str(place))
     with refusals():
-        trained._read_dataset(str(place))
+        trained.read_dataset(str(place))
     with refusals():
         run_folder.refuse_changed_options(str(place), {"model": {}, "training": {}})
     (place / "dataset.json").unlink()
@@ -140,7 +140,7 @@ def test_json_nested_beyond_all_limits(place):
         (place / name).write_text(deep)
     readers = {
         "config": lambda: trained._read_config(str(place)),
-        "dataset": lambda: trained._read_dataset(str(place)),
+        "dataset": lambda: trained.read_dataset(str(place)),
         "logdir": lambda: run_folder.refuse_changed_options(str(place), {}),
         "classes": lambda: listing.read_classes(str(place / "cell.json")),
         "cell": lambda: dense_prediction_cell.read(str(place / "cell.json")),

@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeplab import cli
 from deeplab.checkpoints import bundle
@@ -142,10 +143,34 @@ def test_metrics_of_steps_that_come_again_are_forgotten(tmp_path):
     config = TrainConfig(train_logdir=str(tmp_path), dataset_dir="unused")
     log = progress.Progress(config, start_step=2)
     log.note(4, {"loss": 2.0})
+    log.note(6, {"loss": 3.0})
+    resumed = progress.Progress(config, start_step=4)
+    resumed.note(5, {"loss": 4.0})
+    assert points(tmp_path, "loss") == [(4, 2.0), (5, 4.0)]
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"step": 2, "loss": 1},
         {"step": 4, "loss": 2.0},
+        {"step": 5, "loss": 4.0},
     ]
+
+
+def test_half_an_event_is_no_obstacle(tmp_path):
+    config = TrainConfig(train_logdir=str(tmp_path), dataset_dir="unused")
+    log = progress.Progress(config)
+    for step in (2, 4, 6):
+        log.note(step, {"loss": 1.0})
+    (path,) = tmp_path.glob("events*")
+    path.write_bytes(path.read_bytes()[:-7])
+    progress.Progress(config, start_step=2)
+    assert points(tmp_path, "loss") == [(2, 1.0)]
+
+
+def points(folder, name):
+    """Returns the (step, value) of a curve, as programs read it with TensorBoard's classes."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    curves = event_accumulator.EventAccumulator(str(folder)).Reload()
+    found = curves.Tensors(name) if name in curves.Tags()["tensors"] else []
+    return [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in found]
 
 
 def test_time_is_given_in_hours_minutes_seconds():

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 
+import pytest
+
+from deeplab.errors import UserError
 from deeplab.training.best import SCORE_FILE, BestCheckpoint
 from deeplab.training.state import Checkpoints
 
@@ -29,10 +32,10 @@ class Silent:
         pass
 
 
-def make(folder, scores, saved, patience_steps=0, writes=True):
+def make(folder, scores, saved, patience_steps=0, writes=True, split="val"):
     scores = iter(scores)
     checkpoints = Counted(str(folder), step=None, keep=1, writes=writes, saved=saved)
-    return BestCheckpoint(checkpoints, lambda: {"mean_iou": next(scores)}, Silent(), patience_steps)
+    return BestCheckpoint(checkpoints, lambda: {"mean_iou": next(scores)}, Silent(), patience_steps, split)
 
 
 def test_only_a_better_score_is_kept_also_after_a_restart(tmp_path):
@@ -41,9 +44,17 @@ def test_only_a_better_score_is_kept_also_after_a_restart(tmp_path):
     for step in (10, 20, 30):
         best.evaluate(step)
     assert len(saved) == 2
-    assert json.loads((tmp_path / SCORE_FILE).read_text()) == {"mean_iou": 0.4, "step": 30}
+    assert json.loads((tmp_path / SCORE_FILE).read_text()) == {"format": 1, "mean_iou": 0.4, "step": 30, "split": "val"}
     make(tmp_path, [0.35], saved).evaluate(40)
     assert len(saved) == 2
+
+
+def test_the_score_of_another_split_is_not_compared(tmp_path):
+    make(tmp_path, [0.3], []).evaluate(10)
+    with pytest.raises(UserError, match=r"score\.json: .* its score on val, .* --eval_split=train\. Resume with --ev"):
+        make(tmp_path, [0.9], [], split="train")
+    (tmp_path / SCORE_FILE).write_text('{"mean_iou": 0.3, "step": 10}\n')  # as earlier versions wrote it
+    assert make(tmp_path, [], [], split="train").best["mean_iou"] == 0.3
 
 
 def test_patience_ends_the_training_also_after_a_restart(tmp_path):

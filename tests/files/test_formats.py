@@ -1,0 +1,84 @@
+"""Files that are written and read again: a newer format and an unknown field are refused in the same words."""
+
+import json
+
+import pytest
+
+from deeplab import UserError
+from deeplab.benchmarks import timing
+from deeplab.config.model import ModelConfig
+from deeplab.config.training import TrainConfig
+from deeplab.data import catalog
+from deeplab.evaluation import report
+from deeplab.files import formats
+from deeplab.inference import exports, output_folder, trained
+from deeplab.training import best, run_folder
+
+KIND = formats.Kind("a shelf", "build one", ("books",), ("colour",))
+CONTENTS = {  # name of a file: (its content, a function that reads it from a folder)
+    run_folder.CONFIG_FILE: ({"model": {}, "training": {}}, lambda folder: run_folder.read_config(folder)),
+    catalog.FILE: ({"name": "own", "num_classes": 2}, catalog.load),
+    exports.CARD_FILE: (dict.fromkeys(exports.CARD.needed, 1), exports.read_card),
+    best.SCORE_FILE: ({"mean_iou": 0.5, "step": 7}, best.read_score),
+    output_folder.FILE: ({"settings": {}, "files": {}}, output_folder._read),
+    "rows.json": ({"machine": {}, "rows": []}, lambda folder: timing.load(f"{folder}/rows.json")),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_every_file_that_is_read_again_keeps_to_its_format(name, tmp_path):
+    content, read = CONTENTS[name]
+
+    def read_changed(**changes):
+        (tmp_path / name).write_text(json.dumps({**content, **changes}))
+        return read(str(tmp_path))
+
+    read_changed()  # the first version of some files gave no number
+    read_changed(format=1)
+    for number in (2, 0, "1", 1.0, None, True):
+        with pytest.raises(UserError, match=rf"{name}: .* in format {number}, this version reads 1; use the"):
+            read_changed(format=number)
+    with pytest.raises(UserError, match=rf"{name}: unknown field 'shade', so a newer version wrote the file or"):
+        read_changed(shade=3)
+    for text in ("{", "[]", "7", "\xff"):
+        (tmp_path / name).write_text(text, "latin-1")
+        with pytest.raises(UserError, match=rf"{name}: not (a|the) .* \([^\n]*\); [^\n]+$"):
+            read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"books": 1, "format": 3}', "here: a shelf in format 3, this version reads 1; use the version"),
+        ('{"colour": 1}', r"here: not a shelf \(lacks the field 'books'\); build one"),
+        ('{"books": 1, "height": 2}', "here: unknown field 'height'"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(text, message):
+    with pytest.raises(UserError, match=message):
+        KIND.parse(text, "here")
+
+
+def test_a_writer_writes_only_what_a_reader_takes():
+    assert KIND.parse(KIND.text({"books": 3}), "here") == {"format": 1, "books": 3}
+    for content in ({}, {"books": 3, "height": 2}):
+        with pytest.raises(ValueError, match="a shelf"):
+            KIND.text(content)
+    assert report.KIND.parse(report.KIND.text({"anything": 1}), "here") == {"format": 1, "anything": 1}
+
+
+def test_a_newer_configuration_is_neither_resumed_nor_opened(tmp_path):
+    folder, path = str(tmp_path), tmp_path / run_folder.CONFIG_FILE
+    options = run_folder.recorded_options(TrainConfig(train_logdir=folder, dataset_dir="data"), ModelConfig())
+    run_folder.write_config(folder, ModelConfig(), options["training"])
+    run_folder.refuse_changed_options(folder, options)
+    content = json.loads(path.read_text())
+    content["training"]["optimizer"]["shampoo"] = True
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"config\.json: unknown option 'shampoo', so a newer version"):
+        run_folder.refuse_changed_options(folder, options)
+    content["format"] = 2
+    path.write_text(json.dumps(content))
+    for read in (trained._read_config, lambda folder: run_folder.refuse_changed_options(folder, options)):
+        with pytest.raises(UserError, match=r"config\.json: a configuration in format 2, this version reads 1"):
+            read(folder)
