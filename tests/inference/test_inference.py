@@ -67,7 +67,7 @@ def test_a_crop_size_is_flipped_as_a_whole():
     padded[0, :height, :width] = image
     expected = deeplab.predict_labels(model, padded, (1.0,), True)[1][:, :height, :width]
     found = Predictor(model, (65, 81), (1.0,), True)(tf.constant(image[None]))[1]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
     assert np.abs(found - deeplab.predict_labels(model, image[None], (1.0,), True)[1]).max() > 0.01
 
 
