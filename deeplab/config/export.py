@@ -57,7 +57,7 @@ class ExportConfig(NetworkConfig):
     )
     split: str = option("train", "Split of dataset_dir to take images from.")
     dataset: str | None = option(None, DATASET_HELP)
-    crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("the image"))
+    crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
     inference_scales: tuple[float, ...] = option((1.0,), SCALES_HELP)
     add_flipped_images: bool = option(False, FLIPPED_HELP)
     with_probabilities: bool = option(

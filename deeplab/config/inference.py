@@ -19,8 +19,8 @@ RETIRED_FLAGS = {
     "quantize_delay_step": "models are quantized at export; leave the flag out",
 }
 CROP_HELP = (
-    "Pad images to this height and width. Not given: the smallest output_stride * k + 1 that holds {}. "
-    "The reference's default is 513,513."
+    "Pad images to this height and width. Not given: each image is padded by itself to the smallest "
+    "output_stride * k + 1 that holds it. The reference's default is 513,513."
 )
 CHECKPOINT_DIR_HELP = "Folder of a training (its --train_logdir), or a folder or file with weights of the reference."
 CHECKPOINT_HELP = (
@@ -114,7 +114,7 @@ class EvalConfig(_SplitConfig):
     """Network, data set and scores"""
 
     eval_split: str = option("val", "Split of the data set to score.")
-    eval_crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("every image of the split"))
+    eval_crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
     eval_batch_size: int = option(1, "Images per step and device. It does not change the scores.")
     eval_logdir: str | None = option(
         None,
@@ -183,7 +183,7 @@ class VisConfig(_SplitConfig):
     """Network, data set and pictures"""
 
     vis_split: str = option("val", "Split of the data set to draw.")
-    vis_crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("every image of the split"))
+    vis_crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
     vis_batch_size: int = option(1, "Images per step.")
     vis_logdir: str | None = option(None, "Folder for the pictures. Not given: vis_SPLIT in checkpoint_dir.")
     max_number_of_iterations: int = option(0, "Only 1, since pictures are drawn once.")
@@ -219,7 +219,7 @@ class PredictConfig(NetworkConfig):
     checkpoint_dir: str | None = option(None, CHECKPOINT_DIR_HELP)
     checkpoint: str = option("newest", CHECKPOINT_HELP)
     saved_model: str | None = option(None, "Use this export instead of checkpoint_dir.")
-    crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("the image"))
+    crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
     dataset: str | None = option(None, DATASET_HELP)
     save_probabilities: bool = option(
         False, "Images: also write NAME.npz, compressed, with probabilities (H, W, classes) in float16."

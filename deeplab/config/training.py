@@ -171,7 +171,9 @@ class RunConfig(Checked):
         0, "Steps between two evaluations, which choose the best checkpoint. 0: never evaluate."
     )
     eval_split: str = option("val", "Split to evaluate during the training.")
-    eval_crop_size: tuple[int, ...] | None = option(None, "Pad images to this height and width in evaluations.")
+    eval_crop_size: tuple[int, ...] | None = option(
+        None, "Pad images to this height and width in evaluations. Not given: as eval does."
+    )
     patience: int = option(0, "Stop after this many evaluations without a better mIoU. 0: never stop.")
 
     def check(self):

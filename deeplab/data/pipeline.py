@@ -1,7 +1,7 @@
 """The input pipeline: turns a split into training batches, or into single images to evaluate.
 
 `train_batches` is random, endless and a pure function of (seed, step). `eval_examples` gives every image of the split
-once, in file order and at its own size; inference pads the images.
+once, at its own size; inference pads the images.
 
     split = open_split(dataset_dir, "train")
     batches = train_batches(split, AugmentConfig(), Batches((513, 513), 8, backbone.pad_rgb, seed=0), start_step=step)
@@ -11,6 +11,7 @@ once, in file order and at its own size; inference pads the images.
 import dataclasses
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.config.data import ResizeConfig
@@ -163,13 +164,13 @@ def _cached(split):
     return load
 
 
-def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked=True, dct_method=""):
-    """Returns a dataset of the images of a split, in file order and not padded.
+def eval_examples(split, resize=None, numbers=None, with_labels=True, checked=True, dct_method=""):
+    """Returns a dataset of the images of a split, not padded.
 
     Args:
       split: the `Split` to read.
       resize: `ResizeConfig`; None keeps the size that the images have in the data set.
-      host, hosts: this host, number `host`, gets every hosts-th image.
+      numbers: which records, and in which order; None gives all of them in file order.
       with_labels: whether labels are read, too.
       checked: whether label values outside the classes are an error.
       dct_method: "INTEGER_ACCURATE" decodes JPEGs as other programs do; TensorFlow's default, which the reference uses,
@@ -198,13 +199,27 @@ def eval_examples(split, resize=None, host=0, hosts=1, with_labels=True, checked
             result["label"] = tf.cast(label, tf.int32)
         return result
 
-    numbers = range(host, len(split), hosts)
-    return _in_file_order(split, numbers).map(example, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    chosen = tf.data.Dataset.from_tensor_slices(np.arange(len(split)) if numbers is None else np.int64(numbers))
+    found = chosen.map(split.record, num_parallel_calls=2)
+    return found.map(example, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
-def _in_file_order(split, numbers):
-    chosen = tf.data.Dataset.range(numbers.start, numbers.stop, numbers.step)
-    return chosen.map(split.record, num_parallel_calls=2)
+def refuse_unlabelled(split):
+    """Raises a UserError if no pixel of a split has a class; reads labels only until one has such a pixel."""
+
+    def has_class(number):
+        _size, record = records.check_record(split.record(number))
+        return tf.reduce_any(tf.not_equal(records.whole_label(record, split), split.dataset.ignore_label))
+
+    found = tf.data.Dataset.range(len(split)).map(has_class, num_parallel_calls=2).filter(tf.identity)
+    with records.user_errors():
+        if any(found.take(1)):
+            return
+    raise UserError(
+        f"split {split.name!r} of {split.folder}: all pixels of its {len(split)} labels have the ignore label "
+        f"{split.dataset.ignore_label}, so that there is nothing to learn or to score; name another split, or build it "
+        "again with labels"
+    )
 
 
 def _decoded(record, split, with_labels, dct_method):

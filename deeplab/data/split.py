@@ -30,6 +30,11 @@ class Split:
     parse: Callable = tfrecord.parse
     label_lookup: np.ndarray | None = None
 
+    @property
+    def folder(self):
+        """The folder that holds the first file."""
+        return self.paths[0].rpartition("/")[0] or "."
+
     def __len__(self):
         return len(self.index)
 

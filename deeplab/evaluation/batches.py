@@ -1,77 +1,106 @@
-"""The images of a split in padded batches."""
+"""The images of a split in batches. The images of one batch need no more padding than each of them needs alone."""
 
+import itertools
+
+import numpy as np
 import tensorflow as tf
 
-from deeplab.data import augment, pipeline, sampling
+from deeplab.data import augment, pipeline, records, sampling
 
 DCT_METHOD = "INTEGER_ACCURATE"  # decodes JPEGs as every other program does, so that exports score the same
 
 
-def examples(split, resize=None):
-    """Returns the dataset of `pipeline.eval_examples`: the images of a split once, in file order.
+def examples(split, resize=None, numbers=None):
+    """Returns the dataset of `pipeline.eval_examples`: the images of a split once.
 
     Args:
       split: the `source.Split`.
       resize: the `ResizeConfig` that images and labels are resized by; None leaves them at their source size.
+      numbers: which records, and in which order; None gives all of them in file order.
     """
-    return pipeline.eval_examples(split, resize, dct_method=DCT_METHOD)
+    return pipeline.eval_examples(split, resize, numbers, dct_method=DCT_METHOD)
 
 
-def largest_size(split, resize):
-    """Returns the smallest (height, width) that holds every image of a split after resizing.
+def image_sizes(split, resize):
+    """Returns the sizes of the images of a split, two (N, 2) arrays of (height, width): in the data set, and resized.
 
     Reads the sizes from the headers of the image files; no image is decoded.
     """
 
-    def size(number):
+    def sizes(number):
         height, width = sampling.image_size(split.record(number)["image"])
-        return tf.stack(augment.range_size(height, width, resize))
+        return tf.stack([height, width]), tf.stack(augment.range_size(height, width, resize))
 
-    sizes = tf.data.Dataset.range(len(split)).map(size, tf.data.AUTOTUNE)
-    return tuple(int(side) for side in sizes.reduce(tf.constant([1, 1]), tf.maximum))
+    found = tf.data.Dataset.range(len(split)).map(sizes, tf.data.AUTOTUNE).batch(len(split))
+    with records.user_errors():
+        return tuple(array.numpy() for array in found.get_single_element())
 
 
-def padded_batches(examples, size, batch_size, ignore_label):
-    """Pads examples to one size and batches them.
-
-    Every batch has the same shape, so that the network is traced only once. A short last batch is therefore filled with
-    examples that have no pixels: their size is (0, 0), and their labels are ignored everywhere.
+def plan(shapes, batch_size, in_order=False):
+    """Divides images among batches whose images are alike in shape.
 
     Args:
-      examples: tf.data.Dataset of dicts with `image` (H, W, 3) and what belongs to the image, e.g. `label` (H, W).
-      size: (height, width) that images and labels are padded to; holds every image.
-      batch_size: number of examples in a batch.
-      ignore_label: what labels are padded with.
+      shapes: a tuple of ints for each image; images with equal tuples may share a batch.
+      batch_size: the most images in a batch.
+      in_order: keep the order of the images, so that only neighbours share a batch. Otherwise all images of a shape
+        come together; the largest come first, so that a lack of memory shows at once.
 
     Returns:
-      A tf.data.Dataset of dicts: `image` (B, P, Q, 3); `sizes` (B, 2) int32, the height and width of each image before
-      padding; the other entries of the examples, batched.
+      A list of batches, each a list of numbers of images.
+    """
+    numbers = range(len(shapes))
+    order = numbers if in_order else sorted(numbers, key=lambda number: shapes[number], reverse=True)
+    alike = [list(run) for _shape, run in itertools.groupby(order, key=lambda number: shapes[number])]
+    return [run[i : i + batch_size] for run in alike for i in range(0, len(run), batch_size)]
+
+
+def padded_batches(examples, counts, padded_size, ignore_label, fillers=0):
+    """Pads examples and batches them.
+
+    Args:
+      examples: tf.data.Dataset of dicts with `image` (H, W, 3) and `label` (H, W), and what belongs to the image.
+      counts: the number of examples in each batch. Examples of a batch are padded alike.
+      padded_size: function from the sides of an image, int32 scalars, to the (height, width) it is padded to.
+      ignore_label: what labels are padded with.
+      fillers: number of batches to append that hold one image without pixels, whose size is (0, 0). They are for
+        devices that would otherwise have nothing to do while others have a batch.
+
+    Returns:
+      A tf.data.Dataset of dicts: `image` (B, P, Q, 3) and `label` (B, P, Q); `sizes` (B, 2) int32, the height and width
+      of each image before padding; the other entries of the examples, batched.
     """
 
-    def pad(example):
-        image = example["image"]
-        height, width = tf.shape(image)[0], tf.shape(image)[1]
-        below, right = size[0] - height, size[1] - width
-        padded = {**example, "image": tf.pad(image, [[0, below], [0, right], [0, 0]]), "sizes": [height, width]}
-        padded["image"] = tf.ensure_shape(padded["image"], (*size, 3))
-        if "label" in example:
-            label = tf.pad(example["label"], [[0, below], [0, right]], constant_values=ignore_label)
-            padded["label"] = tf.ensure_shape(label, size)
-        return padded
+    def pad(batch, example):
+        height, width = tf.shape(example["image"])[0], tf.shape(example["image"])[1]
+        size = padded_size(height, width)
+        margins = [[0, size[0] - height], [0, size[1] - width]]
+        image = tf.pad(example["image"], [*margins, [0, 0]])
+        label = tf.pad(example["label"], margins, constant_values=ignore_label)
+        shape = [side if isinstance(side, int) else None for side in size]
+        image, label = tf.ensure_shape(image, (*shape, 3)), tf.ensure_shape(label, shape)
+        return batch, {**example, "image": image, "label": label, "sizes": tf.stack([height, width])}
 
-    def fill(batch):
-        missing = batch_size - tf.shape(batch["sizes"])[0]
-        values = {"label": ignore_label, "source_label": ignore_label, "filename": ""}
-        return {name: _fill(tensor, missing, batch_size, values.get(name, 0)) for name, tensor in batch.items()}
+    numbers = tf.data.Dataset.from_tensor_slices(np.repeat(np.arange(len(counts)), counts))
+    batches = tf.data.Dataset.zip(numbers, examples).map(pad, tf.data.AUTOTUNE)
+    batches = batches.group_by_window(  # the examples of a batch are neighbours, so no more than a batch is in memory
+        lambda batch, _example: batch,
+        lambda _batch, window: window.map(lambda _batch, example: example).batch(max(counts)),
+        window_size_func=lambda batch: tf.gather(np.int64(counts), batch),
+    )
+    if fillers:
+        filler = tf.data.Dataset.from_tensors(_filler(batches.element_spec, padded_size, ignore_label))
+        batches = batches.concatenate(filler.repeat(fillers))
+    return batches.prefetch(2)
 
-    return examples.map(pad, tf.data.AUTOTUNE).batch(batch_size).map(fill).prefetch(2)
 
-
-def _fill(tensor, missing, batch_size, value):
-    """Appends `missing` examples that hold nothing but `value`, so that the batch has `batch_size` examples."""
-    margins = [[0, missing], *[[0, 0]] * (tensor.shape.rank - 1)]
-    if tensor.dtype == tf.string:  # tf.pad takes no strings
-        filled = tf.concat([tensor, tf.fill([missing], value)], axis=0)
-    else:
-        filled = tf.pad(tensor, margins, constant_values=tf.cast(value, tensor.dtype))
-    return tf.ensure_shape(filled, (batch_size, *tensor.shape[1:]))
+def _filler(spec, padded_size, ignore_label):
+    """Returns a batch that holds one image without pixels; its shapes fit the `spec` of the other batches."""
+    height, width = padded_size(1, 1)
+    shapes = {"image": (1, height, width, 3), "label": (1, height, width), "source_label": (1, 1, 1), "sizes": (1, 2)}
+    values = {"label": ignore_label, "source_label": ignore_label, "filename": ""}
+    return {
+        name: tf.cast(tf.fill(shapes.get(name, (1,)), values.get(name, 0)), tensor.dtype)
+        if tensor.dtype != tf.string
+        else tf.fill((1,), "")
+        for name, tensor in spec.items()
+    }

@@ -8,12 +8,14 @@ import tensorflow as tf
 
 from deeplab import devices
 from deeplab.config.inference import EvalConfig
-from deeplab.data import catalog, source
+from deeplab.data import catalog, pipeline, source
 from deeplab.errors import UserError
 from deeplab.evaluation import report, scoring
 from deeplab.evaluation.boundary import BoundaryScores
 from deeplab.evaluation.split_predictor import restore_split_predictor
 from deeplab.inference import exports
+
+_OWN_SIZE = "at their own size"  # padded only as far as the network needs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +107,14 @@ def _open_checkpoint(config):
         return scoring.score(split_predictor, config.eval_batch_size, collectors)
 
     split = split_predictor.split
+    pipeline.refuse_unlabelled(split)
     facts = {
         "checkpoint": loaded.checkpoint,
         "step": loaded.step,
         **_split_facts(split, config),
         "model_variant": loaded.config.model_variant,
         "output_stride": loaded.config.output_stride,
-        "eval_crop_size": split_predictor.padded_size,
+        "eval_crop_size": split_predictor.crop_size,
         "eval_scales": config.passes.eval_scales,
         "add_flipped_images": config.passes.add_flipped_images,
         "min_resize_value": config.resize.min_resize_value,
@@ -119,7 +122,8 @@ def _open_checkpoint(config):
         "resize_factor": config.resize.resize_factor,
         "tile_size": config.tiles.tile_size,
     }
-    title = _title(loaded.checkpoint, facts, f"padded to {report.sides(split_predictor.padded_size)}")
+    crop_size = split_predictor.crop_size
+    title = _title(loaded.checkpoint, facts, f"padded to {report.sides(crop_size)}" if crop_size else _OWN_SIZE)
     folder = tf.io.gfile.join(loaded.folder, f"eval_{config.eval_split}")
     return Candidate(title, split.dataset, facts, folder, score)
 
@@ -129,6 +133,7 @@ def _open_export(config):
     config.check_export()
     path = exports.find(config.saved_model).path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
+    pipeline.refuse_unlabelled(split)
     card = exports.read_card(path)
     predicted = catalog.Dataset("export", len(card["classes"]), class_names=card["classes"])
     catalog.require_same_classes(predicted, split.dataset, path, config.dataset_dir)
@@ -149,7 +154,7 @@ def _open_export(config):
     def score(collectors):  # an export resizes images itself, so that it gets them at their source size
         return scoring.score_each(split, export.segment, collectors=collectors)
 
-    title = _title(path, facts, "at their own size")
+    title = _title(path, facts, _OWN_SIZE)
     folder = tf.io.gfile.join(config.saved_model.rstrip("/"), f"eval_{config.eval_split}")
     return Candidate(title, split.dataset, facts, folder, score)
 

@@ -12,7 +12,7 @@ from deeplab.evaluation import plots
 from deeplab.files import atomic, formats
 from deeplab.pictures.drawing import save_png
 
-RESULTS, COMPARISON = "results.json", "comparison.json"  # names of the files
+RESULTS, COMPARISON, TRIMAP_PLOT = "results.json", "comparison.json", "trimap.png"  # names of the files
 # No program writes such a file again after reading it, so that a field which is not known does no harm.
 KIND = formats.Kind("the result of an evaluation", "evaluate again", others=None)
 TRIMAP_AXES = "width of the trimap (pixels)", "mIoU"
@@ -184,8 +184,15 @@ def _confusion_csv(scored):
 def _plot_trimaps(folder, by_name):
     """Draws one curve for each of {name: scored}: mIoU against the width of the trimap; nothing without trimaps."""
     curves = {name: scored.boundary_scores.trimap_miou() for name, scored in by_name.items()}
-    if any(curves.values()):
-        save_png(tf.io.gfile.join(folder, "trimap.png"), plots.lines(curves, *TRIMAP_AXES))
+    values = {width: miou for curve in curves.values() for width, miou in curve.items()}
+    if values and all(map(math.isnan, values.values())):
+        one = next(iter(by_name.values())).candidate
+        print(
+            f"Drew no {TRIMAP_PLOT}: no labelled pixel of {one.facts['split']} lies within {max(values)} px of a pixel "
+            f"with the ignore label {one.dataset.ignore_label}"
+        )
+    elif values:
+        save_png(tf.io.gfile.join(folder, TRIMAP_PLOT), plots.lines(curves, *TRIMAP_AXES))
 
 
 def _write_json(folder, name, content):

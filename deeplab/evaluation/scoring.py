@@ -81,20 +81,21 @@ def score(split_predictor, batch_size, collectors=()):
         matrices.update(batch["label"], predictions, labels, source_predictions)
         return labels, source_predictions, source_sizes
 
-    run = tf.function(lambda batch: strategy.run(step, args=(batch,)))
-    global_batch_size = batch_size * strategy.num_replicas_in_sync
-    stream = split_predictor.batches(global_batch_size).map(_without_filename)
-    if strategy.num_replicas_in_sync > 1:
-        stream = strategy.distribute_datasets_from_function(lambda _: stream.rebatch(batch_size, drop_remainder=True))
+    plan, replicas = split_predictor.plan(batch_size), strategy.num_replicas_in_sync
+    stream = split_predictor.batches(plan, fillers=-len(plan) % replicas).map(_without_filename)
+    if replicas > 1:  # every replica gets a batch of the plan
+        stream = strategy.distribute_datasets_from_function(lambda _: stream)
     with progress_bar.show(len(split_predictor.split), "image") as bar, records.user_errors():
         iterator = iter(stream)
         devices.keep_freed_memory()
-        for batch in iterator:
+        # One trace for images of every size.
+        run = tf.function(lambda batch: strategy.run(step, args=(batch,)), input_signature=[stream.element_spec])
+        for first, batch in zip(range(0, len(plan), replicas), iterator, strict=True):
             by_replica = [strategy.experimental_local_results(value) for value in run(batch)]
             if collectors:
                 for labels, predictions, sizes in zip(*by_replica, strict=True):
                     _collect(collectors, labels.numpy(), predictions.numpy(), sizes.numpy())
-            bar.update(min(global_batch_size, bar.total - bar.n))
+            bar.update(sum(map(len, plan[first : first + replicas])))
     return matrices.result()
 
 
@@ -116,7 +117,7 @@ def _without_filename(batch):
 
 
 def _collect(collectors, labels, predictions, sizes):
-    """Gives the images of a batch to the collectors, without padding and without the fillers of a short batch."""
+    """Gives the images of a batch to the collectors, without padding and without fillers."""
     for label, prediction, (height, width) in zip(labels, predictions, sizes, strict=True):
         if height:
             for collector in collectors:

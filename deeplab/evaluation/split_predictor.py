@@ -1,13 +1,15 @@
 """A network together with the split whose images it predicts: what eval, vis and evaluation while training start from.
 
 An image passes through up to three sizes. In the data set it has its source size. `ResizeConfig` may bring it to
-another size, at which the network sees it. A batch holds images of one size only, so images are padded at the bottom
-and right; padding is replaced by the backbone's padding pixel before the network sees it, and is never scored.
+another size, at which the network sees it. The network then pads it at the bottom and right; padding is replaced by the
+backbone's padding pixel before the network sees it, and is never scored.
+
+Every image is padded as the `Predictor` pads an image that comes alone, whatever the other images of the split are. So
+what a network predicts for an image in eval and vis is what predict and the exports give.
 """
 
 import contextlib
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -31,16 +33,19 @@ class SplitPredictor:
       predictor: the network with its padding, scales and flips.
       split: the records of the images.
       resize: the size at which the network sees the images.
-      padded_size: (height, width) that images are padded to after resizing.
-      padded_source_size: (height, width) that holds every image at its source size; labels are padded to it.
-      strategy: shares every batch among its devices. With None the network runs where the caller has put it.
+      crop_size: (height, width) that all images are padded to after resizing. None: each image is padded to the
+        smallest size that suits the network and holds it.
+      source_sizes: (N, 2), the height and width of every image in the data set.
+      sizes: (N, 2), the same after resizing.
+      strategy: shares the batches among its devices. With None the network runs where the caller has put it.
     """
 
     predictor: Predictor
     split: source.Split
     resize: ResizeConfig
-    padded_size: tuple[int, int]
-    padded_source_size: tuple[int, int]
+    crop_size: tuple[int, int] | None
+    source_sizes: np.ndarray
+    sizes: np.ndarray
     strategy: tf.distribute.Strategy | None = None
 
     @property
@@ -48,16 +53,37 @@ class SplitPredictor:
         """Tells whether the network sees images at another size than their source size."""
         return self.resize.min_resize_value is not None
 
-    def batches(self, batch_size):
-        """Returns the split once, in file order, as `batches.padded_batches`.
+    def padded_size(self, height, width):
+        """Returns the (height, width) that an image of these sides is padded to, all ints or all int32 scalars."""
+        if self.crop_size is not None:
+            return self.crop_size
+        return self.predictor.padded_side(height, 0), self.predictor.padded_side(width, 1)
 
-        Batches also hold `height` and `width`, (B,) int32, the source size of each image. If images are resized, they
-        hold `source_label` as well, (B, R, S) int32, the label at source size, padded to `padded_source_size`.
+    def plan(self, batch_size, total=None):
+        """Returns the numbers of the images in each batch, see `batches.plan`.
+
+        Args:
+          batch_size: the most images in a batch.
+          total: take so many images, the first ones, in file order. None takes all, in the order that suits batches.
         """
-        ignore_label = self.split.dataset.ignore_label
-        pad = functools.partial(_pad_source_label, size=self.padded_source_size, ignore_label=ignore_label)
-        examples = batches.examples(self.split, self.resize).map(pad, tf.data.AUTOTUNE)
-        return batches.padded_batches(examples, self.padded_size, batch_size, ignore_label)
+        if self.resizes:  # labels are compared at source size, too
+            shapes = [
+                (*size, *source) for size, source in zip(self.sizes.tolist(), self.source_sizes.tolist(), strict=True)
+            ]
+        else:
+            shapes = [self.padded_size(*size) for size in self.sizes.tolist()]
+        return batches.plan(shapes[:total], batch_size, in_order=total is not None)
+
+    def batches(self, plan, fillers=0):
+        """Returns the batches of a `plan` as `batches.padded_batches`, and after them so many fillers.
+
+        Batches also hold `height` and `width`, (B,) int32, the source size of each image. If images are resized, all
+        images of a batch have one source size, and the batches hold `source_label` as well, (B, height, width) int32.
+        """
+        numbers = [number for batch in plan for number in batch]
+        examples = batches.examples(self.split, self.resize, numbers).map(_with_int32_size)
+        counts = [len(batch) for batch in plan]
+        return batches.padded_batches(examples, counts, self.padded_size, self.split.dataset.ignore_label, fillers)
 
     def predict(self, batch):
         """Returns the class ids (B, P, Q) int32 that the network predicts for a batch of `batches`."""
@@ -80,21 +106,9 @@ class SplitPredictor:
         if not self.resizes:
             return batch["label"], predictions, batch["sizes"]
         source_sizes = tf.stack([batch["height"], batch["width"]], axis=1)
-
-        def resize_one(example):
-            prediction, size, source_size = example
-            # The fillers of a short last batch have no pixels, and nothing can be resized to or from 0 pixels.
-            size, source_size = tf.maximum(size, 1), tf.maximum(source_size, 1)
-            cropped = prediction[tf.newaxis, : size[0], : size[1], tf.newaxis]
-            resized = resize_nearest(cropped, source_size)[0, :, :, 0]
-            height, width = self.padded_source_size
-            return tf.pad(resized, [[0, height - source_size[0]], [0, width - source_size[1]]])
-
-        resized = tf.map_fn(
-            resize_one,
-            (predictions, batch["sizes"], source_sizes),
-            fn_output_signature=tf.TensorSpec(self.padded_source_size, tf.int32),
-        )
+        # A filler has no pixels, and nothing can be resized to or from 0 pixels.
+        size, source_size = tf.maximum(batch["sizes"][0], 1), tf.maximum(source_sizes[0], 1)
+        resized = resize_nearest(predictions[:, : size[0], : size[1], tf.newaxis], source_size)[..., 0]
         return batch["source_label"], resized, source_sizes
 
 
@@ -104,8 +118,8 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
     Args:
       config: an `EvalConfig` or a `VisConfig`.
       split_name: name of the split, e.g. "val".
-      crop_size: (height, width) that images are padded to; None for the smallest that suits the network and holds
-        every image.
+      crop_size: (height, width) that all images are padded to; None for the smallest size that suits the network and
+        holds the image, for each image by itself.
       strategy: a tf.distribute strategy whose devices share the batches, or None.
 
     Returns:
@@ -133,30 +147,28 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
 
 
 def make_split_predictor(predictor, split, resize, crop_size=None, strategy=None):
-    """Returns the `SplitPredictor` of a network on a split, and chooses the sizes that images are padded to.
+    """Returns the `SplitPredictor` of a network on a split, and looks at the sizes of all images.
 
     Args:
       predictor: the `Predictor` of the network.
       split: the `source.Split`.
       resize: the `ResizeConfig` that says at which size the network sees the images.
-      crop_size: (height, width) that images are padded to; None for the smallest that suits the network and holds
-        every image.
+      crop_size: (height, width) that all images are padded to; None for the smallest size that suits the network and
+        holds the image, for each image by itself.
       strategy: a tf.distribute strategy whose devices share the batches, or None.
 
     Raises:
       UserError: an image of the split is larger than `crop_size`.
     """
-    height, width = batches.largest_size(split, resize)
-    if crop_size is None:
-        crop_size = predictor.padded_side(height, 0), predictor.padded_side(width, 1)
-    if height > crop_size[0] or width > crop_size[1]:
+    crop_size = crop_size or predictor.fixed_size
+    source_sizes, sizes = batches.image_sizes(split, resize)
+    height, width = sizes.max(axis=0)
+    if crop_size and (height > crop_size[0] or width > crop_size[1]):
         raise UserError(
             f"crop size {crop_size[0]},{crop_size[1]}: images of {split.name} have up to {height}x{width} pixels; "
             "give a larger one, or leave it out"
         )
-    resizes = resize.min_resize_value is not None
-    source_size = batches.largest_size(split, ResizeConfig()) if resizes else (height, width)
-    return SplitPredictor(predictor, split, resize, tuple(crop_size), source_size, strategy)
+    return SplitPredictor(predictor, split, resize, crop_size and tuple(crop_size), source_sizes, sizes, strategy)
 
 
 class PredictedImage(NamedTuple):
@@ -171,34 +183,28 @@ class PredictedImage(NamedTuple):
 def predicted_images(split_predictor, batch_size, total):
     """Yields the first `total` images of a split, in file order, each as a `PredictedImage`; shows progress."""
 
-    @tf.function
+    plan = split_predictor.plan(batch_size, total)
+    stream = split_predictor.batches(plan)
+    signature = {name: spec for name, spec in stream.element_spec.items() if name != "filename"}
+
+    @tf.function(input_signature=[signature])  # one trace for images of every size
     def predict(batch):
         return split_predictor.to_source_size(batch, split_predictor.predict(batch))
 
-    left = total
     with progress_bar.show(total, "image") as bar, records.user_errors():
-        for batch in split_predictor.batches(batch_size):
+        for batch in stream:
             filenames = batch.pop("filename").numpy()  # text does not go to a GPU
             labels, predictions, source_sizes = (tensor.numpy() for tensor in predict(batch))
-            for i, (height, width) in enumerate(source_sizes[: min(left, batch_size)]):
+            for i, (height, width) in enumerate(source_sizes):
                 rows, columns = batch["sizes"][i].numpy()
                 image = _image_of_size(batch["image"][i, :rows, :columns], (height, width))
                 label, prediction = labels[i, :height, :width], predictions[i, :height, :width]
                 yield PredictedImage(filenames[i].decode(), image, label, prediction)
                 bar.update()
-            left -= batch_size
-            if left <= 0:
-                return
 
 
-def _pad_source_label(example, size, ignore_label):
-    """Pads the label at source size, if the example holds one, and makes the source size int32."""
-    example = {**example, "height": tf.cast(example["height"], tf.int32), "width": tf.cast(example["width"], tf.int32)}
-    if "source_label" in example:
-        margins = [[0, size[0] - example["height"]], [0, size[1] - example["width"]]]
-        label = tf.pad(example["source_label"], margins, constant_values=ignore_label)
-        example["source_label"] = tf.ensure_shape(label, size)
-    return example
+def _with_int32_size(example):
+    return {**example, "height": tf.cast(example["height"], tf.int32), "width": tf.cast(example["width"], tf.int32)}
 
 
 def _image_of_size(image, size):

@@ -64,7 +64,7 @@ class Predictor:
         self.fixed_size = self.config.crop_size
         self.crop_size = self.fixed_size or crop_size or (1, 1)
         self.pad_rgb = np.asarray(BACKBONES[self.config.model_variant].pad_rgb, np.float32)
-        self.flips = (False, True) if add_flipped_images else (False,)
+        self.add_flipped_images = bool(add_flipped_images)
         self.eval_scales = tuple(eval_scales)
         unscaled = self.eval_scales == (1.0,)
         self.models = [model] if unscaled else [at_scale(model, scale) for scale in self.eval_scales]
@@ -75,14 +75,14 @@ class Predictor:
         height, width = tf.shape(images)[1], tf.shape(images)[2]
         static = [self.padded_side(side, axis) for axis, side in enumerate(images.shape[1:3]) if side is not None]
         if static == list(images.shape[1:3]):
-            return self._exactly(tf.cast(images, tf.float32))
+            return self._exactly(tf.cast(images, tf.float32), static[1])
         padded = static if len(static) == 2 else [self.padded_side(height, 0), self.padded_side(width, 1)]
         if len(static) == 2:
             height, width = images.shape[1:3]
         margins = [[0, 0], [0, padded[0] - height], [0, padded[1] - width], [0, 0]]
         whole = tf.cast(images, tf.float32)  # TFLite pads no uint8
         if len(set(self.pad_rgb)) == 1:
-            labels, probabilities = self._exactly(tf.pad(whole, margins, constant_values=self.pad_rgb[0]))
+            labels, probabilities = self._exactly(tf.pad(whole, margins, constant_values=self.pad_rgb[0]), width)
         else:
             sizes = tf.tile([[height, width]], [tf.shape(images)[0], 1])
             labels, probabilities = self.on_padded(tf.pad(whole, margins), sizes)
@@ -93,8 +93,7 @@ class Predictor:
         if self.fixed_size is not None:
             return self.fixed_size[axis]
         stride = self.config.output_stride
-        larger = tf.maximum if isinstance(side, tf.Tensor) else max
-        return (larger(side, self.crop_size[axis]) + stride - 2) // stride * stride + 1
+        return (_larger(side, self.crop_size[axis]) + stride - 2) // stride * stride + 1
 
     def on_padded(self, images, sizes):
         """Segments images that already have the padded size.
@@ -108,18 +107,29 @@ class Predictor:
         """
         rows = tf.range(tf.shape(images)[1])[None, :, None, None] < sizes[:, 0, None, None, None]
         columns = tf.range(tf.shape(images)[2])[None, None, :, None] < sizes[:, 1, None, None, None]
-        return self._exactly(tf.where(rows & columns, tf.cast(images, tf.float32), self.pad_rgb))
+        whole = tf.where(rows & columns, tf.cast(images, tf.float32), self.pad_rgb)
+        return self._exactly(whole, sizes[:, 1, None])
 
-    def _exactly(self, images):
-        """Segments images (B, P, Q, 3) float32 that have the padded size already."""
+    def _exactly(self, images, width):
+        """Segments images (B, P, Q, 3) float32 that have the padded size already.
+
+        `width` is that of all images before padding, an int or an int32 scalar, or (B, 1), that of each of them. An
+        image is flipped before it is padded, so that the labels of its mirror image are its own labels, mirrored. As in
+        the reference, what a crop size adds belongs to the image.
+        """
         if self._is_single:
             return self._single(images)
-        passes = [self._softmax(images, *one) for one in self._passes()]
-        probabilities = tf.add_n(passes) / len(passes)
+        total, count = self._sum_of_scales(images), len(self.models)
+        if self.add_flipped_images:
+            width = _larger(width, self.crop_size[1])
+            total += _flip(self._sum_of_scales(_flip(images, width)), width)
+            count *= 2
+        probabilities = total / count
         return tf.argmax(probabilities, axis=-1, output_type=tf.int32), probabilities
 
-    def _passes(self):
-        return [(*pair, flip) for pair in zip(self.models, self.eval_scales, strict=True) for flip in self.flips]
+    def _sum_of_scales(self, images):
+        passes = zip(self.models, self.eval_scales, strict=True)
+        return tf.add_n([self._softmax(images, *one) for one in passes])
 
     def _single(self, images):
         logits = tf.cast(self.models[0](images, training=False), tf.float32)
@@ -130,18 +140,14 @@ class Predictor:
         labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
         return resize_nearest(labels[..., None], size)[..., 0], resize_bilinear(tf.nn.softmax(logits), size)
 
-    def _softmax(self, images, model, scale, flip):
+    def _softmax(self, images, model, scale):
         """One pass: probabilities (B, P, Q, K) of images (B, P, Q, 3)."""
         size = _size(images)
-        seen = tf.reverse(images, [2]) if flip else images
-        if scale != 1:
-            seen = resize_bilinear(seen, [scale_dimension(side, scale) for side in size])
+        seen = images if scale == 1 else resize_bilinear(images, [scale_dimension(side, scale) for side in size])
         logits = tf.cast(model(seen, training=False), tf.float32)
         stride = self.config.logits_stride
         if scale < 1:  # the reference resizes twice: first to the size that scale 1 gives
             logits = resize_bilinear(logits, [scale_dimension(side, 1 / stride) for side in size])
-        if flip:
-            logits = tf.reverse(logits, [2])
         return tf.nn.softmax(resize_bilinear(logits, size))
 
 
@@ -149,6 +155,22 @@ def _size(images):
     """Returns (height, width) of images: ints where they are known, else int32 scalars."""
     dynamic = tf.shape(images)
     return [dynamic[axis] if images.shape[axis] is None else images.shape[axis] for axis in (1, 2)]
+
+
+def _larger(side, least):
+    return (tf.maximum if isinstance(side, tf.Tensor) else max)(side, least)
+
+
+def _flip(x, width):
+    """Reverses the first columns of x (B, P, Q, C), `width` of them: a scalar, or (B, 1), one number for each image.
+
+    The columns are gathered, since tf.reverse_sequence takes 40 times as long on CPUs.
+    """
+    columns = tf.range(_size(x)[1])
+    order = tf.where(columns < width, width - 1 - columns, columns)
+    if order.shape.rank == 1:
+        return tf.gather(x, order, axis=2)
+    return tf.gather(x, tf.repeat(order[:, tf.newaxis], _size(x)[0], axis=1), axis=2, batch_dims=2)
 
 
 def _refuse_larger(crop_size, size):

@@ -35,6 +35,7 @@ def train(config):
     devices.set_seed(config.run.random_seed, config.run.deterministic)
     devices.set_precision(config.run.mixed_precision)
     split = source.open_split(config.dataset_dir, config.train_split, config.dataset, config.input)
+    pipeline.refuse_unlabelled(split)
     model_config = config.model_config(split.dataset.num_classes)
     writes = devices.is_chief(strategy)
     if writes:
@@ -151,6 +152,7 @@ def best_checkpoint(config, network, step, progress):
     """Returns the `BestCheckpoint` that scores the network on eval_split and keeps the best weights."""
     run = config.run
     split = source.open_split(config.dataset_dir, run.eval_split, config.dataset, config.input)
+    pipeline.refuse_unlabelled(split)
     resize = ResizeConfig(
         **{field.name: getattr(config.augment, field.name) for field in dataclasses.fields(ResizeConfig)}
     )

@@ -54,6 +54,22 @@ def shards(root, splits=None, num_classes=3, **options):
     return config.output_dir
 
 
+def mixed_shards(root, sizes, void_sizes=(), num_classes=3):
+    """Builds shards of one split, "val", whose images have these (height, width); returns the folder.
+
+    The images of `void_sizes` come after the others. All their pixels have the ignore label.
+    """
+    pairs = []
+    for i, size in enumerate((*sizes, *void_sizes)):
+        classes = label(*size, i, num_classes) if i < len(sizes) else np.full(size, 255, np.uint8)
+        paths = root / "images" / f"img_{i}.png", root / "labels" / f"img_{i}.png"
+        pairs.append(Pair(f"img_{i}", save(image(*size, i), paths[0]), save(classes, paths[1])))
+    dataset = catalog.Dataset("fake", num_classes, class_names=tuple(f"kind {i}" for i in range(num_classes)))
+    config = BuildTo(str(root / "shards"))
+    builder.build({"val": pairs}, dataset, label_rules.LabelRules(num_classes), config)
+    return config.output_dir
+
+
 class BuildTo:
     """A `BuildConfig` for tests: two shards, one process."""
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.inference.predictor import Predictor
-from helpers import golden_cases, small_training
+from helpers import fake_data, golden_cases, small_training
 
 MULTI_SCALE = [name for name in golden_cases.NAMES if golden_cases.load(name)[0].get("eval_scales")]
 
@@ -47,12 +47,44 @@ def test_one_scale_is_the_mean_of_it_and_itself(scale, flips):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 1.5)])
+@pytest.mark.parametrize("scales", [(1.0,), (0.75,), (0.5, 1.0, 1.5)])
 def test_labels_of_the_mirrored_image_are_mirrored(scales):
-    model, image = network(), small_training.pictures()[2][None]
-    labels, _ = deeplab.predict_labels(model, image, scales, add_flipped_images=True)
-    mirrored, _ = deeplab.predict_labels(model, image[:, :, ::-1], scales, add_flipped_images=True)
-    assert np.mean(labels[:, :, ::-1] == mirrored) > 0.999
+    """At every width: the image is flipped, and not its padding."""
+    model = network()
+    for height, width in ((65, 65), (48, 64), (33, 50), (40, 35), (37, 115), (7, 5)):
+        image = fake_data.image(height, width, seed=2)[None]
+        labels, _ = deeplab.predict_labels(model, image, scales, add_flipped_images=True)
+        mirrored, _ = deeplab.predict_labels(model, image[:, :, ::-1], scales, add_flipped_images=True)
+        assert np.mean(labels[:, :, ::-1] == mirrored) > 0.999
+
+
+@pytest.mark.slow
+def test_a_crop_size_is_flipped_as_a_whole():
+    """As in the reference, which flips what it has padded to the crop size."""
+    model, (height, width) = network(), (40, 35)
+    image = fake_data.image(height, width, seed=2)
+    padded = np.full((1, 65, 81, 3), 127.5, np.float32)
+    padded[0, :height, :width] = image
+    expected = deeplab.predict_labels(model, padded, (1.0,), True)[1][:, :height, :width]
+    found = Predictor(model, (65, 81), (1.0,), True)(tf.constant(image[None]))[1]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert np.abs(found - deeplab.predict_labels(model, image[None], (1.0,), True)[1]).max() > 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("crop_size", ["the original's", None])
+def test_a_golden_network_sees_one_scale_as_the_mean_of_it_and_itself(crop_size):
+    case, arrays = golden_cases.load("mobilenet_v2_os16")
+    model = model_of(case) if crop_size else model_of(case, crop_size=None)
+    images = tf.constant(arrays["images"][:1])
+    for scale in (0.5, 0.75, 1.0, 1.25, 1.75):
+        once = [Predictor(model, None, (scale,) * count)(images)[1] for count in (1, 2)]
+        np.testing.assert_allclose(*once, atol=1e-5)
+        flipped = Predictor(model, None, (scale,), True)(images)[1]
+        mirrored = Predictor(model, None, (scale,))(images[:, :, ::-1])[1][
+            :, :, ::-1
+        ]  # the golden images lie on the grid
+        np.testing.assert_allclose(flipped, (once[0] + mirrored) / 2, atol=1e-4)
 
 
 def test_an_image_is_padded_at_the_bottom_and_right_to_a_size_that_suits_the_network():
