@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
+from deeplab.config import atrous_rates
 from deeplab.config.data import TFDS_PREFIX, AugmentConfig, InputConfig
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
@@ -245,9 +246,18 @@ class TrainConfig(Checked):
         require(divides, "gradient_accumulation_steps", parts, f"a divisor of train_batch_size={self.train_batch_size}")
 
     def model_config(self, num_classes):
-        """Returns the ModelConfig that preset and model flags describe, for a data set of `num_classes` classes."""
+        """Returns the ModelConfig that preset and model flags describe, for a data set of `num_classes` classes.
+
+        `atrous_rates="auto"` becomes numbers here, so that config.json and the network only know numbers.
+        """
         size = {"num_classes": num_classes, "crop_size": self.train_crop_size}
-        return ModelConfig(**{**PROGRAM_DEFAULTS, **model_options(self.preset), **self.model, **size})
+        options = {**PROGRAM_DEFAULTS, **model_options(self.preset), **self.model, **size}
+        if options.get("atrous_rates") == atrous_rates.AUTO:
+            cell = options.get("dense_prediction_cell_json")
+            require(not cell, "atrous_rates", atrous_rates.AUTO, f"no value: {cell} has rates of its own")
+            seen = (self.train_crop_size, options["output_stride"], options.get("image_pyramid"))
+            options["atrous_rates"] = atrous_rates.fitting(*seen)
+        return ModelConfig(**options)
 
 
 # Options that may change when a training resumes: its length, its folders, how its input is fed, devices, logging,

@@ -110,6 +110,7 @@ def _open_checkpoint(config):
         "max_resize_value": config.resize.max_resize_value,
         "resize_factor": config.resize.resize_factor,
         "tile_size": config.tiles.tile_size,
+        "zero_untrained_taps": config.zero_untrained_taps,
     }
     title = _title(loaded.checkpoint, facts, f"padded to {report.sides(split_predictor.padded_size)}")
     folder = tf.io.gfile.join(loaded.folder, f"eval_{config.eval_split}")
