@@ -8,6 +8,9 @@ CANONICAL = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}
 # The smallest rate as a share of the side of the crop in cells. The published networks have rate 6 on the 33 cells of a
 # crop of 513 at output stride 16. With this share their rates at strides 8 and 32 come out, too.
 _SMALLEST_RATE = 6 / 33
+# Above this share of the side of the crop, most cells see padding at a tap. Batch norm averages what they see, and the
+# averages do not fit larger images, where most cells see the image.
+_LARGEST_RATE = 0.8
 
 
 def cells(size, output_stride, image_pyramid=None):
@@ -31,6 +34,26 @@ def fitting(size, output_stride, image_pyramid=None):
     side = min(cells(size, output_stride, image_pyramid))
     unit = min(max(1, round(_SMALLEST_RATE * side)), CANONICAL[output_stride][0])
     return tuple(rate for rate in (unit, 2 * unit, 3 * unit) if rate < side)
+
+
+def sees_mostly_padding(rates, sides):
+    """Tells whether a kernel has taps that see the image from a few cells of the crop only.
+
+    Args:
+      rates: (vertical, horizontal) of the kernel.
+      sides: (vertical, horizontal) number of cells of the crop.
+    """
+    return any(_LARGEST_RATE < rate / side < 1 for rate, side in zip(rates, sides, strict=True))
+
+
+def fits(rates, sides):
+    """Tells whether a kernel learns from the crop what it needs on larger images; arguments as above.
+
+    A kernel that reaches cells on one axis only, and enough of them, fits: its other taps are 0, see
+    `deeplab.model.untrained_taps`.
+    """
+    reaches = any(rate < side for rate, side in zip(rates, sides, strict=True))
+    return reaches and not sees_mostly_padding(rates, sides)
 
 
 def text(numbers):

@@ -20,11 +20,6 @@ class UntrainedTaps(NamedTuple):
     rate: tuple[int, int]  # of the layer: (vertical, horizontal)
     mask: np.ndarray  # (k, k) bool, True where the tap sees only padding
 
-    @property
-    def only_centre_trains(self) -> bool:
-        """Tells whether the kernel sees no other cell than its own."""
-        return int(self.mask.sum()) == self.mask.size - 1
-
 
 def find(network: keras.Model) -> list[UntrainedTaps]:
     """Returns the `UntrainedTaps` of every convolution that has some.

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deeplab import devices
 from deeplab.checkpoints import restoring
-from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
+from deeplab.checkpoints.batch_norms import recalibrate_batch_norm, restart_averages
 from deeplab.config import atrous_rates
 from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, pipeline, records, source
@@ -104,16 +104,16 @@ def say_rates(config, network):
     place = f"train_crop_size={crop}, {height}x{width} cells at output_stride={model.output_stride}"
     if config.model.get("atrous_rates") == atrous_rates.AUTO:
         print(f"atrous_rates=auto: {atrous_rates.text(model.rates) or 'none'} for {place}", flush=True)
-    useless = [taps for taps in untrained_taps.find(network) if taps.only_centre_trains]
-    too_large = untrained_taps.atrous_rates(useless)
+    atrous = [(layer.rate, shape[1:3]) for layer, shape in network.parts.convolutions if max(layer.rate) > 1]
+    too_large = sorted({max(rate) for rate, sides in atrous if not atrous_rates.fits(rate, sides)})
     if too_large:
         way_out = "a larger crop, or --atrous_rates=auto"
         if not model.dense_prediction_cell_json:
             fitting = atrous_rates.fitting(config.train_crop_size, model.output_stride, model.image_pyramid)
             way_out += f" ({atrous_rates.text(fitting) or 'none'})"
         print(
-            f"warning: atrous rates of {atrous_rates.text(too_large)} do not fit {place}: such a kernel sees one cell "
-            f"and padding around it; give {way_out}",
+            f"warning: atrous rates of {atrous_rates.text(too_large)} do not fit {place}: such kernels see little but "
+            f"padding, and the network is worse on larger images; give {way_out}",
             file=sys.stderr,
             flush=True,
         )
@@ -130,6 +130,8 @@ def restore(config, model_config, network, checkpoints):
         print(restoring.restore(network, config.tf_initial_checkpoint, *options), flush=True)
     if config.backbone_weights:
         print(restoring.restore_backbone(network, model_config, config.backbone_weights), flush=True)
+    if config.restart_batch_norm_averages:
+        print(f"The averages of {restart_averages(network)} batch norms begin anew", flush=True)
     checkpoints.step.optimizer.start_averages()  # at the weights that were loaded, not at the random ones before them
     return 0
 

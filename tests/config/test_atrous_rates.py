@@ -43,6 +43,31 @@ def test_rates_reach_cells_and_never_shrink_with_the_crop(stride):
     assert found[-1] == atrous_rates.CANONICAL[stride]
 
 
+@pytest.mark.parametrize(
+    ("rate", "sides", "fits"),
+    [
+        (18, (33, 33), True),
+        (36, (65, 65), True),
+        (7, (9, 9), True),
+        (8, (9, 9), False),  # a ninth of the cells sees a cell at a tap
+        (9, (9, 9), False),
+        (9, (9, 12), True),  # it reaches cells to its left and right
+        (8, (9, 12), False),
+        (12, (9, 12), False),
+    ],
+)
+def test_rates_fit_where_most_cells_see_the_image(rate, sides, fits):
+    assert atrous_rates.fits((rate, rate), sides) is fits
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_auto_fits(stride):
+    for size in range(1, 1200, 7):
+        cells = atrous_rates.cells((size, size), stride)
+        rates = atrous_rates.fitting((size, size), stride)
+        assert all(atrous_rates.fits((rate, rate), cells) for rate in rates), (size, rates)
+
+
 @pytest.mark.parametrize("variant", ["mobilenet_v2", "xception_65", "nas_pnasnet"])
 def test_auto_means_the_same_for_every_family(variant):
     assert model_config((257, 257), model_variant=variant, atrous_rates="auto").rates == (3, 6, 9)

@@ -8,7 +8,7 @@ import pytest
 
 import deeplab
 from deeplab import cli
-from deeplab.checkpoints import bundle
+from deeplab.checkpoints import batch_norms, bundle
 from deeplab.config.export import ExportConfig
 from deeplab.config.inference import EvalConfig, PredictConfig
 from deeplab.config.training import TrainConfig
@@ -16,11 +16,13 @@ from deeplab.errors import UserError
 from deeplab.eval import evaluate
 from deeplab.export import export
 from deeplab.files import locks
+from deeplab.inference import trained, untrained
 from deeplab.model.names import reference_name
 from deeplab.predict import predict
 from deeplab.programs import train as story
 from deeplab.train import train
 from deeplab.training import run_folder
+from deeplab.training.state import Checkpoints
 from helpers import fake_data, small_training
 
 pytestmark = pytest.mark.usefixtures("shortest_mobilenet")
@@ -75,7 +77,8 @@ def test_taps_that_no_crop_reaches_are_0_and_stay_0(tmp_path, capsys):
     train(read(tmp_path, "--atrous_rates=3", f"--dataset_dir={shards}"))
     expected = (
         "warning: atrous rates of 3 do not fit train_crop_size=33,33, 3x3 cells at output_stride=16: "
-        "such a kernel sees one cell and padding around it; give a larger crop, or --atrous_rates=auto (1,2)\n"
+        "such kernels see little but padding, and the network is worse on larger images; "
+        "give a larger crop, or --atrous_rates=auto (1,2)\n"
     )
     assert expected in capsys.readouterr().err
     kernel = bundle.read(str(tmp_path / "model.ckpt-1"))[KERNEL]
@@ -142,3 +145,47 @@ def test_nothing_to_set_to_0_is_refused(old, tmp_path, capsys, change):
 def test_the_flag_is_refused_beside_an_export():
     with pytest.raises(UserError, match="zero_untrained_taps=True: expected no such flag beside --saved_model"):
         PredictConfig(saved_model="unused", input="unused", output="unused", zero_untrained_taps=True)
+
+
+def test_eval_warns_of_rates_that_saw_mostly_padding_on_much_larger_images(old, tmp_path, capsys):
+    folder = shutil.copytree(old, tmp_path / "mostly")
+    content = json.loads((folder / "config.json").read_text())
+    content["model"].update(crop_size=[81, 97], atrous_rates=[5])  # 6x7 cells
+    (folder / "config.json").write_text(json.dumps(content))
+    loaded = trained.load(str(folder))
+    untrained.treat(loaded, False, (113, 129))
+    assert not capsys.readouterr().err
+    untrained.treat(loaded, False, (113, 129), scales=(0.5, 1.5))
+    expected = "crops of 81x97 pixels, in which kernels of atrous rate 5 saw mostly padding"
+    assert expected in capsys.readouterr().err
+
+
+RESTART = "--restart_batch_norm_averages"
+
+
+def test_averages_of_batch_norm_can_begin_anew(old, tmp_path, capsys):
+    def restored(*flags):
+        config = read(tmp_path, "--atrous_rates=3", f"--tf_initial_checkpoint={old}", *flags)
+        model_config = config.model_config(small_training.CLASSES)
+        network, step = story.build(config, model_config, small_training.dataset())
+        checkpoints = Checkpoints(str(tmp_path), step, keep=1)
+        assert story.restore(config, model_config, network, checkpoints) == 0
+        return {float(norm.update_count) for norm in batch_norms.batch_norms(network)}
+
+    assert restored() == {batch_norms.SETTLED}
+    assert restored(RESTART) == {0}
+    assert "batch norms begin anew" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),
+        ("--tf_initial_checkpoint=unused", "--recalibrate_batch_norm"),
+        ("--tf_initial_checkpoint=unused", "--nofine_tune_batch_norm"),
+        ("--tf_initial_checkpoint=unused", "--nobatch_norm_warmup"),
+    ],
+)
+def test_a_restart_without_effect_is_refused(tmp_path, flags):
+    with pytest.raises(UserError, match="restart_batch_norm_averages"):
+        read(tmp_path, "--atrous_rates=3", RESTART, *flags)
