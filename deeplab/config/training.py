@@ -211,7 +211,7 @@ class TrainConfig(Checked):
     )
     restart_batch_norm_averages: bool = option(
         False,
-        "Forget the batch norm averages of the initial weights, so that they follow this training's crops. With "
+        "Let the batch norm averages of the initial weights begin anew, so that they fit this training's crops. With "
         "base_learning_rate=0 nothing else changes.",
     )
     initialize_last_layer: bool = option(

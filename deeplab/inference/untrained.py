@@ -41,7 +41,7 @@ def treat(
         untrained_taps.set_to_zero(loaded.model, taps)
         print(f"Set to 0 the taps of atrous rate {_rates(taps)} that only saw padding in training", flush=True)
         return
-    seen = size and [side * max(scales) for side in size]
+    seen = None if size is None else [float(side) * max(scales) for side in size]
     taps = [one for one in untrained_taps.not_zero(loaded.model, taps) if _sees_more(loaded, one, seen)]
     if taps:
         _warn(
