@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from tensorflow import keras
 
+from deeplab.model.names import assign
+
 
 class UntrainedTaps(NamedTuple):
     """The taps of one convolution that its training does not reach."""
@@ -49,7 +51,7 @@ def set_to_zero(network: keras.Model, taps: Sequence[UntrainedTaps]) -> None:
     """Sets the taps to 0; `network` may be built for another image size than the one that they were found in."""
     for one in taps:
         kernel = _kernel(network, one)
-        kernel.assign(np.where(one.mask[:, :, None, None], 0, kernel.numpy()))
+        assign(kernel, np.where(one.mask[:, :, None, None], 0, kernel.numpy()))
 
 
 def atrous_rates(taps: Sequence[UntrainedTaps]) -> tuple[int, ...]:
