@@ -9,8 +9,8 @@ CANONICAL = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}
 # crop of 513 at output stride 16. With this share their rates at strides 8 and 32 come out, too.
 _SMALLEST_RATE = 6 / 33
 # Above this share of the side of the crop, most cells see padding at a tap. Batch norm averages what they see, and the
-# averages do not fit larger images, where most cells see the image. Measured on 9x9 cells: rate 7 costs nothing on larger
-# images, rate 8 costs 7 points of pixel accuracy.
+# averages do not fit larger images, where most cells see the image. Measured for crops of 9x9 cells: on larger images
+# rate 7 costs nothing, rate 8 costs 7 points of pixel accuracy.
 _LARGEST_RATE = 0.8
 
 
