@@ -26,15 +26,17 @@ EXIT_BAD_INPUT = 2
 
 
 class _ItemsParser(flags.ArgumentParser):
-    """Parses a text such as "6,12,18" into a tuple of `kind`. The empty text is the empty tuple."""
+    """Parses a text such as "6,12,18" into a tuple of `kind`. The empty text is the empty tuple, `word` itself."""
 
-    def __init__(self, kind):
-        self.kind = kind
+    def __init__(self, kind, word=None):
+        self.kind, self.word = kind, word
         self.syntactic_help = f"comma separated {kind.__name__}"
 
     def parse(self, argument):
         if not isinstance(argument, str):
             return tuple(argument)
+        if argument == self.word:
+            return argument
         return tuple(self.kind(item) for item in argument.split(",") if item.strip())
 
     def flag_type(self):
@@ -147,7 +149,8 @@ def _define(field, owner, optional, flag_values):
     options = {"flag_values": flag_values, "allow_override": True}
     if is_tuple:
         defaults = None if default is None else [tuple(default)]
-        flags.DEFINE_multi(_ItemsParser(kind), flags.ArgumentSerializer(), field.name, defaults, text, **options)
+        parser = _ItemsParser(kind, field.metadata["word"])
+        flags.DEFINE_multi(parser, flags.ArgumentSerializer(), field.name, defaults, text, **options)
     elif kind is bool:
         flags.DEFINE_bool(field.name, default, text, **options)
     elif choices and kind is str:
@@ -188,11 +191,12 @@ def _last_list(given):
     """Returns the tuple that the occurrences of a list flag mean together; `given` has one tuple per occurrence.
 
     Occurrences with a single item, one after the other, add up. An occurrence with several items replaces everything
-    before it, so that the command line can override a list of its flagfile.
+    before it, so that the command line can override a list of its flagfile. So does a word; the last one is returned as
+    it is.
     """
     items, adding_up = (), False
     for occurrence in given:
-        single = len(occurrence) == 1
+        single = len(occurrence) == 1 and not isinstance(occurrence, str)
         items = items + occurrence if single and adding_up else occurrence
         adding_up = single
     return items

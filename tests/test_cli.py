@@ -36,6 +36,7 @@ def test_defaults_are_those_of_the_dataclass():
         ("--depth=7", "inner", Inner(depth=7)),
         ("--rates=6,12", "changed", {"rates": (6, 12)}),
         ("--rates=", "changed", {"rates": ()}),
+        ("--rates=auto", "changed", {"rates": "auto"}),
         ("--variant=large", "changed", {"variant": "large"}),
     ],
 )
@@ -45,6 +46,13 @@ def test_one_flag(argument, field, value):
 
 def test_lists_are_given_with_commas_or_by_repeating():
     assert read("--rates=6", "--rates=12", "--rates=18").changed == read("--rates=6,12,18").changed
+
+
+@pytest.mark.parametrize(
+    ("given", "rates"), [(("6", "auto"), "auto"), (("6,12", "auto"), "auto"), (("auto", "3"), (3,)), (("auto", ""), ())]
+)
+def test_a_word_and_items_overrule_each_other(given, rates):
+    assert read(*(f"--rates={text}" for text in given)).changed == {"rates": rates}
 
 
 @pytest.mark.parametrize(
@@ -59,6 +67,8 @@ def test_lists_are_given_with_commas_or_by_repeating():
         (["--hidden=2"], "hidden"),
         (["--variant=huge"], "huge"),
         (["--scales=1,x"], "scales"),
+        (["--scales=auto"], "scales"),
+        (["--rates=6,auto"], "rates"),
         (["--flagfile=/no/such/file.flags"], "/no/such/file.flags"),
     ],
 )

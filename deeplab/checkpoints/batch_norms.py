@@ -16,6 +16,18 @@ def batch_norms(model):
     return [layer for layer in model.layers if isinstance(layer, BatchNorm)]
 
 
+def restart_averages(model):
+    """Lets the moving averages of all batch norms begin anew; returns the number of batch norms.
+
+    The decay of the averages warms up again, so that the next training steps replace them. The averages of a training
+    with other crops are wrong for a layer that saw another share of padding there.
+    """
+    norms = batch_norms(model)
+    for norm in norms:
+        norm.update_count.assign(0)
+    return len(norms)
+
+
 def unfolded(biases, model):
     """Turns the biases of folded convolutions into variables of a model that has batch norms.
 

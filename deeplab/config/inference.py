@@ -68,6 +68,11 @@ class NetworkConfig(Checked):
     use_moving_averages: bool = option(
         True, "Use the moving averages of the weights, when the training kept them (--moving_average_decay)."
     )
+    zero_untrained_taps: bool = option(
+        False,
+        "Set the taps of atrous kernels to 0 that saw only padding, because the training crop was too small for their "
+        "rate. Needed for images that are larger than the crop, if a warning says so.",
+    )
 
     MODEL_DEFAULTS: ClassVar[dict[str, Any]] = PROGRAM_DEFAULTS
 
@@ -257,6 +262,7 @@ def check_export_brings(config, **more):
         "eval_scales": scales != PassesConfig().eval_scales and scales,
         "add_flipped_images": config.passes.add_flipped_images,
         "tile_size": config.tiles.tile_size,
+        "zero_untrained_taps": config.zero_untrained_taps,
         **more,
         **config.model,
     }

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
+from deeplab.config.atrous_rates import AUTO, CANONICAL
 from deeplab.config.options import Checked, option, require, require_pair
 
 XCEPTIONS = ("xception_41", "xception_65", "xception_71")
@@ -25,7 +26,6 @@ PROGRAM_DEFAULTS: dict[str, Any] = {
 RETIRED_MODEL_FLAGS = {
     "batch_norm_decay": "batch norm decays are part of the networks and the flag never had an effect; leave it out"
 }
-CANONICAL_ATROUS_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}  # DeepLabv3+, sec. 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,9 @@ class ModelConfig(Checked):
     atrous_rates: tuple[int, ...] | None = option(
         None,
         "Rates of the atrous branches of the ASPP. Not given: no such branches for MobileNet and NAS; for Xception and "
-        "ResNet 3,6,9 at output stride 32, 6,12,18 at 16 and 12,24,36 at 8.",
+        "ResNet 3,6,9 at output stride 32, 6,12,18 at 16 and 12,24,36 at 8. train also takes auto: rates in proportion "
+        "to train_crop_size, for every network.",
+        word=AUTO,
     )
     multi_grid: tuple[int, ...] | None = option(
         None,
@@ -124,6 +126,12 @@ class ModelConfig(Checked):
         cell = self.dense_prediction_cell_json
         if isinstance(cell, (list, tuple)):  # a parsed cell is kept as text, so that the configuration can be hashed
             object.__setattr__(self, "dense_prediction_cell_json", json.dumps(list(cell)))
+        require(
+            self.atrous_rates != AUTO,
+            "atrous_rates",
+            self.atrous_rates,
+            "numbers: only train knows the crop that auto goes by, and config.json then holds the numbers",
+        )
         super().__post_init__()
 
     @property
@@ -133,7 +141,7 @@ class ModelConfig(Checked):
             return self.atrous_rates
         if self.model_variant.startswith(("mobilenet", "nas")):
             return ()
-        return CANONICAL_ATROUS_RATES[self.output_stride]
+        return CANONICAL[self.output_stride]
 
     @property
     def logits_stride(self):

@@ -13,7 +13,7 @@ from deeplab.errors import UserError
 from deeplab.files.formats import refuse_unknown
 
 
-def option(default, help, choices=None, flag=True):
+def option(default, help, choices=None, flag=True, word=None):
     """Declares a field of a configuration.
 
     Args:
@@ -21,8 +21,10 @@ def option(default, help, choices=None, flag=True):
       help: one or two lines for `--help`.
       choices: the legal values, or None when every value of the field's type is legal.
       flag: False keeps the field off the command line, because the program sets it.
+      word: a word that the flag of a sequence takes instead of items. The program has to replace the word, because the
+        configuration refuses it.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "flag": flag})
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "flag": flag, "word": word})
 
 
 def nested(default_factory, hide=()):

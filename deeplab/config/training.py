@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
+from deeplab.config import atrous_rates
 from deeplab.config.data import TFDS_PREFIX, AugmentConfig, InputConfig
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
@@ -220,6 +221,11 @@ class TrainConfig(Checked):
     recalibrate_batch_norm: bool = option(
         False, "Measure the batch norm statistics of the initial weights again. Needed for weights from a .tflite file."
     )
+    restart_batch_norm_averages: bool = option(
+        False,
+        "Let the batch norm averages of the initial weights begin anew, so that they fit this training's crops. With "
+        "base_learning_rate=0 nothing else changes.",
+    )
     initialize_last_layer: bool = option(
         True, "Also take the head from tf_initial_checkpoint. False: the head starts from random weights."
     )
@@ -250,21 +256,45 @@ class TrainConfig(Checked):
         require(given, "dataset_dir", self.dataset_dir, "the folder of the shards, --dataset_dir=DIR")
         alone = self.tf_initial_checkpoint is None or self.backbone_weights is None
         require(alone, "backbone_weights", self.backbone_weights, "no value together with --tf_initial_checkpoint")
+        if self.restart_batch_norm_averages:
+            self._check_restart()
         crop, parts = self.train_crop_size, self.optimizer.gradient_accumulation_steps
         require_pair("train_crop_size", crop)
         require(self.train_batch_size > 0, "train_batch_size", self.train_batch_size, "at least 1")
         divides = self.train_batch_size % parts == 0
         require(divides, "gradient_accumulation_steps", parts, f"a divisor of train_batch_size={self.train_batch_size}")
 
+    def _check_restart(self):
+        given = bool(self.tf_initial_checkpoint or self.backbone_weights) and not self.recalibrate_batch_norm
+        expected = "False without --tf_initial_checkpoint or --backbone_weights, and beside --recalibrate_batch_norm"
+        require(given, "restart_batch_norm_averages", True, expected)
+        for name in ("fine_tune_batch_norm", "batch_norm_warmup"):
+            require(self.model.get(name, True), name, False, "True with --restart_batch_norm_averages")
+
     def model_config(self, num_classes):
-        """Returns the ModelConfig that preset and model flags describe, for a data set of `num_classes` classes."""
+        """Returns the ModelConfig that preset and model flags describe, for a data set of `num_classes` classes.
+
+        `atrous_rates="auto"` becomes numbers here, so that config.json and the network only know numbers.
+        """
         size = {"num_classes": num_classes, "crop_size": self.train_crop_size}
-        return ModelConfig(**{**PROGRAM_DEFAULTS, **model_options(self.preset), **self.model, **size})
+        options = {**PROGRAM_DEFAULTS, **model_options(self.preset), **self.model, **size}
+        if options.get("atrous_rates") == atrous_rates.AUTO:
+            cell = options.get("dense_prediction_cell_json")
+            require(not cell, "atrous_rates", atrous_rates.AUTO, f"no value: {cell} has rates of its own")
+            seen = (self.train_crop_size, options["output_stride"], options.get("image_pyramid"))
+            options["atrous_rates"] = atrous_rates.fitting(*seen)
+        return ModelConfig(**options)
 
 
 # Options that may change when a training resumes: its length, its folders, how its input is fed, devices, logging,
 # checkpoints and evaluation. The other options decide what the network learns, and have to stay.
 _PLACES = ("train_logdir", "dataset_dir", "tfds_data_dir", "cache", "data_service")
-_BEGINNING = ("tf_initial_checkpoint", "initialize_last_layer", "use_moving_averages", "map_classes_by_name")
+_BEGINNING = (
+    "tf_initial_checkpoint",
+    "initialize_last_layer",
+    "use_moving_averages",
+    "map_classes_by_name",
+    "restart_batch_norm_averages",
+)
 _RUN = {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}
 MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, "training_number_of_steps"})

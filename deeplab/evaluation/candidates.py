@@ -121,6 +121,7 @@ def _open_checkpoint(config):
         "max_resize_value": config.resize.max_resize_value,
         "resize_factor": config.resize.resize_factor,
         "tile_size": config.tiles.tile_size,
+        "zero_untrained_taps": config.zero_untrained_taps,
     }
     crop_size = split_predictor.crop_size
     title = _title(loaded.checkpoint, facts, f"padded to {report.sides(crop_size)}" if crop_size else _OWN_SIZE)

@@ -20,7 +20,7 @@ from deeplab.data import catalog, records, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.files import progress_bar
-from deeplab.inference import trained
+from deeplab.inference import trained, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.layers.resize import resize_bilinear, resize_nearest
 
@@ -143,7 +143,10 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
         passes = config.passes
         predictor = Predictor(loaded.model, crop_size, passes.eval_scales, passes.add_flipped_images)
     catalog.require_same_classes(loaded.dataset, split.dataset, config.checkpoint_dir, config.dataset_dir)
-    return loaded, make_split_predictor(predictor, split, config.resize, crop_size, strategy)
+    split_predictor = make_split_predictor(predictor, split, config.resize, crop_size, strategy)
+    largest = split_predictor.padded_size(*split_predictor.sizes.max(axis=0).tolist())
+    untrained.treat(loaded, config.zero_untrained_taps, largest, passes.eval_scales)
+    return loaded, split_predictor
 
 
 def make_split_predictor(predictor, split, resize, crop_size=None, strategy=None):

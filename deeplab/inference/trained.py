@@ -30,6 +30,7 @@ class Trained:
     step: int  # of the training; -1 where the name of the checkpoint does not tell
     checkpoint: str  # prefix of the checkpoint that the model was restored from
     report: RestoreReport
+    trained_config: ModelConfig | None = None  # as config.json records it, with the size of the training crops
 
 
 def load(
@@ -71,7 +72,7 @@ def load(
     except UserError as error:
         raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
     step = bundle.step_of(prefix) if report.step is None else report.step
-    return Trained(model, config, dataset, folder, step, prefix, report)
+    return Trained(model, config, dataset, folder, step, prefix, report, recorded)
 
 
 def _network_config(recorded, overrides, defaults, dataset):

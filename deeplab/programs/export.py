@@ -10,7 +10,7 @@ from deeplab.exporting.formats import FORMATS, trial_images
 from deeplab.exporting.formats.common import NetworkToExport
 from deeplab.exporting.signatures import ExportedModule
 from deeplab.files import atomic, locks
-from deeplab.inference import exports, trained
+from deeplab.inference import exports, trained, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.layers.folded import EVERY_RATE, runs_dilated
 
@@ -35,6 +35,9 @@ def export(config):
     # What: the same path from images to labels as in eval, but faster.
     original = _predictor(loaded.model, config)
     size = model_card.image_size(config, loaded)
+    untrained.treat(
+        loaded, config.zero_untrained_taps, size if config.takes_one_size else None, config.inference_scales
+    )
     network = NetworkToExport(_folded(original, config), config, loaded, size)
 
     # Where: the next version. It gets its name when it is complete, since a server may watch the folder.

@@ -1,6 +1,7 @@
 """The weights that a new training starts from, and the classes that they belong to."""
 
 from deeplab.checkpoints import restoring, sources
+from deeplab.checkpoints.batch_norms import restart_averages
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.inference import trained
@@ -37,6 +38,8 @@ def load(config, model_config, network, dataset):
     if config.backbone_weights:
         averages = _takes_averages(config, config.backbone_weights)
         print(restoring.restore_backbone(network, model_config, config.backbone_weights, averages), flush=True)
+    if config.restart_batch_norm_averages:
+        print(f"The averages of {restart_averages(network)} batch norms begin anew", flush=True)
 
 
 def _takes_averages(config, path):

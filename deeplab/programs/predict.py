@@ -16,7 +16,7 @@ from deeplab.config.options import differences
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.files import atomic, locks, progress_bar
-from deeplab.inference import exports, input_files, output_folder, tiles, trained
+from deeplab.inference import exports, input_files, output_folder, tiles, trained, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.pictures import drawing, images, video
 
@@ -82,6 +82,7 @@ def _open_checkpoint(config):
         config.checkpoint_dir, config.checkpoint, config.model, config.model_defaults, named, config.use_moving_averages
     )
     passes, settings = config.passes, _settings(config, loaded)
+    untrained.treat(loaded, config.zero_untrained_taps)
     predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
     if config.tiles.tile_size:
         window = tiles.window(predictor, config.tiles)
@@ -106,6 +107,7 @@ def _settings(config, loaded):
         **{f"network.{name}": value for name, (value, _default) in differences(loaded.config, ModelConfig()).items()},
         "dataset": loaded.dataset and loaded.dataset.name,
         "use_moving_averages": config.use_moving_averages,
+        **({"zero_untrained_taps": True} if config.zero_untrained_taps else {}),
         "crop_size": config.crop_size,
         **dataclasses.asdict(config.passes),
         **window,

@@ -16,6 +16,7 @@ REFUSED = [
     ({"crop_size": (513,)}, "crop_size=.*height, width"),
     ({"crop_size": 513}, "crop_size=513: expected a sequence of int"),
     ({"atrous_rates": (6, 0)}, "atrous_rates=.*positive"),
+    ({"atrous_rates": "auto"}, "atrous_rates='auto': expected numbers: only train"),
     ({"multi_grid": (1, 2, 4)}, "mobilenet_v2 has no multi grid block"),
     ({"multi_grid": (1, 2, 4), "model_variant": "resnet_v1_18"}, "multi_grid=.*expected 2 positive"),
     ({"depth_multiplier": 0.5, "model_variant": "xception_65"}, "depth_multiplier=0.5: expected 1 for xception_65"),

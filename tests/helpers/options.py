@@ -18,7 +18,7 @@ class Trained(Checked):
     """What was trained"""
 
     variant: str = option("small", "Which.", choices=("small", "large"))
-    rates: tuple[int, ...] | None = option(None, "Rates.")
+    rates: tuple[int, ...] | None = option(None, "Rates.", word="auto")
 
 
 @dataclasses.dataclass(frozen=True)
