@@ -66,6 +66,60 @@ class Dataset:
         return self.class_names[label] if label < len(self.class_names) else f"class {label}"
 
 
+def class_difference(first, second):
+    """Returns in words how the classes of two `Dataset`s differ, or "" if they are the same.
+
+    This is the one rule by which a network and a split, or two trainings, are compared. Names are compared without
+    regard to case and to spaces around them. A class whose name is not known on either side, "class N" included, is
+    the same as any other, so that data sets without names are compared by the number of their classes alone.
+
+    Returns:
+      "3 classes, not 4", or "the same classes in another order: class 0 is 'sky', not 'road'", or "other classes: class
+      0 is 'sky', not 'road', and 2 more differ". What is named first belongs to `first`.
+    """
+    if first.num_classes != second.num_classes:
+        return f"{first.num_classes} classes, not {second.num_classes}"
+    names = [_comparable_names(dataset) for dataset in (first, second)]
+    differ = [label for label, pair in enumerate(zip(*names, strict=True)) if None not in pair and pair[0] != pair[1]]
+    if not differ:
+        return ""
+    same_set = None not in names[0] and sorted(map(str, names[0])) == sorted(map(str, names[1]))
+    label = differ[0]
+    more = f", and {len(differ) - 1} more differ" if len(differ) > 1 else ""
+    return (
+        f"{'the same classes in another order' if same_set else 'other classes'}: class {label} is "
+        f"{first.class_names[label]!r}, not {second.class_names[label]!r}{more}"
+    )
+
+
+def _comparable_names(dataset):
+    """Returns the name of each class in the form that is compared, None where it is not known."""
+    names = [dataset.class_name(label).strip().casefold() for label in range(dataset.num_classes)]
+    return [None if name == f"class {label}" else name for label, name in enumerate(names)]
+
+
+def require_same_classes(predicted, dataset, network, dataset_dir):
+    """Refuses to run a network on a data set with other classes.
+
+    Args:
+      predicted: the `Dataset` with the classes that the network predicts.
+      dataset: the `Dataset` that it is to run on.
+      network, dataset_dir: the paths that the user named, for the message.
+
+    Raises:
+      UserError: `class_difference` finds a difference.
+    """
+    difference = class_difference(predicted, dataset)
+    if difference:
+        place = f"{dataset.name} in {dataset_dir}" if dataset_dir else dataset.name
+        spelling = f", or, if only the spelling differs, change the names in {FILE}"
+        advice = spelling if predicted.num_classes == dataset.num_classes else ""
+        raise UserError(
+            f"{network} does not predict the classes of {place}: {difference}; "
+            f"name the data set that it was trained on{advice}"
+        )
+
+
 CATALOG = {
     "pascal_voc_seg": Dataset(
         "pascal_voc_seg",

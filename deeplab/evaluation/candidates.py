@@ -51,7 +51,7 @@ def open_candidates(config):
       A list of `Candidate`s, in the order in which the user named them.
 
     Raises:
-      UserError: something is missing, or a network has another number of classes than the data set.
+      UserError: something is missing, or a network predicts other classes than those of the data set.
     """
     if config.compare:
         return [_open_compared(config, name, path) for name, path in config.candidates]
@@ -122,11 +122,8 @@ def _open_export(config):
     path = exports.find(config.saved_model).path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
     card = exports.read_card(path)
-    if len(card["classes"]) != split.dataset.num_classes:
-        raise UserError(
-            f"{path} predicts {len(card['classes'])} classes, {split.dataset.name} in {config.dataset_dir} has "
-            f"{split.dataset.num_classes}; name the data set that it was trained on"
-        )
+    predicted = catalog.Dataset("export", len(card["classes"]), class_names=card["classes"])
+    catalog.require_same_classes(predicted, split.dataset, path, config.dataset_dir)
     facts = {
         "saved_model": path,
         "checkpoint": card["checkpoint"],

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.config.data import ResizeConfig
-from deeplab.data import records, source
+from deeplab.data import catalog, records, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.files import progress_bar
@@ -112,7 +112,8 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
       The `trained.Trained` that was restored, and its `SplitPredictor`.
 
     Raises:
-      UserError: folder, checkpoint or split is missing, or the network has another number of classes than the data set.
+      UserError: folder, checkpoint or split is missing, or the network predicts other classes than the
+        data set has.
     """
     split = source.open_split(config.dataset_dir, split_name, config.dataset_name, config.read)
     overrides = {**config.model, **({"crop_size": crop_size} if crop_size else {})}
@@ -127,11 +128,7 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
         )
         passes = config.passes
         predictor = Predictor(loaded.model, crop_size, passes.eval_scales, passes.add_flipped_images)
-    if loaded.config.num_classes != split.dataset.num_classes:
-        raise UserError(
-            f"{config.checkpoint_dir} predicts {loaded.config.num_classes} classes, {split.dataset.name} in "
-            f"{config.dataset_dir} has {split.dataset.num_classes}; name the data set that it was trained on"
-        )
+    catalog.require_same_classes(loaded.dataset, split.dataset, config.checkpoint_dir, config.dataset_dir)
     return loaded, make_split_predictor(predictor, split, config.resize, crop_size, strategy)
 
 

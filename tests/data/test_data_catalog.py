@@ -45,3 +45,33 @@ def test_a_broken_dataset_json_is_one_line(text, tmp_path):
     (tmp_path / catalog.FILE).write_text(text)
     with pytest.raises(UserError, match=r"dataset\.json: [^\n]+$"):
         catalog.load(str(tmp_path))
+
+
+ROAD_SKY_CAR = ("road", "sky", "car")
+
+
+@pytest.mark.parametrize(
+    ("count", "names", "difference"),
+    [
+        (3, ROAD_SKY_CAR, ""),
+        (3, (" Road", "SKY ", "car"), ""),
+        (3, (), ""),
+        (3, ("road", "class 1", "car"), ""),  # what stands in the card of an export for a class without a name
+        (2, ("road", "sky"), "3 classes, not 2"),
+        (2, (), "3 classes, not 2"),
+        (3, ("road", "tree", "car"), "other classes: class 1 is 'sky', not 'tree'"),
+        (3, ("class 0", "tree", "bus"), "other classes: class 1 is 'sky', not 'tree', and 1 more differ"),
+        (
+            3,
+            ("sky", "car", "Road"),
+            "the same classes in another order: class 0 is 'road', not 'sky', and 2 more differ",
+        ),
+    ],
+)
+def test_classes_are_compared_by_number_and_name(count, names, difference):
+    first, second = catalog.Dataset("a", 3, class_names=ROAD_SKY_CAR), catalog.Dataset("b", count, class_names=names)
+    assert catalog.class_difference(first, second) == difference
+    assert bool(catalog.class_difference(second, first)) == bool(difference)
+    if difference:
+        with pytest.raises(UserError, match=r"^net does not predict the classes of b in shards: [^\n]+ trained on"):
+            catalog.require_same_classes(first, second, "net", "shards")

@@ -1,6 +1,7 @@
 """Scores of a split: what they must not depend on, what is written, what is refused."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import pathlib
@@ -14,7 +15,7 @@ import deeplab
 from deeplab.checkpoints import bundle
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig, TilesConfig
-from deeplab.data import pipeline, source
+from deeplab.data import catalog, pipeline, source
 from deeplab.eval import evaluate
 from deeplab.evaluation import batches
 from deeplab.evaluation.metrics import Scores
@@ -194,10 +195,12 @@ def test_nothing_is_scored_when_one_of_those_compared_is_missing(tmp_path, capsy
 @pytest.mark.slow
 def test_an_export_with_other_classes_or_none_is_refused(tmp_path, exported):
     shards = fake_data.shards(tmp_path, {"val": 1}, num_classes=4)
-    with pytest.raises(deeplab.UserError, match=r"predicts 3 classes, fake in .* has 4"):
+    with pytest.raises(deeplab.UserError, match=r"not predict the classes of fake in .*: 3 classes, not 4"):
         evaluate(config(tmp_path, checkpoint_dir=None, saved_model=str(exported), dataset_dir=shards))
-    with pytest.raises(deeplab.UserError, match=r"compare=a=.* predicts 3 classes"):
+    with pytest.raises(deeplab.UserError, match=r"compare=a=.*: 3 classes, not 4"):
         evaluate(compared(tmp_path, {"a": str(exported), "b": str(exported)}, dataset_dir=shards))
+    with pytest.raises(deeplab.UserError, match=r"other classes: class 1 is 'kind 1', not 'tree'"):
+        evaluate(config(tmp_path, checkpoint_dir=None, saved_model=str(exported), dataset_dir=renamed(tmp_path, 1)))
     bare = pathlib.Path(shutil.copytree(exported, tmp_path / "bare"))
     (bare / "model.json").unlink()
     with pytest.raises(deeplab.UserError, match=r"model.json: not the card of an export"):
@@ -231,10 +234,21 @@ def test_bad_input_is_one_line(tmp_path, changes, message):
     assert not (tmp_path / "eval").exists()
 
 
+def renamed(tmp_path, label):
+    """Returns a copy of the shards in whose dataset.json the class `label` is called tree."""
+    folder = str(shutil.copytree(small_training.shards(), tmp_path / "renamed"))
+    names = list(small_training.dataset().class_names)
+    names[label] = "tree"
+    catalog.save(dataclasses.replace(small_training.dataset(), class_names=names), folder)
+    return folder
+
+
 def test_another_data_set_than_that_of_the_training_is_refused(tmp_path):
     shards = fake_data.shards(tmp_path, {"val": 1}, num_classes=4)
-    with pytest.raises(deeplab.UserError, match=r"predicts 3 classes, fake in .* has 4"):
+    with pytest.raises(deeplab.UserError, match=r"not predict the classes of fake in .*: 3 classes, not 4"):
         evaluate(config(tmp_path, dataset_dir=shards))
+    with pytest.raises(deeplab.UserError, match=r"other classes: class 2 is 'kind 2', not 'tree'"):
+        evaluate(config(tmp_path, dataset_dir=renamed(tmp_path, 2)))
 
 
 def test_boundaries_tables_and_plots_on_request(plain):
