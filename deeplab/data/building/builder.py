@@ -135,7 +135,10 @@ def _without_duplicates(pairs, taken):
     seen, new, problems = set(), [], []
     for pair in pairs:
         if pair.name in taken:
-            problems.append(f"{pair.image or pair.name}: the name {pair.name} is in the split already")
+            problems.append(
+                f"{pair.image or pair.name}: the name {pair.name} is in the split already (folders in which files have "
+                "equal names stay apart if they are built together, --image_dir=a,b)"
+            )
         elif pair.name in seen:
             problems.append(f"{pair.image or pair.name}: the name {pair.name} occurs twice in this split")
         else:
