@@ -3,10 +3,12 @@
     python datasets/build_folder_data.py --image_dir=images --label_dir=labels --list=train.txt,val.txt \\
         --class_names=classes.json --ignore_values=11 --output_dir=shards
 
-An image and a label belong together if they have the same name, folders below included. Each split comes from a list
-file (`train.txt` is the split train), or all pairs are one split (--split), or a random part of the pairs is for
-validation (--val_fraction). Run it once with all lists or once per split: dataset.json in the output folder is
-extended. Without --class_names nothing is written, but what the labels hold and which flags fit is printed.
+An image and a label belong together if they have the same name, folders below included. Several folders are given as
+--image_dir=a/images,b/images --label_dir=a/labels,b/labels; all names, in lists too, then begin with a/ and b/. Each
+split comes from a list file (`train.txt` is the split train), or all pairs are one split (--split), or a random part of
+the pairs is for validation (--val_fraction). Run it once with all lists or once per split: dataset.json in the output
+folder is extended. A split that is there already stays: --append adds to it, --overwrite replaces it. Without
+--class_names nothing is written, but what the labels hold and which flags fit is printed.
 """
 
 import dataclasses
@@ -15,7 +17,7 @@ import os
 from deeplab import cli
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option, require
-from deeplab.data.building import listing
+from deeplab.data.building import folders, listing
 from deeplab.errors import UserError
 
 
@@ -23,8 +25,10 @@ from deeplab.errors import UserError
 class FolderConfig(BuildConfig):
     """What is in the folders"""
 
-    image_dir: str = option("", "Folder of the images, with folders below.")
-    label_dir: str = option("", "Folder of the labels (PNG), named like the images; may be the same folder.")
+    image_dir: tuple[str, ...] = option((), "Folder of the images, with folders below; or several folders: a,b.")
+    label_dir: tuple[str, ...] = option(
+        (), "Folder of the labels (PNG), named like the images; may be the same folder. One for each image_dir."
+    )
     image_suffix: str = option("", "What image names have more than label names, e.g. _rgb.")
     label_suffix: str = option("", "What label names have more than image names, e.g. _mask.")
     list: tuple[str, ...] = option((), "List files, one name a line; each is a split named like the file.")
@@ -63,10 +67,10 @@ def build_folder_data(config):
     """Builds the shards that `config` (a `FolderConfig`) describes."""
     from deeplab.data.building import builder, survey
 
-    images, labels = listing.images_and_labels(
+    images, labels = folders.images_and_labels(
         config.image_dir, config.label_dir, config.image_suffix, config.label_suffix
     )
-    for folder in dict.fromkeys((config.image_dir, config.label_dir)):
+    for folder in dict.fromkeys((*config.image_dir, *config.label_dir)):
         if others := listing.other_files(folder):
             print(f"{folder}: left out {others}, kinds of files that are not read", flush=True)
     labels_survey = survey.inspect(sorted(labels.values()))

@@ -3,8 +3,9 @@
     python datasets/check.py --dataset_dir=shards
 
 Prints every problem with the name of the file: wrong sizes, label values or formats, duplicates, truncated files, EXIF
-rotation. Then come the range of sizes with a suggested crop size, and the class histogram with absent classes. Writes
-contact_sheet.png. The exit code is 0 if there are no problems, else 1.
+rotation, images of one colour or nearly black, images that are in a training split and in another one, splits without
+labels or with one class. Then come the range of sizes with a suggested crop size, and the class histogram with absent
+classes. Writes contact_sheet.png. The exit code is 0 if there are no problems, else 1.
 """
 
 import dataclasses

@@ -18,5 +18,5 @@ ADE="$WORK/raw/ADEChallengeData2016"
   --train_image_label_folder="$ADE/annotations/training" \
   --val_image_folder="$ADE/images/validation" \
   --val_image_label_folder="$ADE/annotations/validation" \
-  --output_dir="$WORK/tfrecord"
+  --output_dir="$WORK/tfrecord" --overwrite
 echo "Done: --dataset_dir=$WORK/tfrecord"

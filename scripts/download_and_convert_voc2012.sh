@@ -19,5 +19,5 @@ VOC="$WORK/raw/VOCdevkit/VOC2012"
   --semantic_segmentation_folder="$VOC/SegmentationClass" \
   --list_folder="$VOC/ImageSets/Segmentation" \
   ${VOC2012_AUG:+--augmented_folder="$VOC2012_AUG"} \
-  --output_dir="$WORK/tfrecord"
+  --output_dir="$WORK/tfrecord" --overwrite
 echo "Done: --dataset_dir=$WORK/tfrecord"

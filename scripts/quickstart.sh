@@ -29,7 +29,7 @@ if [ -e "$shards/dataset.json" ]; then
   echo "There already."
 else
   "$python" datasets/build_folder_data.py --image_dir="$drawings/images" --label_dir="$drawings/labels" \
-    --list="$drawings/train.txt" --list="$drawings/val.txt" --class_names="$drawings/classes.json" --output_dir="$shards"
+    --list="$drawings/train.txt" --list="$drawings/val.txt" --class_names="$drawings/classes.json" --output_dir="$shards" --overwrite
 fi
 
 say "3/7  Training: $logdir  (curves: .venv/bin/tensorboard --logdir=$logdir)"

@@ -126,8 +126,9 @@ class LossConfig(Checked):
     region_loss_weight: float = option(1.0, "Weight of the region loss.")
     class_weights: str | None = option(
         None,
-        "auto: the median class frequency divided by the class's own frequency, at most 10. sqrt: the square roots of "
-        "these weights, which raise mIoU more often than auto does. Or a text file with one weight per class.",
+        "auto: median frequency / frequency of the class, at most 10, where the frequency is the pixels of the class / "
+        "the pixels of all images that hold the class (arXiv 1411.4734). sqrt: the square roots of these weights, "
+        "which raise mIoU more often than auto does. Or a text file with one weight per class.",
     )
 
     def check(self):
@@ -197,7 +198,7 @@ class TrainConfig(Checked):
     dataset: str | None = option(
         None, "Catalogue name of the data set, when dataset_dir has no dataset.json; or tfds:NAME[:split]."
     )
-    train_split: str = option("train", "Split of the data set to train on.")
+    train_split: str = option("train", "Split of the data set to train on, or several: fold1,fold2,fold3.")
     train_batch_size: int = option(8, "Images per step, on all devices together.")
     train_crop_size: tuple[int, ...] = option((513, 513), "Height and width of the training crops.")
     tf_initial_checkpoint: str | None = option(
@@ -254,6 +255,9 @@ class TrainConfig(Checked):
         require(bool(self.train_logdir), "train_logdir", self.train_logdir, "a folder, --train_logdir=DIR")
         given = bool(self.dataset_dir) or (self.dataset or "").startswith(TFDS_PREFIX)
         require(given, "dataset_dir", self.dataset_dir, "the folder of the shards, --dataset_dir=DIR")
+        names = self.train_splits
+        fits = all(names) and len(set(names)) == len(names)
+        require(fits, "train_split", self.train_split, "a split, or different splits separated by commas")
         alone = self.tf_initial_checkpoint is None or self.backbone_weights is None
         require(alone, "backbone_weights", self.backbone_weights, "no value together with --tf_initial_checkpoint")
         if self.restart_batch_norm_averages:
@@ -270,6 +274,11 @@ class TrainConfig(Checked):
         require(given, "restart_batch_norm_averages", True, expected)
         for name in ("fine_tune_batch_norm", "batch_norm_warmup"):
             require(self.model.get(name, True), name, False, "True with --restart_batch_norm_averages")
+
+    @property
+    def train_splits(self):
+        """The names of the splits to train on."""
+        return tuple(name.strip() for name in self.train_split.split(","))
 
     def model_config(self, num_classes):
         """Returns the ModelConfig that preset and model flags describe, for a data set of `num_classes` classes.

@@ -28,7 +28,10 @@ class Dataset:
       splits: {split: number of images}.
       class_names: one name per class.
       colors: one (R, G, B) per class.
-      class_histogram: number of pixels of each class in the training split.
+      class_histogram: {split: number of pixels of each class}. A plain sequence, which is what older versions wrote,
+        belongs to the training split.
+      class_image_pixels: {split: for each class the number of pixels, ignored ones included, of the images that hold
+        the class}.
       mean_size: mean (height, width) of the images of the training split.
 
     Raises:
@@ -41,23 +44,38 @@ class Dataset:
     splits: dict = dataclasses.field(default_factory=dict, hash=False)
     class_names: tuple = ()
     colors: tuple = ()
-    class_histogram: tuple = ()
+    class_histogram: dict = dataclasses.field(default_factory=dict, hash=False)
+    class_image_pixels: dict = dataclasses.field(default_factory=dict, hash=False)
     mean_size: tuple = ()
 
     def __post_init__(self):
-        for field in ("class_names", "class_histogram", "mean_size"):
+        for field in ("class_names", "mean_size"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
+        if not isinstance(self.class_histogram, dict):
+            counts = tuple(self.class_histogram)
+            object.__setattr__(self, "class_histogram", {self.training_split: counts} if counts else {})
+        for field in ("class_histogram", "class_image_pixels"):
+            counted = {split: tuple(map(int, counts)) for split, counts in getattr(self, field).items()}
+            object.__setattr__(self, field, counted)
         object.__setattr__(self, "colors", tuple(tuple(int(v) for v in color) for color in self.colors))
         if not 1 <= self.num_classes <= MAX_LABEL + 1:
             raise UserError(f"num_classes={self.num_classes}: expected 1 to {MAX_LABEL + 1}")
         if not 0 <= self.ignore_label <= MAX_LABEL:
             raise UserError(f"ignore_label={self.ignore_label}: expected 0 to {MAX_LABEL}")
-        for field in ("class_names", "colors", "class_histogram"):
-            size = len(getattr(self, field))
-            if size not in (0, self.num_classes):
-                raise UserError(f"{field} has {size} entries: expected {self.num_classes}, one per class")
+        entries = {field: getattr(self, field) for field in ("class_names", "colors")}
+        for field in ("class_histogram", "class_image_pixels"):
+            entries |= {f"{field} of {split!r}": counts for split, counts in getattr(self, field).items()}
+        for field, values in entries.items():
+            if len(values) not in (0, self.num_classes):
+                raise UserError(f"{field} has {len(values)} entries: expected {self.num_classes}, one per class")
         if any(len(color) != 3 or min(color) < 0 or max(color) > 255 for color in self.colors):
             raise UserError(f"colors={self.colors}: expected three values 0 to 255 for each class")
+
+    @property
+    def training_split(self):
+        """The first split whose name begins with train; without such a split the first one."""
+        order = list(self.splits)
+        return min(order, key=lambda split: (not split.startswith("train"), order.index(split)), default="train")
 
     def class_name(self, label):
         """Returns the name of the class `label`, or "class N" if the classes have no names."""

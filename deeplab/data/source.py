@@ -1,4 +1,6 @@
-"""Opens a split of a data set: TFRecord shards with the reference's keys, or `tfds:NAME[:split]`."""
+"""Opens one or several splits of a data set: TFRecord shards with the reference's keys, or `tfds:NAME[:split]`."""
+
+import numpy as np
 
 from deeplab.config.data import TFDS_PREFIX, ReadConfig
 from deeplab.data import catalog, tfrecord
@@ -23,8 +25,28 @@ def open_split(dataset_dir, split, name=None, read=None):
 
         return tfds.open_split(name.removeprefix(TFDS_PREFIX), split, read or ReadConfig())
     paths = tfrecord.shards(dataset_dir, split)
+    if others := tfrecord.left_over(dataset_dir, split):
+        print(others, flush=True)
     dataset = catalog.load(dataset_dir, name)
     index = tfrecord.index(paths)
     if not len(index):
         raise UserError(f"split {split!r} of {dataset_dir} holds no records; build it again from a list with images")
     return Split(dataset, split, tuple(paths), index)
+
+
+def open_splits(dataset_dir, splits, name=None, read=None):
+    """Returns several splits as one `Split`, which holds their records one split after the other.
+
+    Args:
+      splits: the names, a sequence without duplicates; one name gives what `open_split` gives.
+      dataset_dir, name, read: as in `open_split`, and so are the errors.
+    """
+    if len(splits) > 1 and name and name.startswith(TFDS_PREFIX):
+        return open_split(dataset_dir, "+".join(splits), name, read)  # TFDS joins splits itself
+    opened = [open_split(dataset_dir, split, name, read) for split in splits]
+    if len(opened) == 1:
+        return opened[0]
+    paths = tuple(path for split in opened for path in split.paths)
+    first_shards = np.cumsum([0, *(len(split.paths) for split in opened[:-1])])
+    index = [split.index + np.array([first, 0, 0]) for split, first in zip(opened, first_shards, strict=True)]
+    return Split(opened[0].dataset, ",".join(splits), paths, np.concatenate(index))

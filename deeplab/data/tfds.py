@@ -43,7 +43,7 @@ def open_split(spec, split, read):
 
     Args:
       spec: "NAME" or "NAME/CONFIG:VERSION", to which ":SPLIT" may be added, which overrides `split`.
-      split: TFDS split, e.g. "train" or "train[:80%]".
+      split: TFDS split, e.g. "train" or "train[:80%]" or "train+test".
       read: `ReadConfig`.
 
     Raises:
@@ -52,6 +52,8 @@ def open_split(spec, split, read):
     match = _SPEC.fullmatch(spec)
     if not match:
         raise UserError(f"--dataset=tfds:{spec}: expected tfds:NAME or tfds:NAME:split")
+    if match["split"] and "+" in split:
+        raise UserError(f"--dataset=tfds:{spec}: names a split, which does not go with several in --train_split")
     builder = _builder(match["name"], read)
     split = match["split"] or split
     image, mask, name = _features(builder, read)

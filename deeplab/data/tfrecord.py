@@ -68,8 +68,15 @@ def shard_name(split, shard, count):
     return f"{split}-{shard:05d}-of-{count:05d}.tfrecord"
 
 
-def splits(dataset_dir):
-    """Returns {split: [paths of its shards, in order]} of a folder; raises a UserError if there is no such folder."""
+def value(example, key):
+    """Returns the first value under `key` of a tf.train.Example, bytes or int; b"" if there is none."""
+    values = example.features.feature[key]
+    values = values.bytes_list.value or values.int64_list.value
+    return values[0] if values else b""
+
+
+def all_shards(dataset_dir):
+    """Returns {split: [paths of all files named like its shards]}; raises a UserError if there is no such folder."""
     if not dataset_dir:
         raise UserError("--dataset_dir is not given: expected the folder that a datasets/build_*.py script wrote")
     if not tf.io.gfile.isdir(dataset_dir):
@@ -80,6 +87,35 @@ def splits(dataset_dir):
         if match and not name.startswith(atomic.UNFINISHED):
             found.setdefault(match["split"], []).append(tf.io.gfile.join(dataset_dir, name))
     return found
+
+
+def splits(dataset_dir):
+    """Returns {split: [paths of its shards, in order]} of a folder; raises a UserError if there is no such folder.
+
+    While a build renumbers shards, and if it is interrupted then, shards of two numberings lie there. Those that are
+    complete are the split; of two complete numberings the larger one, to which shards were added.
+    """
+    return {split: _complete(paths) for split, paths in all_shards(dataset_dir).items()}
+
+
+def _complete(paths):
+    """Returns those `paths` whose names say that there are just so many; all if there are no such."""
+    numberings = {}
+    for path in paths:
+        numberings.setdefault(int(_parts(path)["count"]), []).append(path)
+    complete = [count for count, same in numberings.items() if count == len(same)]
+    return numberings[max(complete)] if complete else paths
+
+
+def _parts(path):
+    return SHARD_NAME.fullmatch(os.path.basename(path))
+
+
+def left_over(dataset_dir, split):
+    """Returns a line about shards that are not read, as another numbering of the split is complete; "" without any."""
+    present = all_shards(dataset_dir)[split]
+    others = sorted(set(present) - set(_complete(present)))
+    return f"{others[0]}: {len(others)} shards beside a complete split are not read; remove them" if others else ""
 
 
 def shards(dataset_dir, split):
@@ -93,7 +129,7 @@ def shards(dataset_dir, split):
         raise UserError(f"--dataset_dir={dataset_dir}: no *.tfrecord shards in it; build them with datasets/build_*.py")
     if split not in found:
         raise UserError(f"split {split!r} does not exist in {dataset_dir}: expected one of {', '.join(sorted(found))}")
-    counts = {SHARD_NAME.fullmatch(os.path.basename(path))["count"] for path in found[split]}
+    counts = {_parts(path)["count"] for path in found[split]}
     if len(counts) > 1 or int(next(iter(counts))) != len(found[split]):
         raise UserError(
             f"{dataset_dir}: split {split!r} has {len(found[split])} shards, their names say {' and '.join(counts)}; "

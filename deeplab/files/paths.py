@@ -44,8 +44,21 @@ def is_folder(path):
 
 
 def walk(folder):
-    """Yields (folder, names of folders, names of files) from the top down, as `os.walk` does."""
-    return _tensorflow().io.gfile.walk(folder) if is_remote(folder) else os.walk(folder)
+    """Yields (folder, names of folders, names of files) from the top down, as `os.walk` does.
+
+    Links to folders are followed, but not to a folder in which the link lies, which would never end.
+    """
+    return _tensorflow().io.gfile.walk(folder) if is_remote(folder) else _walk_links(folder)
+
+
+def _walk_links(folder):
+    above = {folder: {os.path.realpath(folder)}}  # {folder: the real folders that it is and lies in}
+    for directory, folders, names in os.walk(folder, followlinks=True):
+        around = above.pop(directory)
+        real = {name: os.path.realpath(os.path.join(directory, name)) for name in folders}
+        folders[:] = [name for name in folders if real[name] not in around]
+        yield directory, folders, names
+        above.update({os.path.join(directory, name): around | {real[name]} for name in folders})
 
 
 def _tensorflow():

@@ -35,7 +35,7 @@ def train(config):
     strategy = devices.training_strategy(config.run)
     devices.set_seed(config.run.random_seed, config.run.deterministic)
     devices.set_precision(config.run.mixed_precision)
-    split = source.open_split(config.dataset_dir, config.train_split, config.dataset, config.input)
+    split = source.open_splits(config.dataset_dir, config.train_splits, config.dataset, config.input)
     pipeline.refuse_unlabelled(split)
     model_config = config.model_config(split.dataset.num_classes)
     writes = devices.is_chief(strategy)
@@ -111,7 +111,8 @@ def build(config, model_config, dataset):
     """Returns the network, whose input is a training crop, and its `TrainingStep`."""
     network = build_model(model_config, (*config.train_crop_size, 3))
     untrained_taps.set_to_zero(network, untrained_taps.find(network))  # they would stay random for ever
-    weights = losses.class_weights(config.loss.class_weights, dataset, model_config.label_weights)
+    source_of_weights, label_weights = config.loss.class_weights, model_config.label_weights
+    weights = losses.class_weights(source_of_weights, dataset, config.train_splits, label_weights)
     objective = losses.Objective(config.loss, dataset.ignore_label, weights)
     return network, TrainingStep(views.scale_outputs(network), objective, config)
 

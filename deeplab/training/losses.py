@@ -73,13 +73,14 @@ class Objective:
         return tf.gather(weights, tf.clip_by_value(labels, 0, len(self.class_weights) - 1))
 
 
-def class_weights(source, dataset, label_weights=None):
+def class_weights(source, dataset, splits=("train",), label_weights=None):
     """Returns one weight per class, or None if all weights are 1.
 
     Args:
-      source: None; "auto": median frequency balancing (arXiv 1411.4734, sec. 6.3.2) from the data set's class
-        histogram, at most 10; "sqrt": the square roots of these; or a text file with one number per class.
-      dataset: has num_classes and class_histogram.
+      source: None; "auto": median frequency balancing (arXiv 1411.4734, sec. 6.3.2), at most 10; "sqrt": the square
+        roots of these weights; or a text file with one number per class.
+      dataset: has num_classes, class_histogram and class_image_pixels.
+      splits: the names of the splits that are trained on.
       label_weights: the value of the reference's flag of that name, or None.
     """
     if source is None:
@@ -87,11 +88,10 @@ def class_weights(source, dataset, label_weights=None):
     if label_weights is not None:
         raise UserError(f"class_weights={source}: expected no value together with label_weights; give one of them")
     if source in _BALANCES:
-        pixels = np.asarray(dataset.class_histogram, np.float64)
-        if not pixels.size:
-            raise UserError(f"class_weights={source}: dataset.json has no class_histogram; build the shards again")
-        weights = np.minimum(np.median(pixels[pixels > 0]) / np.maximum(pixels, 1), _MAX_WEIGHT)
-        return tuple(float(weight) for weight in np.where(pixels > 0, weights ** _BALANCES[source], 0.0))
+        frequencies = class_frequencies(source, dataset, splits)
+        present = (frequencies > 0) & (np.arange(dataset.num_classes) != dataset.ignore_label)
+        weights = np.minimum(np.median(frequencies[present]) / np.where(present, frequencies, 1.0), _MAX_WEIGHT)
+        return tuple(float(weight) for weight in np.where(present, weights ** _BALANCES[source], 0.0))
     try:
         with tf.io.gfile.GFile(source) as file:
             weights = tuple(float(word) for word in file.read().replace(",", " ").split())
@@ -102,6 +102,29 @@ def class_weights(source, dataset, label_weights=None):
             f"class_weights={source}: {len(weights)} weights, expected {dataset.num_classes}, one per class"
         )
     return weights
+
+
+def class_frequencies(source, dataset, splits):
+    """Returns (K,) float64: the pixels of each class divided by all pixels of the images that hold the class.
+
+    A dataset.json of an older version does not count these images. The pixels of the class are then divided by the
+    pixels of all classes, and a line says so. The arguments are those of `class_weights`.
+    """
+    counted = [split for split in splits if split in dataset.class_histogram] or list(dataset.class_histogram)
+    if not counted:
+        raise UserError(f"class_weights={source}: dataset.json has no class_histogram; build the shards again")
+    if set(counted) != set(splits):
+        _tell(f"{source}: dataset.json counts the pixels of {', '.join(counted)}, which stand for {', '.join(splits)}")
+    pixels = sum(np.asarray(dataset.class_histogram[split], np.float64) for split in counted)
+    if all(split in dataset.class_image_pixels for split in counted):
+        images = sum(np.asarray(dataset.class_image_pixels[split], np.float64) for split in counted)
+        return pixels / np.maximum(images, 1.0)
+    _tell(f"{source}: dataset.json does not count the images that hold a class; frequencies are shares of all pixels")
+    return pixels / max(pixels.sum(), 1.0)
+
+
+def _tell(what):
+    print(f"class_weights={what}. Build the shards again to count them.", flush=True)
 
 
 def same_size(logits, labels, upsample_logits):

@@ -26,7 +26,13 @@ def test_every_class_has_a_name_of_its_own_and_a_color(name):
 
 @pytest.mark.parametrize("name", catalog.CATALOG)
 def test_dataset_json_holds_everything(name, tmp_path):
-    dataset = dataclasses.replace(catalog.CATALOG[name], mean_size=(10.5, 20))
+    counts = range(catalog.CATALOG[name].num_classes)
+    dataset = dataclasses.replace(
+        catalog.CATALOG[name],
+        class_histogram={"train": counts},
+        class_image_pixels={"train": counts},
+        mean_size=(10.5, 20),
+    )
     catalog.save(dataset, str(tmp_path))
     assert catalog.load(str(tmp_path), "ade20k") == dataset  # the file wins
 

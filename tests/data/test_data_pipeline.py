@@ -11,7 +11,7 @@ from deeplab.config.data import AugmentConfig, ResizeConfig
 from deeplab.data import augment, tfrecord
 from deeplab.data.pipeline import Batches, eval_examples, train_batches
 from deeplab.data.records import user_errors
-from deeplab.data.source import open_split
+from deeplab.data.source import open_split, open_splits
 from deeplab.errors import UserError
 from helpers import fake_data
 from helpers.pipeline_goldens import FOLDER, load
@@ -89,6 +89,18 @@ def test_the_cache_changes_nothing(shards):
             assert np.abs(images.astype(int) - cached).max() <= 2  # chroma of a JPEG next to the edge of the box
             np.testing.assert_array_equal(labels, cached_labels)
             np.testing.assert_array_equal(names, cached_names)
+
+
+def test_several_splits_are_one(shards):
+    parts, whole = [open_split(shards, name) for name in ("val", "train")], open_splits(shards, ("val", "train"))
+    expected = [e["filename"].numpy() for part in parts for e in eval_examples(part)]
+    assert [e["filename"].numpy() for e in eval_examples(whole)] == expected
+    assert (whole.name, len(whole)) == ("val,train", sum(map(len, parts)))
+    straight = steps(train_batches(whole, AugmentConfig(), Batches((33, 41), 4, GRAY)), 4)
+    assert_same(straight[2:], steps(train_batches(whole, AugmentConfig(), Batches((33, 41), 4, GRAY), start_step=2), 2))
+    assert open_splits(shards, ("val",)).paths == parts[0].paths
+    with pytest.raises(UserError, match="split 'fold' does not exist"):
+        open_splits(shards, ("val", "fold"))
 
 
 def test_an_epoch_has_every_image_once_in_an_order_of_its_own(shards):

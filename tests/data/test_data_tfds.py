@@ -9,7 +9,7 @@ from deeplab.config.data import AugmentConfig, ReadConfig
 from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
 from deeplab.data.pipeline import Batches, eval_examples, train_batches
-from deeplab.data.source import open_split
+from deeplab.data.source import open_split, open_splits
 from deeplab.errors import UserError
 from deeplab.eval import evaluate
 from deeplab.files import locks
@@ -61,6 +61,12 @@ def test_trains_on_a_part(read):
     images, labels, names = next(iter(train_batches(split, AugmentConfig(), Batches((33, 33), 2, (127.5,) * 3))))
     assert (images.shape, len(set(names.numpy()))) == ((2, 33, 33, 3), 2)
     assert set(np.unique(labels)) <= {0, 1, 2, 255}
+
+
+def test_several_splits_are_one(read):
+    assert len(open_splits("", ("train[:50%]", "test"), "tfds:striped_scenes", read)) == 4
+    with pytest.raises(UserError, match="names a split, which does not go with several"):
+        open_splits("", ("train", "test"), "tfds:striped_scenes:test", read)
 
 
 @pytest.mark.slow

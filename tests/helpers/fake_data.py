@@ -73,7 +73,8 @@ def mixed_shards(root, sizes, void_sizes=(), num_classes=3):
 class BuildTo:
     """A `BuildConfig` for tests: two shards, one process."""
 
-    num_shards, workers, skip_bad = 2, 1, False
+    num_shards, workers, skip_bad, append, overwrite = 2, 1, False, False, False
 
-    def __init__(self, output_dir):
+    def __init__(self, output_dir, **options):
         self.output_dir = output_dir
+        self.__dict__.update(options)

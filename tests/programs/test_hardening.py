@@ -277,7 +277,7 @@ def test_one_process_at_a_time_writes_to_a_folder(tmp_path):
         with pytest.raises(UserError, match=f"--output_dir={folder}: another process writes there now"):
             builder.build(*arguments)
         assert sorted(os.listdir(folder)) == before
-    builder.build(*arguments)
+    builder.build(*arguments[:3], fake_data.BuildTo(folder, overwrite=True))
     with locks.hold(folder, "export_path"), locks.hold(str(tmp_path), "export_path"), locks.hold("gs://far", "x"):
         assert exports.next_path(folder) == f"{folder}/1"
 

@@ -87,7 +87,7 @@ def test_a_label_outside_the_classes_is_named(run, tmp_path, shards):
     for path in pathlib.Path(shards).iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
     content = json.loads((copy / "dataset.json").read_text())
-    content.update(num_classes=2, class_names=[], colors=[], class_histogram=[])
+    content.update(num_classes=2, class_names=[], colors=[], class_histogram=[], class_image_pixels={})
     (copy / "dataset.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"img_\d.*label value 2 is outside the classes 0 to 1"):
         run(folder=tmp_path / "log", dataset_dir=copy)
@@ -125,6 +125,7 @@ def test_a_folder_has_one_process(run, tmp_path):
         (["--train_crop_size=33"], "train_crop_size"),
         (["--gradient_accumulation_steps=3"], "divisor of train_batch_size=2"),
         (["--train_split=nowhere"], "nowhere"),
+        (["--train_split=train,train"], "train_split='train,train': expected .*different splits"),
         (["--label_weights=1,2"], "label_weights"),
         (["--class_weights=/nowhere.txt"], r"class_weights=/nowhere\.txt"),
         (["--tf_initial_checkpoint=/nowhere"], "/nowhere"),

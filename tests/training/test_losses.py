@@ -172,12 +172,36 @@ def test_region_loss_is_0_for_truth_and_1_for_its_opposite(name):
     assert losses.REGION_LOSSES[name](wrong, labels, valid).numpy() == pytest.approx(1)
 
 
-def test_class_weights_balance_by_the_histogram():
-    dataset = Dataset(name="five", num_classes=5, ignore_label=255, splits={}, class_histogram=(800, 400, 100, 1, 0))
-    assert losses.class_weights("auto", dataset) == pytest.approx((250 / 800, 250 / 400, 2.5, 10, 0))
-    assert losses.class_weights("sqrt", dataset) == pytest.approx(np.sqrt((250 / 800, 250 / 400, 2.5, 10, 0)))
-    few = dataclasses.replace(dataset, class_histogram=(1, 1, 3, 1, 0))
-    assert losses.class_weights("auto", few) == pytest.approx((1, 1, 1 / 3, 1, 0))
+COUNTED = Dataset(
+    name="four",
+    num_classes=4,
+    splits={"train": 9, "fold1": 9, "fold2": 9},
+    class_histogram={"fold1": (100, 100, 10, 0), "fold2": (300, 20, 30, 0)},
+    class_image_pixels={"fold1": (200, 200, 100, 0), "fold2": (400, 400, 100, 0)},
+)
+
+
+def test_class_weights_balance_by_the_images_that_hold_the_class(capsys):
+    balanced = losses.class_weights("auto", COUNTED, ("fold1",))  # frequencies 1/2, 1/2, 1/10
+    assert balanced == pytest.approx((1, 1, 5, 0))
+    assert losses.class_weights("sqrt", COUNTED, ("fold1",)) == pytest.approx((1, 1, np.sqrt(5), 0))
+    balanced = losses.class_weights("auto", COUNTED, ("fold1", "fold2"))  # 400/600, 120/600, 40/200
+    assert balanced == pytest.approx((0.3, 1, 1, 0))
+    ignoring = dataclasses.replace(COUNTED, ignore_label=0)
+    assert losses.class_weights("auto", ignoring, ("fold1",)) == pytest.approx((0, 0.6, 3, 0))
+    assert capsys.readouterr().out == ""
+
+
+def test_class_weights_of_an_old_dataset_json_follow_its_one_histogram(capsys):
+    old = Dataset("five", 5, splits={"val": 1, "train": 1}, class_histogram=(800, 400, 100, 1, 0))
+    assert old.class_histogram == {"train": (800, 400, 100, 1, 0)}
+    assert losses.class_weights("auto", old) == pytest.approx((250 / 800, 250 / 400, 2.5, 10, 0))
+    assert "frequencies are shares of all pixels" in capsys.readouterr().out
+    few = dataclasses.replace(old, class_histogram=(1, 1, 3, 1, 0))
+    assert losses.class_weights("auto", few, ("val",)) == pytest.approx((1, 1, 1 / 3, 1, 0))
+    assert "counts the pixels of train, which stand for val" in capsys.readouterr().out
+    with pytest.raises(UserError, match="has no class_histogram"):
+        losses.class_weights("auto", Dataset("five", 5))
 
 
 def test_class_weights_come_from_a_file(tmp_path):

@@ -6,7 +6,6 @@ their names, and then dataset.json is updated.
 
 import contextlib
 import dataclasses
-import os
 import re
 from typing import NamedTuple
 
@@ -14,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.data import catalog, tfrecord
-from deeplab.data.building import tfds_metadata, upright
+from deeplab.data.building import earlier, tfds_metadata, upright
+from deeplab.data.building.tally import Tally
 from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError
 from deeplab.files import atomic, locks, progress_bar
@@ -25,11 +25,11 @@ _ALIKE = 10  # problems of one kind, and absent classes, that a message lists
 class SplitReport(NamedTuple):
     """What a build has done for one split."""
 
-    written: int  # number of records
+    written: int  # number of records of this build
     problems: list[str]  # one line each, which names a file
-    histogram: np.ndarray  # (256,) number of pixels of each label value
-    mean_size: tuple  # (height, width); () if nothing was written
+    tally: Tally  # of all images of the split, with --append also the earlier ones
     turned: list[upright.Turned]
+    paths: list[str]  # all shards of the split
 
 
 def build(splits, dataset, rules, config):
@@ -42,12 +42,15 @@ def build(splits, dataset, rules, config):
       config: `BuildConfig`.
 
     Raises:
-      UserError: a split is empty or named like unfinished files; there are bad pairs (listed, one a line) and no
-        skip_bad; the folder cannot be written to.
+      UserError: a split is empty or has an impossible name; the folder has shards of it and `config` says neither
+        append nor overwrite; there are bad pairs (listed, one a line) and no skip_bad; the folder cannot be written to.
     """
     reserved = [split for split in splits if split.startswith(atomic.UNFINISHED)]
     if reserved:
         raise UserError(f"split {reserved[0]!r}: names that begin with {atomic.UNFINISHED} mark files being written")
+    several = [split for split in splits if "," in split]
+    if several:
+        raise UserError(f"split {several[0]!r}: a comma separates splits in --train_split; choose another name")
     empty = [split for split, pairs in splits.items() if not pairs]
     if empty:
         raise UserError(f"split {empty[0]!r} is empty: check the list file or the folder it comes from")
@@ -61,14 +64,17 @@ def build(splits, dataset, rules, config):
             f"--output_dir={config.output_dir}: cannot be written, nothing was left behind: {message}"
         ) from None
     for split, report in reports.items():
-        print("\n".join([f"{split}: {report.written} images in {config.output_dir}", *upright.summary(report.turned)]))
+        before = report.tally.images - report.written
+        added = f", added to the {before} there" if before else ""
+        print(f"{split}: {report.written} images in {config.output_dir}{added}")
+        print("".join(f"{line}\n" for line in upright.summary(report.turned)), end="")
         absent = [dataset.class_name(label) for label in _absent(report, dataset)]
         if absent:
             print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
 
 
 def _absent(report, dataset):
-    return [c for c in range(dataset.num_classes) if c != dataset.ignore_label and not report.histogram[c]]
+    return [c for c in range(dataset.num_classes) if c != dataset.ignore_label and not report.tally.histogram[c]]
 
 
 def _write(splits, dataset, rules, config):
@@ -76,50 +82,36 @@ def _write(splits, dataset, rules, config):
 
     Nothing is left behind where the shards cannot be written.
     """
-    existing = _existing(dataset, config.output_dir)
+    existing = earlier.dataset(dataset, config.output_dir)
+    if not (config.append or config.overwrite):
+        earlier.refuse_to_replace(splits, config.output_dir)
     with contextlib.ExitStack() as unfinished:  # at its end the shards get their names, after an error they are removed
-        reports = {split: _write_split(split, pairs, rules, config, unfinished) for split, pairs in splits.items()}
+        reports = {}
+        for split, pairs in splits.items():
+            own_rules = rules[split] if isinstance(rules, dict) else rules
+            reports[split] = _write_split(split, pairs, own_rules, existing, config, unfinished)
         _refuse_or_report(reports, config)
         _refuse_one_class(reports, dataset)
-    _remove_other_shards(splits, config)
+    _remove_other_shards(reports, config)
     catalog.save(_merged(existing, reports), config.output_dir)
     tfds_metadata.write(config.output_dir)
     return reports
 
 
-def _existing(dataset, output_dir):
-    """Returns the data set that the folder holds already; for a new folder `dataset` without facts about splits.
-
-    Raises:
-      UserError: the folder holds a data set with other classes.
-    """
-    path = os.path.join(output_dir, catalog.FILE)
-    if not tf.io.gfile.exists(path):
-        return dataclasses.replace(dataset, splits={}, class_histogram=(), mean_size=())
-    existing = catalog.load(output_dir)
-    for field in ("num_classes", "ignore_label", "class_names"):
-        old, new = getattr(existing, field), getattr(dataset, field)
-        if old != new:
-            raise UserError(
-                f"{path} has {field}={old}, this build {new}: choose another --output_dir or delete the folder"
-            )
-    return dataclasses.replace(dataset, **{f: getattr(existing, f) for f in ("splits", "class_histogram", "mean_size")})
-
-
-def _shard_paths(split, config):
-    names = [tfrecord.shard_name(split, shard, config.num_shards) for shard in range(config.num_shards)]
-    return [tf.io.gfile.join(config.output_dir, name) for name in names]
-
-
-def _write_split(split, pairs, rules, config, unfinished):
+def _write_split(split, pairs, rules, existing, config, unfinished):
     """Writes the shards of one split, which get their names when the `unfinished` ExitStack ends."""
-    rules = rules[split] if isinstance(rules, dict) else rules
+    there = earlier.read(split, existing, config) if config.append else earlier.none()
+    first, count = len(there.paths), len(there.paths) + config.num_shards
+    names = [tfrecord.shard_name(split, shard, count) for shard in range(count)]
+    paths = [tf.io.gfile.join(config.output_dir, name) for name in names]
+    earlier.renumber(there, paths, unfinished)
+    pairs, problems = _without_duplicates(pairs, there.names)
     per_shard = -(-len(pairs) // config.num_shards)  # as in the reference: in order, ceil(n / shards) in each
-    problems, histogram, sizes, turned = _duplicates(pairs), np.zeros(256, np.int64), [], []
+    tally, before, turned = there.tally, there.tally.images, []
     workers = min(config.workers, -(-len(pairs) // 8))  # starting a process takes as long as a few images
     records = make_records(pairs, rules, workers)
     with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(records):
-        for shard, path in enumerate(_shard_paths(split, config)):
+        for shard, path in enumerate(paths[first:]):
             with tf.io.TFRecordWriter(unfinished.enter_context(atomic.replacing(path))) as writer:
                 for _ in range(min(per_shard, len(pairs) - shard * per_shard)):
                     record = next(records)
@@ -128,11 +120,9 @@ def _write_split(split, pairs, rules, config, unfinished):
                         problems.append(record.problem)
                         continue
                     writer.write(_serialized(record))
-                    histogram += record.histogram
-                    sizes.append(record.size)
+                    tally.add(record.histogram, record.size)
                     turned += [record.turned] if record.turned else []
-    mean_size = tuple(np.mean(sizes, axis=0)) if sizes else ()
-    return SplitReport(len(sizes), problems, histogram, mean_size, turned)
+    return SplitReport(tally.images - before, problems, tally, turned, paths)
 
 
 def _serialized(record):
@@ -140,13 +130,21 @@ def _serialized(record):
     return tfrecord.serialize(example)
 
 
-def _duplicates(pairs):
-    seen, twice = set(), []
+def _without_duplicates(pairs, taken):
+    """Returns the pairs whose names are new, and a line about each other one; `taken` are the names in the split."""
+    seen, new, problems = set(), [], []
     for pair in pairs:
-        if pair.name in seen:
-            twice.append(f"{pair.image or pair.name}: the name {pair.name} occurs twice in this split")
+        if pair.name in taken:
+            problems.append(
+                f"{pair.image or pair.name}: the name {pair.name} is in the split already (folders in which files have "
+                "equal names stay apart if they are built together, --image_dir=a,b)"
+            )
+        elif pair.name in seen:
+            problems.append(f"{pair.image or pair.name}: the name {pair.name} occurs twice in this split")
+        else:
+            new.append(pair)
         seen.add(pair.name)
-    return twice
+    return new, problems
 
 
 def _refuse_or_report(reports, config):
@@ -182,7 +180,7 @@ def _refuse_one_class(reports, dataset):
 
     That happens when the 0 and 255 of black and white labels are read as class ids.
     """
-    counts = sum(report.histogram for report in reports.values())
+    counts = sum(report.tally.histogram for report in reports.values())
     ignored = counts[dataset.ignore_label]
     classes = [label for label in np.flatnonzero(counts) if label != dataset.ignore_label]
     if dataset.num_classes > 1 and ignored and len(classes) == 1:
@@ -193,21 +191,25 @@ def _refuse_one_class(reports, dataset):
         )
 
 
-def _remove_other_shards(splits, config):
+def _remove_other_shards(reports, config):
     """Removes the shards of an earlier build of the same splits that had another number of shards."""
-    existing = tfrecord.splits(config.output_dir)
-    for split in splits:
-        for path in set(existing[split]) - set(_shard_paths(split, config)):
+    existing = tfrecord.all_shards(config.output_dir)
+    for split, report in reports.items():
+        for path in set(existing[split]) - set(report.paths):
             tf.io.gfile.remove(path)
 
 
 def _merged(existing, reports):
-    """Returns `existing` with the split sizes of this build, and histogram and mean size of its training split."""
-    sizes = {**existing.splits, **{split: report.written for split, report in reports.items()}}
-    training = min(sizes, key=lambda split: (not split.startswith("train"), list(sizes).index(split)))
-    updates = {"splits": sizes}
-    if training in reports:
-        report = reports[training]
-        updates["class_histogram"] = [int(n) for n in report.histogram[: existing.num_classes]]
-        updates["mean_size"] = [round(float(side), 1) for side in report.mean_size]
-    return dataclasses.replace(existing, **updates)
+    """Returns `existing` with what this build counted in its splits, and the mean size of the training split."""
+    size = existing.num_classes
+    sizes = {split: report.tally.images for split, report in reports.items()}
+    pixels = {split: report.tally.histogram[:size].tolist() for split, report in reports.items()}
+    images = {split: report.tally.image_pixels[:size].tolist() for split, report in reports.items()}
+    merged = dataclasses.replace(
+        existing,
+        splits={**existing.splits, **sizes},
+        class_histogram={**existing.class_histogram, **pixels},
+        class_image_pixels={**existing.class_image_pixels, **images},
+    )
+    training = merged.training_split
+    return dataclasses.replace(merged, mean_size=reports[training].tally.mean_size) if training in reports else merged

@@ -16,6 +16,10 @@ from deeplab.pictures.drawing import save_png
 
 _STRIDE = 16  # crop sizes are suggested as a multiple of the usual output stride, plus one
 _THUMBNAIL = (240, 180)  # width, height of a picture on the contact sheet
+_NAMED = 3  # images that a problem of many images names
+_FLAT = 2  # grey levels from the darkest to the brightest pixel that count as one colour; a JPEG adds one or two
+_BLACK = 16  # grey levels; darker pixels count as black
+_BRIGHT_SHARE = 0.01  # an image with a smaller share of other pixels is nearly black
 
 
 @dataclasses.dataclass
@@ -24,31 +28,54 @@ class Findings:
 
     problems: list = dataclasses.field(default_factory=list)  # one line each, which names a file
     counts: dict = dataclasses.field(default_factory=dict)  # {split: number of records}
-    histogram: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))  # pixels per label
+    histograms: dict = dataclasses.field(default_factory=dict)  # {split: (256,) pixels per label}
     sizes: list = dataclasses.field(default_factory=list)  # (height, width) of each good image
     samples: list = dataclasses.field(default_factory=list)  # (name, image, label) of the first good pairs
+    alike: dict = dataclasses.field(default_factory=dict)  # {what is wrong with images: their names}
+
+    @property
+    def histogram(self):
+        """The number of pixels of each label value in all splits, (256,)."""
+        return sum(self.histograms.values(), np.zeros(256, np.int64))
 
 
 def lint(dataset_dir, dataset, num_samples):
     """Reads every record of every split; returns `Findings` with the first `num_samples` good pairs of each split."""
-    found, first_with = Findings(), {}
+    found, holders = Findings(), {}
     splits = tfrecord.splits(dataset_dir)
     if not splits:
         raise UserError(f"--dataset_dir={dataset_dir}: no *.tfrecord shards in it; build them with datasets/build_*.py")
     for split, paths in splits.items():
-        _lint_split(split, paths, dataset, num_samples, found, first_with)
+        _lint_split(split, paths, dataset, num_samples, found, holders)
+        if others := tfrecord.left_over(dataset_dir, split):
+            found.problems.append(others)
+        found.problems += _without_content(split, found.histograms[split], dataset, dataset_dir)
         expected, count = dataset.splits.get(split), found.counts.get(split, 0)
         if expected not in (None, count):
             found.problems.append(f"{dataset_dir}: {split} has {count} records, expected {expected}")
+    for what, names in found.alike.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        found.problems.append(f"{dataset_dir}: {what}: {len(names)} ({', '.join(names[:_NAMED])}{more})")
     return found
 
 
-def _lint_split(split, paths, dataset, num_samples, found, first_with):
+def _without_content(split, histogram, dataset, dataset_dir):
+    """Returns a list with a line if nothing can be learned from the labels of a split, else an empty list."""
+    classes = [label for label in np.flatnonzero(histogram) if label != dataset.ignore_label]
+    if histogram.any() and not classes:
+        return [f"{dataset_dir}: split {split}: no pixel has a class, all have the ignore label {dataset.ignore_label}"]
+    if len(classes) == 1 and dataset.num_classes > 1:
+        return [f"{dataset_dir}: split {split}: all pixels with a class are {dataset.class_name(classes[0])}"]
+    return []
+
+
+def _lint_split(split, paths, dataset, num_samples, found, holders):
     """Adds what one split holds to the `Findings`.
 
-    `first_with` maps the digest of an image to the (split, name) of the first record that holds it, in all splits.
+    `holders` maps the digest of an image to {split: name of the first record there that holds it}.
     """
     names, samples = collections.Counter(), []
+    found.histograms[split] = np.zeros(256, np.int64)
     with progress_bar.show(None, "record", split) as bar:
         for path, example in _examples(paths, found.problems):
             bar.update()
@@ -57,13 +84,31 @@ def _lint_split(split, paths, dataset, num_samples, found, first_with):
             names[name] += 1
             if names[name] == 2:
                 found.problems.append(f"{path}: {name}: the name occurs twice in split {split}")
-            if pair is not None and len(samples) < num_samples:
-                samples.append((f"{split} {name}", *pair))
-            digest = hashlib.blake2b(_feature(example, tfrecord.IMAGE), digest_size=8).digest()
-            first = first_with.setdefault(digest, (split, name))
-            if first[0] != split and not _overlap(first[0], split):
-                found.problems.append(f"{path}: {name}: the same image is {first[1]} in split {first[0]}")
+            if pair is not None:
+                found.histograms[split] += np.bincount(pair[1].ravel(), minlength=256)
+                _check_pixels(split, name, pair[0], found)
+                if len(samples) < num_samples:
+                    samples.append((f"{split} {name}", *pair))
+            image = tfrecord.value(example, tfrecord.IMAGE) if pair is None else pair[0].tobytes()
+            _check_leak(split, name, holders.setdefault(hashlib.blake2b(image, digest_size=8).digest(), {}), found)
     found.samples += samples
+
+
+def _check_pixels(split, name, image, found):
+    """Notes an image (H, W, 3) on which nothing can be seen."""
+    if int(np.ptp(image, axis=(0, 1)).max()) <= _FLAT:
+        found.alike.setdefault(f"split {split}: images of a single colour", []).append(name)
+    elif (image.max(axis=2) >= _BLACK).mean() < _BRIGHT_SHARE:
+        found.alike.setdefault(f"split {split}: nearly black images", []).append(name)
+
+
+def _check_leak(split, name, holders, found):
+    """Notes a record whose image other splits hold, too; `holders` is {split: name of the record} of that image."""
+    for other, same in holders.items():
+        if other != split and not _overlap(other, split):
+            both = found.alike.setdefault(f"the same images are in the splits {other} and {split}", [])
+            both.append(name if name == same else f"{same}={name}")
+    holders.setdefault(split, name)
 
 
 def _overlap(first, second):
@@ -95,31 +140,25 @@ def _folder_and_split(path):
     return folder or ".", tfrecord.SHARD_NAME.fullmatch(name)["split"]
 
 
-def _feature(example, key):
-    values = example.features.feature[key]
-    values = values.bytes_list.value or values.int64_list.value
-    return values[0] if values else b""
-
-
 def _check_record(path, example, dataset, found):
     """Checks one record; returns its name, and (image, label) as arrays or None if they are bad."""
-    name = _feature(example, tfrecord.FILENAME)
+    name = tfrecord.value(example, tfrecord.FILENAME)
     name = name.decode(errors="replace") if name else "(no name)"
     keys = (tfrecord.IMAGE, tfrecord.FILENAME, tfrecord.FORMAT, tfrecord.HEIGHT, tfrecord.WIDTH, tfrecord.LABEL)
-    missing = [key for key in keys if _feature(example, key) == b""]
+    missing = [key for key in keys if tfrecord.value(example, key) == b""]
     if missing:
         found.problems.append(f"{path}: {name}: lacks {', '.join(missing)}")
     if {tfrecord.IMAGE, tfrecord.LABEL} & set(missing):
         return name, None
     try:
-        data = _feature(example, tfrecord.IMAGE)
+        data = tfrecord.value(example, tfrecord.IMAGE)
         _, image_format, size, orientation = label_rules.stored_image(data)
         if orientation != 1:
             raise UserError(
                 f"EXIF orientation {orientation}, which training ignores: it sees another picture than viewers and "
                 "predict; build the split again, which stores it upright"
             )
-        label_image = label_rules.open_image(_feature(example, tfrecord.LABEL))
+        label_image = label_rules.open_image(tfrecord.value(example, tfrecord.LABEL))
         label_rules.check_same_size(size, (label_image.height, label_image.width))
         label = label_rules.to_classes(
             _gray(label_image), label_rules.LabelRules(dataset.num_classes, dataset.ignore_label)
@@ -127,13 +166,12 @@ def _check_record(path, example, dataset, found):
     except UserError as error:
         found.problems.append(f"{path}: {name}: {error}")
         return name, None
-    written = (_feature(example, tfrecord.HEIGHT), _feature(example, tfrecord.WIDTH))
+    written = (tfrecord.value(example, tfrecord.HEIGHT), tfrecord.value(example, tfrecord.WIDTH))
     if tfrecord.HEIGHT not in missing and tfrecord.WIDTH not in missing and written != size:
         found.problems.append(f"{path}: {name}: its record says {written}, the image has {size} (height, width)")
-    claimed = _feature(example, tfrecord.FORMAT)
+    claimed = tfrecord.value(example, tfrecord.FORMAT)
     if claimed and claimed.decode(errors="replace").lower().replace("jpg", "jpeg") != image_format:
         found.problems.append(f"{path}: {name}: its record says {claimed.decode()!r}, the image is {image_format}")
-    found.histogram += np.bincount(label.ravel(), minlength=256)
     found.sizes.append(size)
     return name, (np.asarray(label_rules.open_image(data).convert("RGB")), label)
 

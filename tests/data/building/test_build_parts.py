@@ -1,5 +1,6 @@
 """Parts of the builders: lists, classes, label formats, and what is left on disk when something fails."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.data import catalog, tfrecord
-from deeplab.data.building import builder, label_rules, listing
+from deeplab.config.builders import BuildConfig
+from deeplab.data import catalog, source, tfrecord
+from deeplab.data.building import builder, folders, label_rules, listing
 from deeplab.data.building.label_rules import LabelRules
 from deeplab.data.building.listing import Pair
 from deeplab.data.building.worker import make_records
@@ -129,7 +131,7 @@ def test_workers_change_nothing(tmp_path):
     ("modules", "absent"),
     [
         ("worker, label_rules, upright, survey", {"tensorflow", "keras"}),  # worker processes import them
-        ("listing", {"tensorflow", "keras", "PIL", "numpy"}),  # scripts import it before they read their flags
+        ("listing, folders", {"tensorflow", "keras", "PIL", "numpy"}),  # scripts import it before they read their flags
     ],
 )
 def test_light_modules_stay_light(modules, absent):
@@ -139,10 +141,11 @@ def test_light_modules_stay_light(modules, absent):
     assert not absent & set(loaded.stdout.split())
 
 
-def build(tmp_path, split, count, dataset=None):
+def build(tmp_path, split, count, dataset=None, first=0, **options):
+    """Builds `count` pairs as a split, numbered from `first`; returns the folder of the shards."""
     dataset = dataset or catalog.Dataset("fake", 3)
-    pairs = fake_data.folders(tmp_path / split, count)
-    builder.build({split: pairs}, dataset, LabelRules(3), fake_data.BuildTo(str(tmp_path / "shards")))
+    pairs = fake_data.folders(tmp_path / split, first + count)[first:]
+    builder.build({split: pairs}, dataset, LabelRules(3), fake_data.BuildTo(str(tmp_path / "shards"), **options))
     return tmp_path / "shards"
 
 
@@ -151,9 +154,14 @@ def test_splits_can_be_built_one_after_the_other(tmp_path):
     folder = build(tmp_path, "train", 4)
     first = {path.name: path.read_bytes() for path in folder.glob("*.tfrecord")}
     assert catalog.load(str(folder)).splits == {"val": 2, "train": 4}
-    assert sum(catalog.load(str(folder)).class_histogram) == 4 * 47 * 64
+    dataset = catalog.load(str(folder))
+    assert {split: sum(counts) for split, counts in dataset.class_histogram.items()} == {
+        "val": 2 * 47 * 64,
+        "train": 4 * 47 * 64,
+    }
+    assert dataset.class_image_pixels["train"] == (4 * 48 * 64,) * 3  # ignored pixels included
     (folder / "val-00000-of-00007.tfrecord").write_text("left over from a build with seven shards")
-    build(tmp_path, "val", 2)
+    build(tmp_path, "val", 2, overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.glob("*.tfrecord")} == first  # and the same bytes again
     with pytest.raises(UserError, match="has num_classes=3, this build 4"):
         build(tmp_path, "test", 1, catalog.Dataset("fake", 4))
@@ -169,7 +177,7 @@ def test_a_failed_build_leaves_the_old_one_alone(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tf.io, "TFRecordWriter", FullDisk)
     with pytest.raises(UserError, match="cannot be written, nothing was left behind: No space left on device"):
-        build(tmp_path, "train", 3)
+        build(tmp_path, "train", 3, overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--output_dir=.*file/shards: cannot be written"):
@@ -187,7 +195,139 @@ def test_shards_of_a_killed_build_are_no_shards(tmp_path):
     (folder / "unfinished-val-00000-of-00009.tfrecord").write_text("of another build")
     assert list(tfrecord.splits(str(folder))) == ["train"]
     assert len(tfrecord.shards(str(folder), "train")) == 2
-    build(tmp_path, "train", 3)
+    build(tmp_path, "train", 3, overwrite=True)
     assert not (folder / "unfinished-train-00001-of-00002.tfrecord").exists()
     with pytest.raises(UserError, match="split 'unfinished-train': names that begin with unfinished- mark files"):
         build(tmp_path, "unfinished-train", 1)
+
+
+def names(folder, split):
+    """Returns the names of the records that a reader of the split finds."""
+    records = tf.data.TFRecordDataset(tfrecord.shards(str(folder), split)).as_numpy_iterator()
+    return [tfrecord.value(tf.train.Example.FromString(raw), tfrecord.FILENAME).decode() for raw in records]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_second_build_of_a_split_is_refused_unless_it_says_what_it_does(tmp_path):
+    folder = build(tmp_path, "train", 3)
+    before = contents(folder)
+    with pytest.raises(
+        UserError, match=r"holds the split 'train' \(2 shards\) already; --append .*, --overwrite [^\n]+$"
+    ):
+        build(tmp_path, "train", 2, first=3)
+    assert contents(folder) == before
+    build(tmp_path, "train", 2, first=3, overwrite=True)
+    assert names(folder, "train") == ["img_3", "img_4"]
+    with pytest.raises(UserError, match="one of --append and --overwrite"):
+        BuildConfig(output_dir="x", append=True, overwrite=True)
+    with pytest.raises(UserError, match="split 'a,b': a comma separates"):
+        build(tmp_path, "a,b", 1)
+
+
+def test_an_appended_split_equals_one_that_is_built_at_once(tmp_path, capsys):
+    whole = build(tmp_path / "whole", "train", 7, num_shards=1)
+    build(tmp_path, "train", 3, append=True)  # the split may be new
+    catalog_before = catalog.load(str(tmp_path / "shards"))
+    (tmp_path / "shards" / catalog.FILE).write_text(
+        catalog.to_json(dataclasses.replace(catalog_before, class_histogram={}, class_image_pixels={}))
+    )
+    folder = build(tmp_path, "train", 4, first=3, append=True, num_shards=3)
+    assert sorted(path.name for path in folder.glob("train-*")) == [f"train-{i:05}-of-00005.tfrecord" for i in range(5)]
+    assert names(folder, "train") == names(whole, "train")
+    assert catalog.load(str(folder)) == catalog.load(str(whole))
+    told = json.loads((folder / "dataset_info.json").read_text())["splits"][0]
+    assert sum(map(int, told["shardLengths"])) == 7
+    assert "train: 4 images in" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_appending_refuses_other_classes_and_names_that_are_there(tmp_path):
+    folder = build(tmp_path, "train", 3)
+    before = contents(folder)
+    with pytest.raises(UserError, match="the name img_2 is in the split already"):
+        build(tmp_path, "train", 2, first=2, append=True)
+    with pytest.raises(UserError, match="has num_classes=3, this build 4"):
+        build(tmp_path, "train", 1, catalog.Dataset("fake", 4), first=3, append=True)
+    assert contents(folder) == before
+    damaged = folder / "train-00001-of-00002.tfrecord"
+    damaged.write_bytes(before[damaged.name][:-9] + b"123456789")
+    with pytest.raises(UserError, match=r"train-00001-of-00002\.tfrecord: .*corrupted.*; --append adds only to a good"):
+        build(tmp_path, "train", 1, first=3, append=True)
+    damaged.write_bytes(before[damaged.name])
+    build(tmp_path, "train", 2, first=2, append=True, skip_bad=True)
+    assert names(folder, "train") == ["img_0", "img_1", "img_2", "img_3"]
+
+
+@pytest.mark.parametrize("renames", range(5))
+def test_an_append_that_is_interrupted_leaves_a_split_that_can_be_read(tmp_path, monkeypatch, renames, capsys):
+    folder = build(tmp_path, "train", 3)
+    before, rename, asked = names(folder, "train"), tf.io.gfile.rename, []
+
+    def end(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    def rename_some(*arguments, **options):
+        asked.append(arguments)
+        return rename(*arguments, **options) if len(asked) <= renames else end()
+
+    monkeypatch.setattr(tf.io.gfile, "rename", rename_some)
+    monkeypatch.setattr(builder, "_remove_other_shards", end)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, "train", 2, first=3, append=True)
+    monkeypatch.undo()
+    after = ["img_0", "img_1", "img_2", "img_3", "img_4"]
+    assert names(folder, "train") == (after if renames == 4 else before)
+    split = source.open_split(str(folder), "train")
+    assert len(split) == (5 if renames == 4 else 3)
+    assert ("shards beside a complete split are not read" in capsys.readouterr().out) == (renames > 0)
+    if renames < 4:
+        build(tmp_path, "train", 2, first=3, append=True)
+        assert names(folder, "train") == after
+        assert len(list(folder.glob("*.tfrecord"))) == 4
+
+
+def test_a_folder_of_the_reference_can_be_added_to(tmp_path):
+    folder = build(tmp_path, "train", 3)
+    (folder / catalog.FILE).unlink()
+    for path in folder.glob("*.tfrecord"):
+        path.rename(path.with_suffix(""))
+    build(tmp_path, "train", 1, first=3, append=True)
+    assert catalog.load(str(folder)).splits == {"train": 4}
+    assert sum(catalog.load(str(folder)).class_histogram["train"]) == 4 * 47 * 64
+    assert len(list(folder.glob("train-*"))) == 4
+
+
+def folders_of(tmp_path, *places):
+    """Writes two pairs below each place; returns the folders of images, and those of labels."""
+    for place in places:
+        fake_data.folders(tmp_path / place, 2)
+    return tuple(tuple(str(tmp_path / place / kind) for place in places) for kind in ("images", "labels"))
+
+
+def test_names_in_several_folders_stay_apart(tmp_path):
+    image_dirs, label_dirs = folders_of(tmp_path, "monday/am", "friday/am")
+    images, labels = folders.images_and_labels(image_dirs, label_dirs)
+    assert [pair.name for pair in listing.all_pairs(images, labels)] == [
+        f"{day}/img_{i}" for day in ("friday", "monday") for i in range(2)
+    ]
+    assert all(os.path.dirname(pair.image)[:-6] == os.path.dirname(pair.label)[:-6]
+               for pair in listing.all_pairs(images, labels))  # fmt: skip
+    assert list(folders.images_and_labels(image_dirs[:1], label_dirs[:1])[0]) == ["img_0", "img_1"]
+    with pytest.raises(UserError, match=r"--label_dir=.*: 1 folders of labels and 2 of images; give one for each"):
+        folders.images_and_labels(image_dirs, label_dirs[:1])
+    for inner in (str(tmp_path / "monday"), image_dirs[0]):
+        with pytest.raises(UserError, match=r"lies in .*images would come twice"):
+            folders.images_and_labels((image_dirs[0], inner), label_dirs)
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
+    folders_of(tmp_path, "disk")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "linked").symlink_to(tmp_path / "disk" / "images")
+    (tmp_path / "images" / "again").symlink_to(tmp_path / "disk" / "images")
+    (tmp_path / "images" / "self").symlink_to(tmp_path / "images")
+    (tmp_path / "disk" / "images" / "back").symlink_to(tmp_path / "images")
+    found = listing.files_by_name(str(tmp_path / "images"), "image_dir")
+    assert list(found) == ["again/img_0", "again/img_1", "linked/img_0", "linked/img_1"]

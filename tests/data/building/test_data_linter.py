@@ -1,5 +1,6 @@
 """datasets/check.py's eyes: good folders pass, every kind of bad record is named."""
 
+import io
 import pathlib
 import re
 
@@ -87,4 +88,45 @@ def test_duplicates_and_leaks_are_named(folder):
     write(folder / "train_extra-00000-of-00001.tfrecord", filename="three")
     problems = "\n".join(lint(folder)[0].problems)
     assert "one: the name occurs twice in split val" in problems
-    assert "the same image is two in split test" in problems
+    assert "the same images are in the splits test and train_extra: 1 (two=three)" in problems
+    assert "the same images are in the splits train_extra and val: 2 (three=one, three=one)" in problems
+
+
+def test_an_image_is_known_by_its_pixels(folder):
+    other = io.BytesIO()
+    Image.fromarray(fake_data.image(20, 30)).save(other, "PNG", compress_level=0)
+    write(folder / "train-00000-of-00001.tfrecord", image=other.getvalue())
+    write(folder / "val-00000-of-00001.tfrecord")
+    for path in folder.glob("train-*-of-00002.tfrecord"):
+        path.unlink()
+    problems = "\n".join(lint(folder)[0].problems)
+    assert "the same images are in the splits train and val: 1 (odd)" in problems
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"label": np.full((20, 30), 255, np.uint8)}, "split val: no pixel has a class, all have the ignore label 255"),
+        ({"label": np.eye(20, 30, dtype=np.uint8) * 253 + 2}, "split val: all pixels with a class are kind 2"),
+        ({"image": np.full((20, 30, 3), (9, 200, 30), np.uint8)}, "split val: images of a single colour: 1 (odd)"),
+        ({"image": fake_data.image(20, 30) // 20}, "split val: nearly black images: 1 (odd)"),
+    ],
+)
+def test_images_and_labels_without_content_are_named(folder, changes, problem):
+    write(folder / "val-00000-of-00001.tfrecord", **changes)
+    found, _ = lint(folder)
+    assert found.problems == [f"{folder}: {problem}"]
+
+
+def test_only_a_few_of_many_alike_are_named(folder):
+    for i in range(5):
+        image = np.full((20, 30, 3), i, np.uint8)
+        write(folder / f"val-{i:05}-of-00005.tfrecord", filename=f"dark_{i}", image=image)
+    (problem,) = lint(folder)[0].problems
+    assert problem.endswith("split val: images of a single colour: 5 (dark_0, dark_1, dark_2 and 2 more)")
+
+
+def test_shards_that_are_not_read_are_named(folder):
+    write(folder / "train-00003-of-00004.tfrecord")
+    (problem,) = lint(folder)[0].problems
+    assert problem.endswith("train-00003-of-00004.tfrecord: 1 shards beside a complete split are not read; remove them")
