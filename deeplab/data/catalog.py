@@ -32,6 +32,7 @@ class Dataset:
       colors: one (R, G, B) per class.
       class_histogram: number of pixels of each class in the training split.
       mean_size: mean (height, width) of the images of the training split.
+      largest_sizes: {split: the smallest (height, width) that holds every image}, of the splits for which it is known.
 
     Raises:
       UserError: a value is out of its range, or a tuple has not one entry per class.
@@ -45,11 +46,14 @@ class Dataset:
     colors: tuple = ()
     class_histogram: tuple = ()
     mean_size: tuple = ()
+    largest_sizes: dict = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
         for field in ("class_names", "class_histogram", "mean_size"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
         object.__setattr__(self, "colors", tuple(tuple(int(v) for v in color) for color in self.colors))
+        largest = {split: tuple(int(side) for side in size) for split, size in self.largest_sizes.items()}
+        object.__setattr__(self, "largest_sizes", largest)
         if not 1 <= self.num_classes <= MAX_LABEL + 1:
             raise UserError(f"num_classes={self.num_classes}: expected 1 to {MAX_LABEL + 1}")
         if not 0 <= self.ignore_label <= MAX_LABEL:
@@ -60,6 +64,8 @@ class Dataset:
                 raise UserError(f"{field} has {size} entries: expected {self.num_classes}, one per class")
         if any(len(color) != 3 or min(color) < 0 or max(color) > 255 for color in self.colors):
             raise UserError(f"colors={self.colors}: expected three values 0 to 255 for each class")
+        if any(len(size) != 2 or min(size) < 1 for size in self.largest_sizes.values()):
+            raise UserError(f"largest_sizes={self.largest_sizes}: expected a height and a width for each split")
 
     def class_name(self, label):
         """Returns the name of the class `label`, or "class N" if the classes have no names."""

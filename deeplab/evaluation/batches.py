@@ -1,9 +1,11 @@
 """The images of a split in padded batches."""
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.data import augment, pipeline, sampling
 
+_HEADERS = 2000  # that `trained_size` reads at most, which takes a few seconds
 DCT_METHOD = "INTEGER_ACCURATE"  # decodes JPEGs as every other program does, so that exports score the same
 
 
@@ -22,12 +24,34 @@ def largest_size(split, resize):
 
     Reads the sizes from the headers of the image files; no image is decoded.
     """
+    return _largest(_sizes(split, resize, np.arange(len(split))))
+
+
+def trained_size(split, resize):
+    """Returns the smallest (height, width) that holds the images of a training split after resizing; None if unknown.
+
+    The sizes come from dataset.json. Where they are not recorded or images are resized, the headers of at most 2000
+    images are read, which are spread evenly over the split. Damaged records are passed over here: the training names
+    them when it comes to them.
+    """
+    if resize.min_resize_value is None and split.name in split.dataset.largest_sizes:
+        return split.dataset.largest_sizes[split.name]
+    numbers = np.unique(np.linspace(0, len(split) - 1, min(len(split), _HEADERS)).astype(np.int64))
+    size = _largest(_sizes(split, resize, numbers).ignore_errors())
+    return None if size == (1, 1) else size
+
+
+def _sizes(split, resize, numbers):
+    """Returns the dataset of the (height, width) after resizing of the records with these numbers."""
 
     def size(number):
         height, width = sampling.image_size(split.record(number)["image"])
         return tf.stack(augment.range_size(height, width, resize))
 
-    sizes = tf.data.Dataset.range(len(split)).map(size, tf.data.AUTOTUNE)
+    return tf.data.Dataset.from_tensor_slices(numbers.astype(np.int64)).map(size, tf.data.AUTOTUNE)
+
+
+def _largest(sizes):
     return tuple(int(side) for side in sizes.reduce(tf.constant([1, 1]), tf.maximum))
 
 

@@ -29,6 +29,7 @@ class Trained:
     step: int  # of the training; -1 where the name of the checkpoint does not tell
     checkpoint: str  # prefix of the checkpoint that the model was restored from
     report: RestoreReport
+    trained_size: tuple[int, int] | None = None  # (height, width) that holds the training images, if it is recorded
 
 
 def load(
@@ -58,7 +59,8 @@ def load(
       UserError: no such folder or checkpoint; the checkpoint does not fill the network.
     """
     folder, prefix = find(directory, checkpoint)
-    recorded = _read_config(folder)
+    content = _read_content(folder)
+    recorded = None if content is None else _config_in(content, folder)
     averages = use_moving_averages and recorded is not None
     dataset = _read_dataset(folder) or dataset
     config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
@@ -70,7 +72,7 @@ def load(
     except UserError as error:
         raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
     step = bundle.step_of(prefix) if report.step is None else report.step
-    return Trained(model, config, dataset, folder, step, prefix, report)
+    return Trained(model, config, dataset, folder, step, prefix, report, (content or {}).get("trained_size"))
 
 
 def _network_config(recorded, overrides, defaults, dataset):
@@ -134,6 +136,17 @@ def new_checkpoints(directory, interval, timeout):
 
 
 def _read_config(folder):
+    """Returns the `ModelConfig` of the config.json in a folder, or None without that file."""
+    content = _read_content(folder)
+    return None if content is None else _config_in(content, folder)
+
+
+def _config_in(content, folder):
+    return from_json(ModelConfig, content["model"], tf.io.gfile.join(folder, CONFIG_FILE))
+
+
+def _read_content(folder):
+    """Returns the content of the config.json in a folder, or None without that file. Its trained_size is a tuple."""
     path = tf.io.gfile.join(folder, CONFIG_FILE)
     if not tf.io.gfile.exists(path):
         return None
@@ -141,12 +154,15 @@ def _read_config(folder):
         text = file.read()
     try:
         content = json.loads(text)
-        model, written = content["model"], content["format"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        _model, written = content["model"], content["format"]
+        if "trained_size" in content:
+            height, width = (int(side) for side in content["trained_size"])
+            content["trained_size"] = (max(1, height), max(1, width))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise UserError(f"{path}: not a configuration of deeplab ({type(error).__name__}: {error})") from None
     if written != FORMAT:
         raise UserError(f"{path}: format {written}, this version reads {FORMAT}; use the version that wrote it")
-    return from_json(ModelConfig, model, path)
+    return content
 
 
 def _read_dataset(folder):

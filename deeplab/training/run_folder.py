@@ -39,16 +39,18 @@ def recorded_options(config, model_config):
     return json.loads(json.dumps({"model": dataclasses.asdict(model_config), "training": training}))
 
 
-def write_config(folder, model_config, training_options=None):
+def write_config(folder, model_config, training_options=None, trained_size=None):
     """Writes config.json into a train_logdir, in one piece; makes the folder if it is not there.
 
     Args:
       folder: the train_logdir.
       model_config: the `ModelConfig`, from which the network is built again.
       training_options: the part "training" of `recorded_options`, or None for weights that were not trained here.
+      trained_size: the smallest (height, width) that holds the training images, or None if it is not known.
     """
     tf.io.gfile.makedirs(folder)
     content = {"format": FORMAT, "model": dataclasses.asdict(model_config), "training": training_options or {}}
+    content |= {"trained_size": trained_size} if trained_size else {}
     atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
 
 

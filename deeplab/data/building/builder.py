@@ -29,6 +29,7 @@ class SplitReport(NamedTuple):
     problems: list[str]  # one line each, which names a file
     histogram: np.ndarray  # (256,) number of pixels of each label value
     mean_size: tuple  # (height, width); () if nothing was written
+    largest_size: tuple  # the smallest (height, width) that holds every image; () if nothing was written
     turned: list[upright.Turned]
 
 
@@ -37,7 +38,7 @@ def build(splits, dataset, rules, config):
 
     Args:
       splits: {split: [`listing.Pair`]}.
-      dataset: `catalog.Dataset`; its split sizes, histogram and mean size are filled in here.
+      dataset: `catalog.Dataset`; its split sizes, histogram, mean and largest sizes are filled in here.
       rules: `label_rules.LabelRules`, or {split: LabelRules}.
       config: `BuildConfig`.
 
@@ -95,7 +96,7 @@ def _existing(dataset, output_dir):
     """
     path = os.path.join(output_dir, catalog.FILE)
     if not tf.io.gfile.exists(path):
-        return dataclasses.replace(dataset, splits={}, class_histogram=(), mean_size=())
+        return dataclasses.replace(dataset, splits={}, class_histogram=(), mean_size=(), largest_sizes={})
     existing = catalog.load(output_dir)
     for field in ("num_classes", "ignore_label", "class_names"):
         old, new = getattr(existing, field), getattr(dataset, field)
@@ -103,7 +104,8 @@ def _existing(dataset, output_dir):
             raise UserError(
                 f"{path} has {field}={old}, this build {new}: choose another --output_dir or delete the folder"
             )
-    return dataclasses.replace(dataset, **{f: getattr(existing, f) for f in ("splits", "class_histogram", "mean_size")})
+    facts = ("splits", "class_histogram", "mean_size", "largest_sizes")
+    return dataclasses.replace(dataset, **{name: getattr(existing, name) for name in facts})
 
 
 def _shard_paths(split, config):
@@ -132,7 +134,8 @@ def _write_split(split, pairs, rules, config, unfinished):
                     sizes.append(record.size)
                     turned += [record.turned] if record.turned else []
     mean_size = tuple(np.mean(sizes, axis=0)) if sizes else ()
-    return SplitReport(len(sizes), problems, histogram, mean_size, turned)
+    largest_size = tuple(int(side) for side in np.max(sizes, axis=0)) if sizes else ()
+    return SplitReport(len(sizes), problems, histogram, mean_size, largest_size, turned)
 
 
 def _serialized(record):
@@ -202,10 +205,11 @@ def _remove_other_shards(splits, config):
 
 
 def _merged(existing, reports):
-    """Returns `existing` with the split sizes of this build, and histogram and mean size of its training split."""
+    """Returns `existing` with the sizes of the splits of this build, and facts about its training split."""
     sizes = {**existing.splits, **{split: report.written for split, report in reports.items()}}
     training = min(sizes, key=lambda split: (not split.startswith("train"), list(sizes).index(split)))
-    updates = {"splits": sizes}
+    largest = {split: report.largest_size for split, report in reports.items()}
+    updates = {"splits": sizes, "largest_sizes": {**existing.largest_sizes, **largest}}
     if training in reports:
         report = reports[training]
         updates["class_histogram"] = [int(n) for n in report.histogram[: existing.num_classes]]
