@@ -1,6 +1,7 @@
 """Options of serve."""
 
 import dataclasses
+from typing import ClassVar
 
 from deeplab.config.options import Checked, option, require
 
@@ -30,6 +31,10 @@ class ServeConfig(Checked):
         1_500_000, "The page scales a picture down to this number of pixels before it sends the picture."
     )
     poll_secs: float = option(5.0, "Seconds between two looks for a new VERSION/ folder. 0: never look.")
+
+    RETIRED: ClassVar[dict[str, str]] = {
+        "input_size": "the export holds the rule; write another export: python -m deeplab.export --input_size=..."
+    }
 
     def check(self):
         require(self.saved_model, "saved_model", self.saved_model, "a value: --saved_model=...")

@@ -18,7 +18,7 @@ from deeplab.data import records, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.files import progress_bar
-from deeplab.inference import trained
+from deeplab.inference import input_size, trained
 from deeplab.inference.predictor import Predictor
 from deeplab.layers.resize import resize_bilinear, resize_nearest
 
@@ -132,7 +132,9 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
             f"{config.checkpoint_dir} predicts {loaded.config.num_classes} classes, {split.dataset.name} in "
             f"{config.dataset_dir} has {split.dataset.num_classes}; name the data set that it was trained on"
         )
-    return loaded, make_split_predictor(predictor, split, config.resize, crop_size, strategy)
+    split_predictor = make_split_predictor(predictor, split, config.resize, crop_size, strategy)
+    input_size.warn_of_larger(split_name, split_predictor.padded_source_size, loaded.trained_size)
+    return loaded, split_predictor
 
 
 def make_split_predictor(predictor, split, resize, crop_size=None, strategy=None):

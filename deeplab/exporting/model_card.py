@@ -11,6 +11,7 @@ import tensorflow as tf
 import deeplab
 from deeplab.files import atomic
 from deeplab.inference.exports import CARD_FILE, CARD_FORMAT
+from deeplab.inference.input_size import CARD_KEY
 from deeplab.model.cost import count_multiply_adds
 from deeplab.training.best import SCORE_FILE
 
@@ -18,28 +19,30 @@ _DEFAULT_SIZE = (513, 513)  # (height, width) without any crop size; reference: 
 _SCORES = "eval_*/results.json"  # eval leaves its scores there, in a train_logdir
 
 
-def write(folder, config, loaded):
+def write(folder, config, loaded, input_size):
     """Writes model.json into the folder of an export.
 
     Args:
       folder: the folder.
       config: the `ExportConfig`.
       loaded: the `trained.Trained` that was exported.
+      input_size: the `InputSize` of the export.
     """
-    atomic.write(f"{folder}/{CARD_FILE}", json.dumps(_content(config, loaded), indent=1) + "\n")
+    atomic.write(f"{folder}/{CARD_FILE}", json.dumps(_content(config, loaded, input_size), indent=1) + "\n")
 
 
 def image_size(config, loaded):
-    """Returns the usual (height, width) of images for this export; the arguments are those of `write`.
+    """Returns the usual (height, width) of images for this export; the arguments are as in `write`.
 
-    Multiply-adds are counted at this size, the server warms up with it, and some formats take no other.
+    Multiply-adds are counted at the size at which the network sees such an image, and some formats take no other.
     """
     return tuple(loaded.config.crop_size or config.crop_size or _DEFAULT_SIZE)
 
 
-def _content(config, loaded):
+def _content(config, loaded, input_size):
     dataset = loaded.dataset
     size = image_size(config, loaded)
+    size = input_size.fitted(*size) if input_size.resizes(*size) else size
     passes = {"eval_scales": config.inference_scales, "add_flipped_images": config.add_flipped_images}
     return {
         "format": CARD_FORMAT,
@@ -53,6 +56,7 @@ def _content(config, loaded):
         "inference_scales": config.inference_scales,
         "add_flipped_images": config.add_flipped_images,
         "resize": dataclasses.asdict(config.resize),
+        CARD_KEY: input_size.card(),
         "multiply_adds": count_multiply_adds(loaded.config, (*size, 3), **passes),
         "multiply_adds_size": size,
         "versions": {"deeplab": deeplab.__version__, "tensorflow": tf.__version__, "keras": tf.keras.__version__},

@@ -12,3 +12,8 @@ def show(total, unit, description=None):
       description: text before the bar, e.g. the name of a split.
     """
     return tqdm.tqdm(total=total, unit=unit, desc=description, disable=None, dynamic_ncols=True)
+
+
+def say(line):
+    """Prints a line to stdout, above the bars that are shown."""
+    tqdm.tqdm.write(line)

@@ -20,6 +20,7 @@ from deeplab.config.serve import ServeConfig
 from deeplab.data import catalog
 from deeplab.inference import exports
 from deeplab.inference.exports import Signature, Spec
+from deeplab.inference.input_size import InputSize
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving.app import Application
@@ -38,6 +39,7 @@ class Fake:
 
     def __init__(self, folder, version):
         self.version, self.dataset, self.card = version, catalog.CATALOG["camvid"], {}
+        self.input_size = InputSize()
         self.signatures = {
             "serving_default": Signature({"images": IMAGES}, {"labels": LABELS}),
             "bytes": Signature({"image_bytes": TEXT}, {"png_bytes": TEXT}),
