@@ -28,7 +28,9 @@ class ServeConfig(Checked):
         "0.3 GB, and 0.8 s on 2 cores (mobilenet_v2 with decoder).",
     )
     page_pixels: int = option(
-        1_500_000, "The page scales a picture down to this number of pixels before it sends the picture."
+        1_500_000,
+        "The page scales a picture down to this number of pixels before it sends the picture; to max_pixels when the "
+        "export itself shrinks large pictures.",
     )
     poll_secs: float = option(5.0, "Seconds between two looks for a new VERSION/ folder. 0: never look.")
 

@@ -60,15 +60,14 @@ def load(
     """
     folder, prefix = find(directory, checkpoint)
     content = _read_content(folder)
-    recorded = None if content is None else _config_in(content, folder)
-    averages = use_moving_averages and recorded is not None
+    recorded = _config_in(content, folder)
     dataset = _read_dataset(folder) or dataset
     config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
     if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
     try:
-        report = restore(model, prefix, strict=True, use_moving_averages=averages)
+        report = restore(model, prefix, strict=True, use_moving_averages=use_moving_averages and recorded is not None)
     except UserError as error:
         raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
     step = bundle.step_of(prefix) if report.step is None else report.step
@@ -137,12 +136,12 @@ def new_checkpoints(directory, interval, timeout):
 
 def _read_config(folder):
     """Returns the `ModelConfig` of the config.json in a folder, or None without that file."""
-    content = _read_content(folder)
-    return None if content is None else _config_in(content, folder)
+    return _config_in(_read_content(folder), folder)
 
 
 def _config_in(content, folder):
-    return from_json(ModelConfig, content["model"], tf.io.gfile.join(folder, CONFIG_FILE))
+    path = tf.io.gfile.join(folder, CONFIG_FILE)
+    return None if content is None else from_json(ModelConfig, content["model"], path)
 
 
 def _read_content(folder):
