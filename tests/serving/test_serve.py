@@ -61,7 +61,8 @@ class Running:
         self.add_version()
         options = {"port": 0, "read_timeout_secs": 0.5, "max_request_bytes": 200_000, "max_pixels": 10_000}
         config = ServeConfig("unused", max_queue_size=2, max_batch_size=1, poll_secs=0.05, **options)
-        self.server = http_server(Application(config, functools.partial(exports.newest, str(folder)), Fake))
+        self.application = Application(config, functools.partial(exports.newest, str(folder)), Fake)
+        self.server = http_server(self.application)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
         while not self.server.started:
@@ -179,6 +180,14 @@ def test_nonsense_is_refused(running, body, status):
     code, answer = running.predict(body)
     assert code == status
     assert list(answer) == ["error"]
+
+
+def test_the_page_tells_at_which_size_a_large_picture_is_seen(running, monkeypatch):
+    assert running.ask("/page/segment", png(20, 30))[2]["seen"] is None
+    monkeypatch.setattr(running.application.model, "input_size", InputSize("auto", (8, 10), (10, 10), 15))
+    assert running.ask("/page/segment", png(20, 30))[2]["seen"] == [7, 10]
+    assert running.ask("/page/segment", png(9, 15))[2]["seen"] is None
+    assert running.ask("/page/model")[2]["max_pixels"] == 10_000
 
 
 def test_the_page_segments_a_picture(running):
