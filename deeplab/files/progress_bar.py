@@ -1,5 +1,7 @@
 """The progress bar of every program."""
 
+import sys
+
 import tqdm
 
 
@@ -14,6 +16,6 @@ def show(total, unit, description=None):
     return tqdm.tqdm(total=total, unit=unit, desc=description, disable=None, dynamic_ncols=True)
 
 
-def say(line):
-    """Prints a line to stdout, above the bars that are shown."""
-    tqdm.tqdm.write(line)
+def note(line):
+    """Prints a note to stderr, above the bars that are shown."""
+    tqdm.tqdm.write(f"note: {line}", file=sys.stderr)

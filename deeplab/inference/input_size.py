@@ -185,7 +185,7 @@ class Notice:
         why = f"; the training saw up to {_sides(trained)}" if trained else ""
         how = "as it is, because of --tile_size" if self._tiles else f"at {_sides(self._input_size.fitted(*size))}"
         text = f"{path}: {_sides(size)} pixels (height x width), seen {how}{why}"
-        progress_bar.say(text if self._tiles else f"{text} (--input_size={self._input_size.rule})")
+        progress_bar.note(text if self._tiles else f"{text} (--input_size={self._input_size.rule})")
 
 
 def _sides(size):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from deeplab import devices
 from deeplab.checkpoints import restoring
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
+from deeplab.config import effects
 from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, pipeline, records, source
 from deeplab.evaluation import batches, scoring
@@ -66,6 +67,9 @@ def claim_folder(config, model_config, split):
     """
     folder, options = config.train_logdir, run_folder.recorded_options(config, model_config)
     run_folder.lock(folder)
+    if not run_folder.is_configured(folder):  # a training that is resumed keeps what its configuration says
+        effects.refuse_without_effect(config, effects.TRAIN)
+        effects.refuse_without_effect(model_config, effects.MODEL, config.model)
     run_folder.refuse_changed_options(folder, options)
     run_folder.write_config(folder, model_config, options["training"], batches.trained_size(split, config.augment))
     catalog.save(split.dataset, folder)

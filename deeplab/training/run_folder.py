@@ -54,6 +54,11 @@ def write_config(folder, model_config, training_options=None, trained_size=None)
     atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
 
 
+def is_configured(folder):
+    """Tells whether a train_logdir has a configuration."""
+    return tf.io.gfile.exists(tf.io.gfile.join(folder, CONFIG_FILE))
+
+
 def refuse_changed_options(folder, options):
     """Refuses to resume a training with other options than those it began with.
 
