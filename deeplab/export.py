@@ -9,8 +9,9 @@ has three signatures:
     bytes            image_bytes (B,), JPEG or PNG files -> label_bytes (B,), PNG files of class ids
     reference        ImageTensor -> SemanticPredictions, SemanticProbabilities, as the frozen graph of the original
 
-model.json describes the network and its cost, dataset.json its classes and colours. The folder also holds warm-up
-requests for TensorFlow Serving.
+Large photographs are shrunk inside the graph to the size of the training images, as --input_size says; labels get the
+size of the photograph. model.json describes the network and its cost, dataset.json its classes and colours. The folder
+also holds warm-up requests for TensorFlow Serving.
 
     python -m deeplab.export --checkpoint_dir=TRAIN_LOGDIR --export_path=DIR --format=tflite --crop_size=257,257
 

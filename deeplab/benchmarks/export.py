@@ -101,7 +101,7 @@ def _write_all(export, checkpoint_dir, size, folder):
     written = {}
     for name, (kind, options, how) in CONTENDERS.items():
         path = f"{folder}/{len(written)}"
-        common = {"checkpoint_dir": checkpoint_dir, "crop_size": size, "verify": False}
+        common = {"checkpoint_dir": checkpoint_dir, "crop_size": size, "input_size": "original", "verify": False}
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # where it went and how to try it
                 export(ExportConfig(export_path=path, format=kind, **common, **options))

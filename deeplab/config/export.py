@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
-from deeplab.config import effects
+from deeplab.config import effects, input_size
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import (
     CHECKPOINT_HELP,
@@ -58,6 +58,7 @@ class ExportConfig(NetworkConfig):
     split: str = option("train", "Split of dataset_dir to take images from.")
     dataset: str | None = option(None, DATASET_HELP)
     crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
+    input_size: str = input_size.input_size_option()
     inference_scales: tuple[float, ...] = option((1.0,), SCALES_HELP)
     add_flipped_images: bool = option(False, FLIPPED_HELP)
     with_probabilities: bool = option(
@@ -81,6 +82,7 @@ class ExportConfig(NetworkConfig):
     def check(self):
         check_given(self, "export_path")
         require_pair("crop_size", self.crop_size)
+        input_size.check(self.input_size, min_resize_value=self.resize.min_resize_value)
         check_scales("inference_scales", self.inference_scales)
         sources = [self.checkpoint_path, self.checkpoint_dir]
         require(

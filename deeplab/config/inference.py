@@ -6,7 +6,7 @@ Options that the reference has, too, bear the reference's names and defaults.
 import dataclasses
 from typing import Any, ClassVar
 
-from deeplab.config import effects
+from deeplab.config import effects, input_size
 from deeplab.config.data import TFDS_PREFIX, ReadConfig, ResizeConfig
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
@@ -225,6 +225,7 @@ class PredictConfig(NetworkConfig):
     checkpoint: str = option("newest", CHECKPOINT_HELP)
     saved_model: str | None = option(None, "Use this export instead of checkpoint_dir.")
     crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
+    input_size: str = input_size.input_size_option()
     dataset: str | None = option(None, DATASET_HELP)
     save_probabilities: bool = option(
         False, "Images: also write NAME.npz, compressed, with probabilities (H, W, classes) in float16."
@@ -242,10 +243,12 @@ class PredictConfig(NetworkConfig):
     def check(self):
         check_given(self, "input", "output")
         require_pair("crop_size", self.crop_size)
+        input_size.check(self.input_size, tile_size=self.tiles.tile_size)
         sources = (self.checkpoint_dir, self.saved_model)
         require(sources.count(None) == 1, "checkpoint_dir", sources[0], "it or --saved_model, one of the two")
         if self.saved_model:
-            check_export_brings(self, crop_size=self.crop_size, preset=self.preset)
+            chosen = self.input_size != input_size.AUTO and self.input_size
+            check_export_brings(self, crop_size=self.crop_size, preset=self.preset, input_size=chosen)
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
         effects.refuse_without_effect(self, effects.PREDICT)
 

@@ -13,6 +13,9 @@ class ServeConfig(Checked):
     saved_model: str | None = option(
         None, "Export to serve: a folder with VERSION/ folders, of which the newest is served, or one SavedModel."
     )
+    input_size: str = option(
+        "auto", "Size at which the network sees an image. auto: as the export says, which has the rule built in."
+    )
     model_name: str = option("deeplab", "Name of the model in addresses: /v1/models/NAME.")
     host: str = option("127.0.0.1", "Address to listen on. 0.0.0.0: all addresses of this machine.")
     port: int = option(8501, "Port to listen on. 0: any free port.")
@@ -28,12 +31,16 @@ class ServeConfig(Checked):
         "0.3 GB, and 0.8 s on 2 cores (mobilenet_v2 with decoder).",
     )
     page_pixels: int = option(
-        1_500_000, "The page scales a picture down to this number of pixels before it sends the picture."
+        1_500_000,
+        "The page scales a picture down to this number of pixels before it sends the picture; to max_pixels when the "
+        "export itself shrinks large pictures.",
     )
     poll_secs: float = option(5.0, "Seconds between two looks for a new VERSION/ folder. 0: never look.")
 
     def check(self):
         require(self.saved_model, "saved_model", self.saved_model, "a value: --saved_model=...")
+        other = "auto: the export has the rule built in; for another one: python -m deeplab.export --input_size=..."
+        require(self.input_size == "auto", "input_size", self.input_size, other)
         require(0 <= self.port < 1 << 16, "port", self.port, "0 to 65535")
         for name in ("max_batch_size", "max_queue_size", "max_request_bytes", "max_pixels", "page_pixels"):
             require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")

@@ -33,6 +33,7 @@ class Dataset:
       class_image_pixels: {split: for each class the number of pixels, ignored ones included, of the images that hold
         the class}.
       mean_size: mean (height, width) of the images of the training split.
+      largest_sizes: {split: the smallest (height, width) that holds every image}, of the splits for which it is known.
 
     Raises:
       UserError: a value is out of its range, or a tuple has not one entry per class.
@@ -47,6 +48,7 @@ class Dataset:
     class_histogram: dict = dataclasses.field(default_factory=dict, hash=False)
     class_image_pixels: dict = dataclasses.field(default_factory=dict, hash=False)
     mean_size: tuple = ()
+    largest_sizes: dict = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
         for field in ("class_names", "mean_size"):
@@ -58,6 +60,8 @@ class Dataset:
             counted = {split: tuple(map(int, counts)) for split, counts in getattr(self, field).items()}
             object.__setattr__(self, field, counted)
         object.__setattr__(self, "colors", tuple(tuple(int(v) for v in color) for color in self.colors))
+        largest = {split: tuple(int(side) for side in size) for split, size in self.largest_sizes.items()}
+        object.__setattr__(self, "largest_sizes", largest)
         if not 1 <= self.num_classes <= MAX_LABEL + 1:
             raise UserError(f"num_classes={self.num_classes}: expected 1 to {MAX_LABEL + 1}")
         if not 0 <= self.ignore_label <= MAX_LABEL:
@@ -70,6 +74,8 @@ class Dataset:
                 raise UserError(f"{field} has {len(values)} entries: expected {self.num_classes}, one per class")
         if any(len(color) != 3 or min(color) < 0 or max(color) > 255 for color in self.colors):
             raise UserError(f"colors={self.colors}: expected three values 0 to 255 for each class")
+        if any(len(size) != 2 or min(size) < 1 for size in self.largest_sizes.values()):
+            raise UserError(f"largest_sizes={self.largest_sizes}: expected a height and a width for each split")
 
     @property
     def training_split(self):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab.data import augment, pipeline, records, sampling
 
+_HEADERS = 2000  # that `trained_size` reads at most, which takes a few seconds
 DCT_METHOD = "INTEGER_ACCURATE"  # decodes JPEGs as every other program does, so that exports score the same
 
 
@@ -26,14 +27,35 @@ def image_sizes(split, resize):
 
     Reads the sizes from the headers of the image files; no image is decoded.
     """
+    found = _sizes(split, resize, np.arange(len(split))).batch(len(split))
+    with records.user_errors():
+        return tuple(array.numpy() for array in found.get_single_element())
+
+
+def trained_size(split, resize):
+    """Returns the smallest (height, width) that holds the images of a training split after resizing; None if unknown.
+
+    The sizes come from dataset.json. Where they are not recorded or images are resized, the headers of at most 2000
+    images are read, which are spread evenly over the split. Damaged records are passed over here: the training names
+    them when it comes to them.
+    """
+    recorded = [split.dataset.largest_sizes.get(name) for name in split.name.split(",")]  # of all joined splits
+    if resize.min_resize_value is None and all(recorded):
+        return tuple(max(sides) for sides in zip(*recorded, strict=True))
+    numbers = np.unique(np.linspace(0, len(split) - 1, min(len(split), _HEADERS)).astype(np.int64))
+    seen = _sizes(split, resize, numbers).map(lambda _source, resized: resized).ignore_errors()
+    size = tuple(int(side) for side in seen.reduce(tf.constant([0, 0]), tf.maximum))
+    return size if all(size) else None
+
+
+def _sizes(split, resize, numbers):
+    """Returns the dataset of two (height, width) for each of these records: in the data set, and resized."""
 
     def sizes(number):
         height, width = sampling.image_size(split.record(number)["image"])
         return tf.stack([height, width]), tf.stack(augment.range_size(height, width, resize))
 
-    found = tf.data.Dataset.range(len(split)).map(sizes, tf.data.AUTOTUNE).batch(len(split))
-    with records.user_errors():
-        return tuple(array.numpy() for array in found.get_single_element())
+    return tf.data.Dataset.from_tensor_slices(numbers.astype(np.int64)).map(sizes, tf.data.AUTOTUNE)
 
 
 def plan(shapes, batch_size, in_order=False):

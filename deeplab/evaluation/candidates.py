@@ -13,7 +13,7 @@ from deeplab.errors import UserError
 from deeplab.evaluation import report, scoring
 from deeplab.evaluation.boundary import BoundaryScores
 from deeplab.evaluation.split_predictor import restore_split_predictor
-from deeplab.inference import exports
+from deeplab.inference import exports, input_size
 
 _OWN_SIZE = "at their own size"  # padded only as far as the network needs
 
@@ -150,12 +150,14 @@ def _open_export(config):
         "add_flipped_images": card["add_flipped_images"],
         **{name: card["resize"][name] for name in ("min_resize_value", "max_resize_value", "resize_factor")},
     }
+    seen = input_size.of_card(card)
+    facts["input_size"] = seen.card()
     export = exports.load(path, required=(exports.DEFAULT_SIGNATURE,))
 
     def score(collectors):  # an export resizes images itself, so that it gets them at their source size
         return scoring.score_each(split, export.segment, collectors=collectors)
 
-    title = _title(path, facts, _OWN_SIZE)
+    title = _title(path, facts, f"at the size of --input_size={seen.rule}" if seen.fit_into else _OWN_SIZE)
     folder = tf.io.gfile.join(config.saved_model.rstrip("/"), f"eval_{config.eval_split}")
     return Candidate(title, split.dataset, facts, folder, score)
 

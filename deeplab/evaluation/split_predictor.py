@@ -20,7 +20,7 @@ from deeplab.data import catalog, records, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.files import progress_bar
-from deeplab.inference import trained, untrained
+from deeplab.inference import input_size, trained, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.layers.resize import resize_bilinear, resize_nearest
 
@@ -146,6 +146,8 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
     split_predictor = make_split_predictor(predictor, split, config.resize, crop_size, strategy)
     largest = split_predictor.padded_size(*split_predictor.sizes.max(axis=0).tolist())
     untrained.treat(loaded, config.zero_untrained_taps, largest, passes.eval_scales)
+    source_size = split_predictor.source_sizes.max(axis=0).tolist()
+    input_size.warn_of_larger(split_name, source_size, loaded.trained_size)
     return loaded, split_predictor
 
 

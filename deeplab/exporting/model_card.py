@@ -12,34 +12,37 @@ from deeplab.errors import UserError
 from deeplab.evaluation import report
 from deeplab.files import atomic
 from deeplab.inference.exports import CARD, CARD_FILE
+from deeplab.inference.input_size import CARD_KEY
 from deeplab.model.cost import count_multiply_adds
 from deeplab.training.best import read_score
 
 _DEFAULT_SIZE = (513, 513)  # (height, width) without any crop size; reference: default of --crop_size
 
 
-def write(folder, config, loaded):
+def write(folder, config, loaded, input_size):
     """Writes model.json into the folder of an export.
 
     Args:
       folder: the folder.
       config: the `ExportConfig`.
       loaded: the `trained.Trained` that was exported.
+      input_size: the `InputSize` of the export.
     """
-    atomic.write(f"{folder}/{CARD_FILE}", CARD.text(_content(config, loaded)))
+    atomic.write(f"{folder}/{CARD_FILE}", CARD.text(_content(config, loaded, input_size)))
 
 
 def image_size(config, loaded):
-    """Returns the usual (height, width) of images for this export; the arguments are those of `write`.
+    """Returns the usual (height, width) of images for this export; the arguments are as in `write`.
 
-    Multiply-adds are counted at this size, the server warms up with it, and some formats take no other.
+    Multiply-adds are counted at the size at which the network sees such an image, and some formats take no other.
     """
     return tuple(loaded.config.crop_size or config.crop_size or _DEFAULT_SIZE)
 
 
-def _content(config, loaded):
+def _content(config, loaded, input_size):
     dataset = loaded.dataset
     size = image_size(config, loaded)
+    size = input_size.fitted(*size) if input_size.resizes(*size) else size
     passes = {"eval_scales": config.inference_scales, "add_flipped_images": config.add_flipped_images}
     return {
         "config": dataclasses.asdict(loaded.config),
@@ -52,6 +55,7 @@ def _content(config, loaded):
         "inference_scales": config.inference_scales,
         "add_flipped_images": config.add_flipped_images,
         "resize": dataclasses.asdict(config.resize),
+        CARD_KEY: input_size.card(),
         "multiply_adds": count_multiply_adds(loaded.config, (*size, 3), **passes),
         "multiply_adds_size": size,
         "versions": {"deeplab": deeplab.__version__, "tensorflow": tf.__version__, "keras": tf.keras.__version__},

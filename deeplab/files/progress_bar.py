@@ -1,5 +1,7 @@
 """The progress bar of every program."""
 
+import sys
+
 import tqdm
 
 
@@ -12,3 +14,8 @@ def show(total, unit, description=None):
       description: text before the bar, e.g. the name of a split.
     """
     return tqdm.tqdm(total=total, unit=unit, desc=description, disable=None, dynamic_ncols=True)
+
+
+def note(line):
+    """Prints a note to stderr, above the bars that are shown."""
+    tqdm.tqdm.write(f"note: {line}", file=sys.stderr)

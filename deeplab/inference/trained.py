@@ -31,6 +31,7 @@ class Trained:
     checkpoint: str  # prefix of the checkpoint that the model was restored from
     report: RestoreReport
     trained_config: ModelConfig | None = None  # as config.json records it, with the size of the training crops
+    trained_size: tuple[int, int] | None = None  # (height, width) that holds the training images, if it is recorded
 
 
 def load(
@@ -60,7 +61,7 @@ def load(
       UserError: no such folder or checkpoint; the checkpoint does not fill the network.
     """
     folder, prefix = find(directory, checkpoint)
-    recorded = _read_config(folder)
+    recorded, trained_size = _read_config(folder), _read_trained_size(folder)
     averages = use_moving_averages and recorded is not None
     dataset = read_dataset(folder) or dataset
     config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
@@ -72,7 +73,7 @@ def load(
     except UserError as error:
         raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
     step = bundle.step_of(prefix) if report.step is None else report.step
-    return Trained(model, config, dataset, folder, step, prefix, report, recorded)
+    return Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
 
 
 def _network_config(recorded, overrides, defaults, dataset):
@@ -156,9 +157,16 @@ def new_checkpoints(directory, interval, timeout):
 
 
 def _read_config(folder):
+    """Returns the `ModelConfig` of the config.json in a folder, or None without that file."""
     content = run_folder.read_config(folder)
     path = tf.io.gfile.join(folder, run_folder.CONFIG_FILE)
     return None if content is None else from_json(ModelConfig, content["model"], path)
+
+
+def _read_trained_size(folder):
+    """Returns the (height, width) that config.json records of the training images, or None if it does not."""
+    content = run_folder.read_config(folder) or {}
+    return tuple(content["trained_size"]) if content.get("trained_size") else None
 
 
 def read_dataset(folder):

@@ -31,7 +31,7 @@ def same_static_size(x, size):
 def resize_bilinear(x, size):
     """Resizes (B, h, w, C) to `size` (height, width), corners aligned; keeps a floating dtype, else gives float32."""
     if _PRODUCTS.get():
-        resized = _resize_by_products(x, size)
+        resized = _resize_by_products(x, size, interpolation_matrix)
     else:
         resized = tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True)  # float32, whatever x is
     return tf.cast(resized, x.dtype) if x.dtype.is_floating else resized
@@ -47,11 +47,9 @@ def as_products():
         _PRODUCTS.reset(token)
 
 
-def _resize_by_products(x, size):
-    """As `resize_bilinear`, rows first; source and target sizes are ints."""
-    rows, columns = (
-        tf.constant(interpolation_matrix(source, target)) for source, target in zip(x.shape[1:3], size, strict=True)
-    )
+def _resize_by_products(x, size, matrix):
+    """Resizes by the matrices that `matrix` gives for each side, rows first; source and target sizes are ints."""
+    rows, columns = (tf.constant(matrix(source, target)) for source, target in zip(x.shape[1:3], size, strict=True))
     x = tf.cast(x, tf.float32)
     flat = tf.reshape(x, (-1, x.shape[1], x.shape[2] * x.shape[3]))
     tall = tf.reshape(tf.matmul(rows, flat), (-1, x.shape[2], x.shape[3]))
@@ -71,3 +69,50 @@ def interpolation_matrix(source, target):
 def resize_nearest(x, size):
     """Resizes (B, h, w, C) labels to `size` by nearest neighbour with corners aligned; keeps the dtype."""
     return tf.raw_ops.ResizeNearestNeighbor(images=x, size=size, align_corners=True)
+
+
+def take_nearest(x, size):
+    """Does what `resize_nearest` does by taking rows and columns; source and target sizes are ints.
+
+    Not all engines have an operation that resizes by nearest neighbour with corners aligned; all can take rows.
+    """
+    rows, columns = (_nearest(source, target) for source, target in zip(x.shape[1:3], size, strict=True))
+    return tf.gather(tf.gather(x, rows, axis=1), columns, axis=2)
+
+
+def _nearest(source, target):
+    """Returns (target,) int32: the cell that each takes, rounded in float32 as TensorFlow's kernel does."""
+    place = np.arange(target, dtype=np.float32) * np.float32((source - 1) / max(target - 1, 1))
+    return np.minimum(np.floor(place + np.float32(0.5)), source - 1).astype(np.int32)
+
+
+def resize_antialiased(x, size):
+    """Resizes (B, h, w, C) images to `size` (height, width), corners aligned; returns float32.
+
+    Where the image becomes smaller, every pixel of the source counts: the triangle of bilinear interpolation is as wide
+    as the distance of the new pixels. Where it becomes larger, this is `resize_bilinear`.
+
+    If source and target sizes are known ints, this is made of products, since TensorFlow's kernel does not exist in
+    TFLite, ONNX and OpenVINO. The kernel runs on the CPU, also where the network runs on a GPU.
+    """
+    if None not in x.shape[1:3] and not isinstance(size[0], tf.Tensor):
+        return _resize_by_products(x, size, antialiasing_matrix)
+    source, target = (tf.cast(tf.stack(sides), tf.float32) for sides in (tf.shape(x)[1:3], size))
+    aligned = (source > 1) & (target > 1)  # one pixel has no two corners; its center is then aligned
+    scale = tf.where(aligned, (target - 1) / tf.maximum(source - 1, 1), target / source)
+    shift = tf.where(aligned, 0.5 - 0.5 * scale, 0.0)  # the kernel aligns the outer edges of the corner pixels
+    return tf.raw_ops.ScaleAndTranslate(
+        images=x, size=tf.cast(target, tf.int32), scale=scale, translation=shift, kernel_type="triangle", antialias=True
+    )
+
+
+def antialiasing_matrix(source, target):
+    """Returns (target, source) float32: the weights of `source` pixels in each of `target` by `resize_antialiased`."""
+    if source > 1 and target > 1:
+        distance, first = (source - 1) / (target - 1), 0.0
+    else:
+        distance = source / target
+        first = 0.5 * distance - 0.5
+    place = np.clip(first + np.arange(target) * distance, 0, source - 1)
+    weights = np.maximum(0, 1 - np.abs(np.arange(source) - place[:, None]) / max(distance, 1))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -10,7 +10,7 @@ from deeplab.exporting.formats import FORMATS, trial_images
 from deeplab.exporting.formats.common import NetworkToExport
 from deeplab.exporting.signatures import ExportedModule
 from deeplab.files import atomic, locks
-from deeplab.inference import exports, trained, untrained
+from deeplab.inference import exports, input_size, trained, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.layers.folded import EVERY_RATE, runs_dilated
 
@@ -33,12 +33,15 @@ def export(config):
     print(f"{loaded.checkpoint}: {loaded.config.model_variant}, {loaded.config.num_classes} classes")
 
     # What: the same path from images to labels as in eval, but faster.
-    original = _predictor(loaded.model, config)
     size = model_card.image_size(config, loaded)
+    seen = _input_size(config, loaded)
+    # The crop size is the size of the file's images, which are not padded to it once they are shrunk.
+    crop_size = None if config.takes_one_size and seen.resizes(*size) else config.crop_size
     untrained.treat(
         loaded, config.zero_untrained_taps, size if config.takes_one_size else None, config.inference_scales
     )
-    network = NetworkToExport(_folded(original, config), config, loaded, size)
+    original = _predictor(loaded.model, config, crop_size)
+    network = NetworkToExport(_folded(original, config, crop_size), config, loaded, size, seen)
 
     # Where: the next version. It gets its name when it is complete, since a server may watch the folder.
     tf.io.gfile.makedirs(config.export_path)
@@ -48,7 +51,7 @@ def export(config):
             # Go: write it, and compare it with the network before it is kept.
             FORMATS[config.format].write(unfinished, network)
             catalog.save(loaded.dataset, unfinished)
-            model_card.write(unfinished, config, loaded)
+            model_card.write(unfinished, config, loaded, seen)
             if config.verify:
                 _verify(unfinished, original, network)
     print(f"Wrote {folder}")
@@ -56,17 +59,27 @@ def export(config):
         print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
 
 
-def _predictor(model, config):
-    return Predictor(model, config.crop_size, config.inference_scales, config.add_flipped_images)
+def _predictor(model, config, crop_size):
+    return Predictor(model, crop_size, config.inference_scales, config.add_flipped_images)
 
 
-def _folded(original, config):
+def _input_size(config, loaded):
+    """Returns the `InputSize` of the export, and prints which images the network will see at another size."""
+    if config.resize.min_resize_value is not None:
+        return input_size.InputSize()
+    seen = input_size.resolve(config.input_size, loaded.trained_size)
+    if str(seen):
+        print(seen)
+    return seen
+
+
+def _folded(original, config, crop_size):
     """Returns the `Predictor` that is exported: folded, and in the precision that the user asks for."""
     if not config.fold_batch_norm:
         return original
     native_rate = EVERY_RATE if config.format in _ENGINES_WITH_DILATION else None
     with folding.policy(config.precision):
-        return _predictor(folding.fold(original.model, config.precision, native_rate), config)
+        return _predictor(folding.fold(original.model, config.precision, native_rate), config, crop_size)
 
 
 def _verify(folder, original, network):
@@ -99,7 +112,7 @@ def _verify(folder, original, network):
 def _agreement(folder, original, network, images):
     """Returns, for each image, the share of its labels for which the export and the original network agree."""
     config = network.config
-    expected = ExportedModule(original, config.resize)
+    expected = ExportedModule(original, config.resize, input_size=network.input_size)
     try:
         labels = FORMATS[config.format].reader(folder)
         return [np.mean(labels(image) == expected.segment(image)[0].numpy()) for image in images]

@@ -16,7 +16,7 @@ from deeplab.config.options import differences
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.files import atomic, locks, progress_bar
-from deeplab.inference import exports, input_files, output_folder, tiles, trained, untrained
+from deeplab.inference import exports, input_files, input_size, output_folder, tiles, trained, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.pictures import drawing, images, video
 
@@ -32,12 +32,14 @@ class Segmenter(NamedTuple):
       with_probabilities: function (H, W, 3) uint8 -> (H, W) int32 and (H, W, K) float32.
       dataset: what the labels mean, and their colours.
       settings: {name: value} of all that the results depend on except for the image; JSON.
+      notice: says for the first image that it is seen at another size.
     """
 
     labels: Callable[[np.ndarray], np.ndarray]
     with_probabilities: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     dataset: catalog.Dataset
     settings: dict[str, Any]
+    notice: input_size.Notice = input_size.Notice(input_size.InputSize())
 
 
 def predict(config):
@@ -71,8 +73,8 @@ def _open_export(config):
         "saved_model": output_folder.absolute(path),
         **output_folder.identity(f"{path}/{exports.GRAPH_FILE}"),  # another export may take the place of this one
     }
-    dataset = export.dataset(config.dataset)
-    return Segmenter(export.segment, export.segment_with_probabilities, dataset, settings)
+    dataset, notice = export.dataset(config.dataset), input_size.Notice(input_size.of_card(export.card))
+    return Segmenter(export.segment, export.segment_with_probabilities, dataset, settings, notice)
 
 
 def _open_checkpoint(config):
@@ -81,26 +83,31 @@ def _open_checkpoint(config):
     loaded = trained.load(
         config.checkpoint_dir, config.checkpoint, config.model, config.model_defaults, named, config.use_moving_averages
     )
-    passes, settings = config.passes, _settings(config, loaded)
+    seen = input_size.resolve(config.input_size, loaded.trained_size)
+    passes, settings, notice = config.passes, _settings(config, loaded, seen), input_size.Notice(seen, config.tiles)
     untrained.treat(loaded, config.zero_untrained_taps)
     predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
     if config.tiles.tile_size:
         window = tiles.window(predictor, config.tiles)
-        return Segmenter(window, window.with_probabilities, loaded.dataset, settings)
+        return Segmenter(window, window.with_probabilities, loaded.dataset, settings, notice)
+    if seen.is_unknown:
+        _tell([str(seen)])
     one = [tf.TensorSpec((1, None, None, 3), tf.uint8)]  # one trace for images of every size
-    labels = tf.function(lambda image: predictor(image)[0], input_signature=one)
-    both = tf.function(lambda image: predictor(image), input_signature=one)
+    labels = tf.function(lambda image: input_size.segment(predictor, image, seen)[0], input_signature=one)
+    both = tf.function(lambda image: input_size.segment(predictor, image, seen), input_signature=one)
     return Segmenter(
         lambda image: labels(image[None])[0].numpy(),
         lambda image: tuple(result[0].numpy() for result in both(image[None])),
         loaded.dataset,
         settings,
+        notice,
     )
 
 
-def _settings(config, loaded):
+def _settings(config, loaded, seen):
     """Returns the settings of a `Segmenter` that is a checkpoint."""
     window = dataclasses.asdict(config.tiles) if config.tiles.tile_size else {}
+    resized = {"input_size": seen.card()} if seen.fit_into and not window else {}
     return {
         "checkpoint": output_folder.absolute(loaded.checkpoint),
         "step": loaded.step,
@@ -111,6 +118,7 @@ def _settings(config, loaded):
         "crop_size": config.crop_size,
         **dataclasses.asdict(config.passes),
         **window,
+        **resized,
     }
 
 
@@ -159,6 +167,7 @@ def _attempt(job, segmenter, config):
 def _write_image(job, segmenter, config):
     """Writes the results for one image; returns 1, the number of images, and the `images.LOSSES` of the file."""
     image, losses = images.open_picture(job.path)
+    segmenter.notice(job.path, image.shape[:2])
     output_folder.make_folder(job)
     if config.save_probabilities:
         labels, probabilities = segmenter.with_probabilities(image)
@@ -185,6 +194,7 @@ def _write_video(job, segmenter, config):
         if config.save_frames:
             tf.io.gfile.makedirs(job.stem + output_folder.FRAMES)
         for image, moment in source:
+            segmenter.notice(job.path, image.shape[:2])
             labels = segmenter.labels(image)
             add(drawing.overlay(image, labels, colors), moment)
             if config.save_frames:

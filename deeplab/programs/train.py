@@ -11,7 +11,7 @@ from deeplab.config import atrous_rates, effects
 from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, pipeline, records, source
 from deeplab.errors import UserError
-from deeplab.evaluation import scoring
+from deeplab.evaluation import batches, scoring
 from deeplab.evaluation.split_predictor import make_split_predictor
 from deeplab.inference import trained
 from deeplab.inference.predictor import Predictor
@@ -40,7 +40,7 @@ def train(config):
     model_config = config.model_config(split.dataset.num_classes)
     writes = devices.is_chief(strategy)
     if writes:
-        claim_folder(config, model_config, split.dataset)
+        claim_folder(config, model_config, split)
 
     # From what: shards become batches of (image, label); the stream can be entered at any step.
     stream = batch_stream(config, split, model_config)
@@ -65,19 +65,23 @@ def train(config):
         return TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best).train()
 
 
-def claim_folder(config, model_config, dataset):
-    """Locks the train_logdir for this process and writes config.json and dataset.json, or refuses changed options."""
+def claim_folder(config, model_config, split):
+    """Locks the train_logdir for this process and writes config.json and dataset.json, or refuses changed options.
+
+    config.json also records how large the images of the training are, since photographs that are much larger have to be
+    shrunk before the network sees them.
+    """
     folder, options = config.train_logdir, run_folder.recorded_options(config, model_config)
     run_folder.lock(folder)
     if not run_folder.is_configured(folder):  # a training that is resumed keeps what its configuration says
         effects.refuse_without_effect(config, effects.TRAIN)
         effects.refuse_without_effect(model_config, effects.MODEL, config.model)
     run_folder.refuse_changed_options(folder, options)
-    refuse_other_classes(folder, dataset)
+    refuse_other_classes(folder, split.dataset)
     if config.run.eval_interval_steps:
         refuse_other_split(tf.io.gfile.join(folder, run_folder.BEST_FOLDER), config.run.eval_split)
-    run_folder.write_config(folder, model_config, options["training"])
-    catalog.save(dataset, folder)
+    run_folder.write_config(folder, model_config, options["training"], batches.trained_size(split, config.augment))
+    catalog.save(split.dataset, folder)
 
 
 def refuse_other_classes(folder, dataset):

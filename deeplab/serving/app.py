@@ -60,6 +60,8 @@ class Application:
     def _loaded(self, path, version):
         model = self._load(path, version)
         print(f"Loaded {self.config.model_name} version {version}: {path}", flush=True)
+        if model.input_size.fit_into:
+            print(model.input_size, flush=True)
         return model
 
     def asgi(self):
@@ -177,7 +179,10 @@ class Application:
         return Response(await asyncio.to_thread(contract.encode, outputs, row), media_type="application/json")
 
     async def segment(self, request):
-        """The request of the page: an encoded image -> labels as a PNG with a palette, classes, milliseconds."""
+        """The request of the page: an encoded image -> labels as a PNG with a palette, classes, milliseconds.
+
+        `seen` in the answer is the (height, width) at which the network sees the image, null where it is the image's.
+        """
         model, start = self.model, time.monotonic()
         signature = model.signatures.get(DEFAULT_SIGNATURE)
         if not signature or len(signature.inputs) != 1 or "labels" not in signature.outputs:
@@ -188,7 +193,10 @@ class Application:
         (name,) = signature.inputs
         outputs = await self.batcher.submit(model, DEFAULT_SIGNATURE, {name: image[None]}, image[..., 0].size)
         milliseconds = {"decode": 1000 * (decoded - start), "network": 1000 * (time.monotonic() - decoded)}
-        return JSONResponse({**await asyncio.to_thread(_picture, outputs, model), "milliseconds": milliseconds})
+        size = image.shape[:2]
+        seen = model.input_size.fitted(*size) if model.input_size.resizes(*size) else None
+        picture = await asyncio.to_thread(_picture, outputs, model)
+        return JSONResponse({**picture, "milliseconds": milliseconds, "seen": seen})
 
     async def page(self, request):
         """The page. Its policy lets it load nothing from anywhere else."""
@@ -197,8 +205,11 @@ class Application:
         return HTMLResponse(_PAGE.read_text("utf-8"), headers=headers)
 
     async def about(self, request):
-        """What the page shows about the model, and the number of pixels above which it scales a picture down."""
-        card = self.model.card
+        """What the page shows about the model, and the number of pixels above which it scales a picture down.
+
+        If the model itself shrinks large images, the page sends them as they are: what they cost is not the network.
+        """
+        card, limit = self.model.card, self.config.max_pixels
         return JSONResponse(
             {
                 "name": self.config.model_name,
@@ -206,7 +217,7 @@ class Application:
                 "variant": card.get("config", {}).get("model_variant"),
                 "step": card.get("step"),
                 "classes": self.model.dataset.num_classes,
-                "max_pixels": min(self.config.page_pixels, self.config.max_pixels),
+                "max_pixels": limit if self.model.input_size.fit_into else min(self.config.page_pixels, limit),
             }
         )
 

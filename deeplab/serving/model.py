@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab.inference import exports
+from deeplab.inference import exports, input_size
 from deeplab.pictures import images
 from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
 
@@ -31,6 +31,7 @@ class ServedModel:
         self._export = exports.load(path)
         self.signatures = self._export.signatures
         self.dataset, self.card = self._export.dataset(), self._export.card
+        self.input_size = input_size.of_card(self.card)  # what the graph does with large images
         self._warm_up(tuple(self.card.get("multiply_adds_size", _WARM_UP_SIZE)))
 
     def run(self, signature, inputs):

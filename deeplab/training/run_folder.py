@@ -10,7 +10,9 @@ from deeplab.errors import UserError
 from deeplab.files import atomic, formats, locks
 
 CONFIG_FILE = "config.json"
-CONFIG = formats.Kind("a configuration", "restore the file or choose another folder", ("model",), ("training",))
+CONFIG = formats.Kind(
+    "a configuration", "restore the file or choose another folder", ("model",), ("training", "trained_size")
+)
 _PARTS = ("model", "training")  # of config.json
 BEST_FOLDER = "best"  # inside the train_logdir; holds the checkpoint with the best score
 
@@ -40,21 +42,23 @@ def recorded_options(config, model_config):
     return json.loads(json.dumps({"model": dataclasses.asdict(model_config), "training": training}))
 
 
-def write_config(folder, model_config, training_options=None):
+def write_config(folder, model_config, training_options=None, trained_size=None):
     """Writes config.json into a train_logdir, in one piece; makes the folder if it is not there.
 
     Args:
       folder: the train_logdir.
       model_config: the `ModelConfig`, from which the network is built again.
       training_options: the part "training" of `recorded_options`, or None for weights that were not trained here.
+      trained_size: the smallest (height, width) that holds the training images, or None if it is not known.
     """
     tf.io.gfile.makedirs(folder)
     content = {"model": dataclasses.asdict(model_config), "training": training_options or {}}
+    content |= {"trained_size": trained_size} if trained_size else {}
     atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), CONFIG.text(content, indent=2))
 
 
 def read_config(folder):
-    """Returns {"format", "model"[, "training"]} of the config.json in a train_logdir, or None if it has none.
+    """Returns {field: value} of the config.json in a train_logdir, or None if it has none. "model" is always there.
 
     Raises:
       UserError: the file is damaged, or a newer version wrote it.
@@ -65,7 +69,14 @@ def read_config(folder):
     content = CONFIG.read(path)
     if not all(isinstance(content.get(part, {}), dict) for part in _PARTS):
         raise UserError(f"{path}: not {CONFIG.name} (no options); {CONFIG.way_out}")
+    size = content.get("trained_size")
+    if size is not None and not _is_size(size):
+        raise UserError(f"{path}: not {CONFIG.name} (trained_size={size!r}); {CONFIG.way_out}")
     return content
+
+
+def _is_size(value):
+    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
 
 
 def is_configured(folder):

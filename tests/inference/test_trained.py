@@ -33,6 +33,18 @@ def test_everything_is_there_and_any_size_goes_in(logdir):
     assert loaded.checkpoint.endswith("model.ckpt-7")
 
 
+@pytest.mark.parametrize(("recorded", "expected"), [([48, 64], (48, 64)), ("half", None), ([7], None), ({}, None)])
+def test_the_size_of_the_training_images(logdir, recorded, expected):
+    assert trained.load(str(logdir)).trained_size is None  # as in folders of older versions
+    path = logdir / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "trained_size": recorded}))
+    if expected:
+        assert trained.load(str(logdir)).trained_size == expected
+    else:
+        with pytest.raises(deeplab.UserError, match=r"config.json: not a configuration"):
+            trained.load(str(logdir))
+
+
 def test_newest_best_named(logdir):
     values = bundle.read(str(logdir / "model.ckpt-7"))
     bundle.write(str(logdir / "model.ckpt-9"), {**values, "global_step": np.int64(9)})

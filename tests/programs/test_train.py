@@ -52,6 +52,7 @@ def test_a_training_leaves_what_the_other_programs_read(run, tmp_path, capsys):
     assert run("--eval_interval_steps=4", "--save_interval_steps=2") is None
     names = {path.name for path in tmp_path.iterdir()}
     assert {"config.json", "dataset.json", "checkpoint", "model.ckpt-4.index", "metrics.jsonl", "best"} <= names
+    assert json.loads((tmp_path / "config.json").read_text())["trained_size"] == [48, 64]
     values = bundle.read(str(tmp_path / "model.ckpt-4"))
     assert values["global_step"] == 4
     assert "logits/semantic/weights/Momentum" in values

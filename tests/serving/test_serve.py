@@ -20,6 +20,7 @@ from deeplab.config.serve import ServeConfig
 from deeplab.data import catalog
 from deeplab.inference import exports
 from deeplab.inference.exports import Signature, Spec
+from deeplab.inference.input_size import InputSize
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving.app import Application
@@ -38,6 +39,7 @@ class Fake:
 
     def __init__(self, folder, version):
         self.version, self.dataset, self.card = version, catalog.CATALOG["camvid"], {}
+        self.input_size = InputSize()
         self.signatures = {
             "serving_default": Signature({"images": IMAGES}, {"labels": LABELS}),
             "bytes": Signature({"image_bytes": TEXT}, {"png_bytes": TEXT}),
@@ -59,7 +61,8 @@ class Running:
         self.add_version()
         options = {"port": 0, "read_timeout_secs": 0.5, "max_request_bytes": 200_000, "max_pixels": 10_000}
         config = ServeConfig("unused", max_queue_size=2, max_batch_size=1, poll_secs=0.05, **options)
-        self.server = http_server(Application(config, functools.partial(exports.newest, str(folder)), Fake))
+        self.application = Application(config, functools.partial(exports.newest, str(folder)), Fake)
+        self.server = http_server(self.application)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
         while not self.server.started:
@@ -177,6 +180,14 @@ def test_nonsense_is_refused(running, body, status):
     code, answer = running.predict(body)
     assert code == status
     assert list(answer) == ["error"]
+
+
+def test_the_page_tells_at_which_size_a_large_picture_is_seen(running, monkeypatch):
+    assert running.ask("/page/segment", png(20, 30))[2]["seen"] is None
+    monkeypatch.setattr(running.application.model, "input_size", InputSize("auto", (8, 10), (10, 10), 15))
+    assert running.ask("/page/segment", png(20, 30))[2]["seen"] == [7, 10]
+    assert running.ask("/page/segment", png(9, 15))[2]["seen"] is None
+    assert running.ask("/page/model")[2]["max_pixels"] == 10_000
 
 
 def test_the_page_segments_a_picture(running):

@@ -37,7 +37,7 @@ def build(splits, dataset, rules, config):
 
     Args:
       splits: {split: [`listing.Pair`]}.
-      dataset: `catalog.Dataset`; its split sizes, histogram and mean size are filled in here.
+      dataset: `catalog.Dataset`; its split sizes, histogram, mean and largest sizes are filled in here.
       rules: `label_rules.LabelRules`, or {split: LabelRules}.
       config: `BuildConfig`.
 
@@ -205,11 +205,13 @@ def _merged(existing, reports):
     sizes = {split: report.tally.images for split, report in reports.items()}
     pixels = {split: report.tally.histogram[:size].tolist() for split, report in reports.items()}
     images = {split: report.tally.image_pixels[:size].tolist() for split, report in reports.items()}
+    largest = {split: report.tally.largest_size for split, report in reports.items()}
     merged = dataclasses.replace(
         existing,
         splits={**existing.splits, **sizes},
         class_histogram={**existing.class_histogram, **pixels},
         class_image_pixels={**existing.class_image_pixels, **images},
+        largest_sizes={**existing.largest_sizes, **largest},
     )
     training = merged.training_split
     return dataclasses.replace(merged, mean_size=reports[training].tally.mean_size) if training in reports else merged

@@ -36,7 +36,7 @@ def dataset(wanted, output_dir):
       UserError: the folder holds a data set with other classes.
     """
     path = os.path.join(output_dir, catalog.FILE)
-    facts = {"splits": {}, "class_histogram": {}, "class_image_pixels": {}, "mean_size": ()}
+    facts = {"splits": {}, "class_histogram": {}, "class_image_pixels": {}, "mean_size": (), "largest_sizes": {}}
     if not tf.io.gfile.exists(path):
         return dataclasses.replace(wanted, **facts)
     existing = catalog.load(output_dir)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from deeplab.config.export import ExportConfig
 from deeplab.errors import UserError
+from deeplab.inference.input_size import InputSize
 from deeplab.inference.predictor import Predictor
 from deeplab.inference.trained import Trained
 
@@ -17,12 +18,14 @@ class NetworkToExport(NamedTuple):
       config: the options of export.
       loaded: the training that the network comes from.
       size: (height, width) of the images, for formats that take images of one size.
+      input_size: which images the network sees at another size than their own.
     """
 
     predictor: Predictor
     config: ExportConfig
     loaded: Trained
     size: tuple[int, int]
+    input_size: InputSize
 
 
 def need(package, purpose):

@@ -3,12 +3,13 @@
 import tensorflow as tf
 
 from deeplab.exporting.signatures import tf_variable
+from deeplab.inference.input_size import segment
 
 INPUT, OUTPUT = "images", "labels"
 
 
 class FixedSize(tf.Module):
-    """A network for images of one size.
+    """A network for images of one size, which it may see at another size.
 
     `labels` is a tf.function: images (1, H, W, 3) uint8 -> {"labels": (1, H, W) int32}. `signature` is its input.
 
@@ -18,12 +19,12 @@ class FixedSize(tf.Module):
 
     def __init__(self, network):
         super().__init__(name="deeplab")
-        self._predict = network.predictor
+        self._predict, self._input_size = network.predictor, network.input_size
         self.signature = [tf.TensorSpec((1, *network.size, 3), tf.uint8, name=INPUT)]
         self.labels = tf.function(self._labels, input_signature=self.signature, autograph=False)
 
     def _labels(self, images):
-        return {OUTPUT: self._predict(images)[0]}
+        return {OUTPUT: segment(self._predict, images, self._input_size)[0]}
 
     def save(self, folder):
         """Writes a SavedModel, for converters that read nothing else."""

@@ -14,7 +14,7 @@ def write(folder, network):
     colors = catalog.label_colormap(dataset) if config.with_colors else None
     wanted = (config.with_probabilities, config.with_logits)
     constant = config.fold_batch_norm and config.constant_weights
-    module = ExportedModule(network.predictor, config.resize, *wanted, colors, constant)
+    module = ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size)
     tf.saved_model.save(module, folder, signatures=module.signatures())
     warmup.write(folder, network.size)
 
