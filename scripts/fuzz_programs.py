@@ -186,7 +186,8 @@ def make_odd_files(folder):
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG")
     for name, content in {
-        "empty.png": b"", "text.jpg": b"no image\n", "cut.jpg": buffer.getvalue()[:300], "png.jpg": b"\x89PNG\r\n\x1a\n",
+        "empty.png": b"", "text.jpg": b"no image\n", "cut.jpg": buffer.getvalue()[:300],
+        "png.jpg": b"\x89PNG\r\n\x1a\n",
         "noise.png": rng.bytes(200), "dataset.json": b"{", "config.json": b'{"format": 99}', "word.txt": b"\xff\xfe",
         "model.ckpt-1.index": b"\0" * 40, "saved_model.pb": b"\x08\x01",
     }.items():  # fmt: skip
