@@ -151,7 +151,7 @@ class RunConfig(Checked):
     )
     tpu: str | None = option(None, "Name or address of the TPU. On a TPU VM: local.")
     mixed_precision: str = option("none", "Type to compute in. Logits and loss stay float32.", choices=MIXED_PRECISIONS)
-    random_seed: int = option(0, "Seed of initial weights, data order, augmentation and dropout.")
+    random_seed: int = option(0, "Seed of initial weights, data order, augmentation, dropout and drop path.")
     deterministic: bool = option(
         False, "Use only deterministic kernels on GPUs, which are slower. Kernels on CPUs always are deterministic."
     )
@@ -180,6 +180,7 @@ class RunConfig(Checked):
             require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
         for name in ("eval_interval_steps", "patience"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        require(0 <= self.random_seed < 2**32, "random_seed", self.random_seed, "0 to 4294967295")
         require(self.patience == 0 or self.eval_interval_steps, "patience", self.patience, "eval_interval_steps, too")
 
 

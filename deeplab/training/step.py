@@ -9,7 +9,7 @@ from tensorflow import keras
 
 from deeplab.config.training import TrainConfig
 from deeplab.layers.replicas import all_sum
-from deeplab.layers.stochastic import set_progress
+from deeplab.layers.stochastic import set_progress, set_random_seed
 from deeplab.model.names import last_layers, reference_name
 from deeplab.training.loss_scale import REPLICATED, LossScale, NoScale
 from deeplab.training.losses import Objective
@@ -63,6 +63,7 @@ class TrainingStep:
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, **REPLICATED)
         self.loss_scale = LossScale() if config.run.mixed_precision == "float16" else NoScale()
         self.result_names = ("loss", *model.output_names, "regularization", "learning_rate", "gradient_norm")
+        set_random_seed(model, config.run.random_seed)
         if not self.regularized or not any(map(is_last_layer, self.variables)):
             raise ValueError("no variable has a name that L2 or the gradient multipliers know: names have changed")
 
