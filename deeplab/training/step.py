@@ -46,7 +46,8 @@ def gradient_multiplier(name, config):
 class TrainingStep:
     """A training step of one model: call it with this replica's part of the batch.
 
-    Create it in the scope of the strategy. `global_step`, an int64 variable, counts the updates.
+    Create it in the scope of the strategy. `global_step`, an int64 variable, counts the steps and so the batches. Steps
+    that the loss scale of float16 skipped are among them; `accepted_updates` does not count these.
 
     Args:
       model: a keras.Model whose outputs are {name: logits}.
@@ -62,7 +63,8 @@ class TrainingStep:
         self.optimizer = Optimizer(config.optimizer, self.variables, self.regularized)
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, **REPLICATED)
         self.loss_scale = LossScale() if config.run.mixed_precision == "float16" else NoScale()
-        self.result_names = ("loss", *model.output_names, "regularization", "learning_rate", "gradient_norm")
+        extras = ("regularization", "learning_rate", "gradient_norm", *self.loss_scale.result_names)
+        self.result_names = ("loss", *model.output_names, *extras)
         set_random_seed(model, config.run.random_seed)
         if not self.regularized or not any(map(is_last_layer, self.variables)):
             raise ValueError("no variable has a name that L2 or the gradient multipliers know: names have changed")
@@ -76,20 +78,21 @@ class TrainingStep:
 
         Returns:
           {name of `result_names`: float32 scalar}, the same on every replica: "loss" (all parts), the loss of every
-          output, "regularization", "learning_rate", "gradient_norm" (before clipping).
+          output, "regularization", "learning_rate", "gradient_norm" (before clipping); with float16 also "loss_scale"
+          and "skipped_steps" (so far).
         """
-        step = tf.identity(self.global_step)  # its value before this update
+        step = self.accepted_updates()  # its value before this update
         total_steps = self.config.schedule.training_number_of_steps
         set_progress(self.model, tf.cast(step, tf.float32) / total_steps)
         gradients, losses = self.gradients(images, labels)
         regularization = self.regularization()
         gradients, norm = self.shaped(gradients, step)
-        accept = self.loss_scale.update(norm)
+        accept, scale = self.loss_scale.update(norm)
         rate = self.learning_rate(step)
         self.optimizer.apply(gradients, rate, step, accept)
         self.global_step.assign_add(1)
         total = tf.add_n(list(losses.values())) + regularization
-        extras = {"regularization": regularization, "learning_rate": rate, "gradient_norm": norm}
+        extras = {"regularization": regularization, "learning_rate": rate, "gradient_norm": norm, **scale}
         return {"loss": total, **losses, **extras}
 
     def gradients(self, images, labels):
@@ -118,7 +121,7 @@ class TrainingStep:
         """Returns ([gradient of each variable], {output: loss}) of one part of this replica's batch, times `share`."""
         with tf.GradientTape() as tape:
             outputs = self.model(images, training=True)
-            losses = self.objective(outputs, labels, tf.identity(self.global_step))
+            losses = self.objective(outputs, labels, self.accepted_updates())
             losses = {name: loss * share for name, loss in losses.items()}
             scaled = self.loss_scale.scale(tf.add_n(list(losses.values())))
         weights = list(self.variables.values())
@@ -162,8 +165,16 @@ class TrainingStep:
             return tf.constant(self.config.optimizer.adam_learning_rate)
         return learning_rate(self.config.schedule, step)
 
+    def accepted_updates(self):
+        """Returns how many steps have changed the weights, an int64 scalar; all schedules follow it."""
+        return self.loss_scale.accepted(tf.identity(self.global_step))
+
+    def can_go_on(self, results):
+        """Tells, as a bool scalar, whether training makes sense after a step with these results."""
+        return tf.math.is_finite(results["loss"]) & tf.logical_not(self.loss_scale.is_used_up(results))
+
     def updates(self):
-        """Returns the number of updates so far, an int: the step that comes next."""
+        """Returns the number of steps so far, an int: the step that comes next."""
         return int(self.global_step.numpy())
 
     def state(self):
