@@ -82,7 +82,9 @@ class OptimizerConfig(Checked):
         None, "Scale gradients down to at most this global norm. Not given: never."
     )
     gradient_accumulation_steps: int = option(
-        1, "Compute the gradient of a batch in this many parts, one after the other, which takes less memory."
+        1,
+        "Compute the gradient of a batch in this many parts, one after the other, which takes less memory. Batch norm, "
+        "top_k_percent_pixels and region_loss see each part by itself; other losses equal those of the whole batch.",
     )
     moving_average_decay: float = option(
         0.0, "Keep exponential moving averages of the weights with this decay, e.g. 0.9999. 0: keep none."
@@ -108,7 +110,9 @@ class LossConfig(Checked):
         True, "Enlarge the logits to the size of the labels. False: shrink the labels to the size of the logits."
     )
     top_k_percent_pixels: float = option(
-        1.0, "Share of the pixels that enter the loss; the pixels with the largest loss are chosen."
+        1.0,
+        "Share of the pixels that enter the loss; the pixels with the largest loss are chosen, with "
+        "gradient_accumulation_steps in each part of the batch by itself.",
     )
     hard_example_mining_step: int = option(
         0, "Number of steps over which this share falls from 1 to top_k_percent_pixels."
@@ -119,7 +123,7 @@ class LossConfig(Checked):
     region_loss: str = option(
         "none",
         "Loss of whole regions that is added to the loss of the pixels. Sources: arXiv 1606.04797 (dice), 1705.08790 "
-        "(lovasz).",
+        "(lovasz). With gradient_accumulation_steps it is computed for each part of the batch by itself.",
         choices=("none", "dice", "lovasz"),
     )
     region_loss_weight: float = option(1.0, "Weight of the region loss.")
@@ -244,6 +248,18 @@ class TrainConfig(Checked):
         require(self.train_batch_size > 0, "train_batch_size", self.train_batch_size, "at least 1")
         divides = self.train_batch_size % parts == 0
         require(divides, "gradient_accumulation_steps", parts, f"a divisor of train_batch_size={self.train_batch_size}")
+
+    def losses_of_parts(self):
+        """Returns the options whose loss gradient accumulation computes for each part of the batch by itself.
+
+        Such a loss needs all pixels of a batch before the gradient of the first one is known: the threshold of the
+        hardest pixels, the sums of dice, the order of Lovasz. Only a second forward pass could give it that.
+        """
+        if self.optimizer.gradient_accumulation_steps == 1:
+            return []
+        mined = [f"top_k_percent_pixels={self.loss.top_k_percent_pixels:g}"]
+        region = [f"region_loss={self.loss.region_loss}"]
+        return mined * (self.loss.top_k_percent_pixels < 1) + region * (self.loss.region_loss != "none")
 
     def model_config(self, num_classes):
         """Returns the ModelConfig that preset and model flags describe, for a data set of `num_classes` classes."""

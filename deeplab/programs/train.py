@@ -36,6 +36,7 @@ def train(config):
     writes = devices.is_chief(strategy)
     if writes:
         claim_folder(config, model_config, split.dataset)
+        tell_about_parts(config)
 
     # From what: shards become batches of (image, label); the stream can be entered at any step.
     stream = batch_stream(config, split, model_config)
@@ -65,6 +66,17 @@ def claim_folder(config, model_config, dataset):
     run_folder.refuse_changed_options(folder, options)
     run_folder.write_config(folder, model_config, options["training"])
     catalog.save(dataset, folder)
+
+
+def tell_about_parts(config):
+    """Says which losses gradient accumulation changes; with the other losses it equals one large batch."""
+    changed = config.losses_of_parts()
+    if changed:
+        print(
+            f"gradient_accumulation_steps={config.optimizer.gradient_accumulation_steps}: {' and '.join(changed)} see "
+            "each part of the batch by itself, so their loss differs from the loss of the whole batch",
+            flush=True,
+        )
 
 
 def batch_stream(config, split, model_config):

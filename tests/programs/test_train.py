@@ -9,9 +9,10 @@ import pytest
 
 from deeplab import cli
 from deeplab.checkpoints import bundle
-from deeplab.config.training import TrainConfig
+from deeplab.config.training import LossConfig, OptimizerConfig, TrainConfig
 from deeplab.errors import UserError
 from deeplab.files import locks
+from deeplab.programs.train import tell_about_parts
 from deeplab.train import train
 from deeplab.training import progress
 from helpers import fake_data
@@ -150,3 +151,14 @@ def test_metrics_of_steps_that_come_again_are_forgotten(tmp_path):
 
 def test_time_is_given_in_hours_minutes_seconds():
     assert progress.time_text(3723.4) == "1:02:03"
+
+
+def test_losses_that_gradient_accumulation_changes_are_told(capsys):
+    folders = {"train_logdir": "unused", "dataset_dir": "unused"}
+    parts = {"optimizer": OptimizerConfig(gradient_accumulation_steps=4)}
+    every = LossConfig(top_k_percent_pixels=0.25, region_loss="dice")
+    for options in ({}, parts, {"loss": every}):
+        tell_about_parts(TrainConfig(**folders, **options))
+    assert capsys.readouterr().out == ""
+    tell_about_parts(TrainConfig(**folders, **parts, loss=every))
+    assert "=4: top_k_percent_pixels=0.25 and region_loss=dice see each part" in capsys.readouterr().out
