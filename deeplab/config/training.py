@@ -76,7 +76,10 @@ class OptimizerConfig(Checked):
         "ResNet.",
     )
     last_layer_gradient_multiplier: float = option(
-        1.0, "Multiply the gradients of the head by this number, and its biases by twice the number."
+        1.0,
+        "Multiply the gradients of the head by this number, and its biases by twice the number. 0: the weights of the "
+        "head stay as they are, and its batch norms go on measuring. adam and adamw divide by the size of the "
+        "gradients, so that any other number changes little there.",
     )
     gradient_clip_norm: float | None = option(
         None, "Scale gradients down to at most this global norm. Not given: never."
@@ -89,13 +92,18 @@ class OptimizerConfig(Checked):
     moving_average_decay: float = option(
         0.0, "Keep exponential moving averages of the weights with this decay, e.g. 0.9999. 0: keep none."
     )
-    freeze_backbone_steps: int = option(0, "Number of steps at the start that train only the head.")
+    freeze_backbone_steps: int = option(
+        0,
+        "Number of steps at the start that train only the head. In these steps nothing of the backbone changes; its "
+        "batch norms use their moving averages.",
+    )
 
     def check(self):
         for name, low, high in (("momentum", 0, 1), ("moving_average_decay", 0, 1)):
             require(low <= getattr(self, name) < high, name, getattr(self, name), f"{low} or more, less than {high}")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        require(self.freeze_backbone_steps >= 0, "freeze_backbone_steps", self.freeze_backbone_steps, "0 or more")
+        for name in ("freeze_backbone_steps", "last_layer_gradient_multiplier"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         parts = self.gradient_accumulation_steps
         require(parts >= 1, "gradient_accumulation_steps", parts, "at least 1")
         clip = self.gradient_clip_norm

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from deeplab.config.training import TrainConfig
+from deeplab.layers.batch_norm import freeze_while
 from deeplab.layers.replicas import all_sum
 from deeplab.layers.stochastic import set_progress, set_random_seed
 from deeplab.model.names import last_layers, reference_name
@@ -60,12 +61,15 @@ class TrainingStep:
         self.variables = {reference_name(variable): variable for variable in model.trainable_variables}
         self.regularized = [name for name in self.variables if is_regularized(name)]
         self.multipliers = {name: gradient_multiplier(name, config) for name in self.variables}
-        self.optimizer = Optimizer(config.optimizer, self.variables, self.regularized)
+        starts = {name: self._start(name) for name in self.variables}
+        self.optimizer = Optimizer(config.optimizer, self.variables, self.regularized, starts)
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, **REPLICATED)
         self.loss_scale = LossScale() if config.run.mixed_precision == "float16" else NoScale()
         extras = ("regularization", "learning_rate", "gradient_norm", *self.loss_scale.result_names)
         self.result_names = ("loss", *model.output_names, *extras)
         set_random_seed(model, config.run.random_seed)
+        frozen = self._is_backbone_frozen if config.optimizer.freeze_backbone_steps else None
+        freeze_while(model, frozen, lambda norm: not is_last_layer(reference_name(norm.gamma)))
         if not self.regularized or not any(map(is_last_layer, self.variables)):
             raise ValueError("no variable has a name that L2 or the gradient multipliers know: names have changed")
 
@@ -150,9 +154,12 @@ class TrainingStep:
             if multiplier != 1.0:
                 gradients[name] *= multiplier
         if config.freeze_backbone_steps:
-            # A factor rather than a condition, so that one graph serves the steps before and after thawing.
-            thawed = tf.cast(step >= config.freeze_backbone_steps, tf.float32)
-            gradients = {name: g if is_last_layer(name) else g * thawed for name, g in gradients.items()}
+            # The optimizer leaves frozen variables alone. Their gradients must not enter the norm and the clipping.
+            frozen = step < config.freeze_backbone_steps
+            gradients = {
+                name: g if is_last_layer(name) else tf.where(frozen, tf.zeros_like(g), g)
+                for name, g in gradients.items()
+            }
         norm = tf.linalg.global_norm(list(gradients.values()))
         if config.gradient_clip_norm is not None:
             factor = tf.minimum(1.0, tf.math.divide_no_nan(config.gradient_clip_norm, norm))
@@ -168,6 +175,15 @@ class TrainingStep:
     def accepted_updates(self):
         """Returns how many steps have changed the weights, an int64 scalar; all schedules follow it."""
         return self.loss_scale.accepted(tf.identity(self.global_step))
+
+    def _start(self, name):
+        """Returns the number of updates after which the variable `name` begins to change; None if it never changes."""
+        if not self.multipliers[name]:
+            return None
+        return 0 if is_last_layer(name) else self.config.optimizer.freeze_backbone_steps
+
+    def _is_backbone_frozen(self):
+        return self.accepted_updates() < self.config.optimizer.freeze_backbone_steps
 
     def can_go_on(self, results):
         """Tells, as a bool scalar, whether training makes sense after a step with these results."""
