@@ -1,11 +1,18 @@
 """Batch normalization with the reference's moving averages."""
 
+import math
+
 import tensorflow as tf
 from tensorflow import keras
 
 from deeplab.layers.fast_batch_norm import batch_norm, by_statistics
 from deeplab.layers.replicas import replicas
 from deeplab.layers.weights import FLOAT32, replicated_weight
+
+# Values per channel that the statistics of a batch need at least. One value has no variance, and two values always
+# become +1 and -1, whatever they are; after a training on these, evaluation sees other features. Four values, which the
+# image pooling of a batch of four images gives, are normalised as in the reference.
+FEWEST_VALUES = 4
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -19,9 +26,12 @@ class BatchNorm(keras.layers.Layer):
         averages would be left after 1,000 steps; in the long run there is no difference.
       frozen: normalise by the moving averages in training, too; gamma and beta still learn.
 
-    Under a strategy with several replicas the statistics come from the global batch.
+    Under a strategy with several replicas the statistics come from the global batch. Where the whole batch has fewer
+    than `FEWEST_VALUES` values per channel (the norm behind image pooling: one for each image), the layer normalises by
+    its moving averages, which then stay as they are, as if it were frozen.
 
     Attributes:
+      cells: (h, w) of the input for which the layer was built; None where they vary.
       frozen_now: None, or a function without arguments that returns a bool scalar tensor. While it is True, the layer
         behaves in training as in inference, and its moving averages stay as they are. See `freeze_while`.
     """
@@ -32,7 +42,7 @@ class BatchNorm(keras.layers.Layer):
         self.frozen_now = None
 
     def build(self, input_shape):
-        shape = tuple(input_shape[-1:])
+        shape, self.cells = tuple(input_shape[-1:]), tuple(input_shape[1:-1])
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", **FLOAT32)
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", **FLOAT32)
         self.moving_mean = replicated_weight(self, "moving_mean", shape, "zeros")
@@ -41,7 +51,7 @@ class BatchNorm(keras.layers.Layer):
         self.built = True
 
     def call(self, x, training=False):
-        if not training or self.frozen:
+        if not training or self.frozen or _are_few(x.shape[:-1].num_elements(), replicas()):
             return self._by_averages(x)
         if self.frozen_now is not None:
             return self._by_averages_while_frozen(x, self.frozen_now())
@@ -79,6 +89,16 @@ class BatchNorm(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+def _are_few(values, times=1):
+    return values is not None and values * times < FEWEST_VALUES
+
+
+def with_few_values(model, images):
+    """Returns the names of the batch norms to which a batch of so many images gives too few values, see `BatchNorm`."""
+    norms = [layer for layer in model.layers if isinstance(layer, BatchNorm) and not layer.frozen]
+    return [norm.name for norm in norms if None not in norm.cells and _are_few(images * math.prod(norm.cells))]
 
 
 def freeze_while(model, frozen, is_frozen_part):

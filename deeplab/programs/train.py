@@ -12,6 +12,7 @@ from deeplab.data import catalog, pipeline, records, source
 from deeplab.evaluation import scoring
 from deeplab.evaluation.split_predictor import make_split_predictor
 from deeplab.inference.predictor import Predictor
+from deeplab.layers import batch_norm
 from deeplab.model import views
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
@@ -36,7 +37,6 @@ def train(config):
     writes = devices.is_chief(strategy)
     if writes:
         claim_folder(config, model_config, split.dataset)
-        tell_about_parts(config)
 
     # From what: shards become batches of (image, label); the stream can be entered at any step.
     stream = batch_stream(config, split, model_config)
@@ -46,6 +46,8 @@ def train(config):
         network, step = build(config, model_config, split.dataset)
         checkpoints = Checkpoints(config.train_logdir, step, config.run.keep_checkpoints, writes)
         start = restore(config, model_config, network, checkpoints)
+    if writes:
+        tell_about_small_parts(config, network)
     if config.recalibrate_batch_norm and not start:
         recalibrate(network, step, stream)
 
@@ -68,13 +70,22 @@ def claim_folder(config, model_config, dataset):
     catalog.save(dataset, folder)
 
 
-def tell_about_parts(config):
-    """Says which losses gradient accumulation changes; with the other losses it equals one large batch."""
-    changed = config.losses_of_parts()
+def tell_about_small_parts(config, network):
+    """Says what a small batch, or a batch in small parts, changes: which losses, and which batch norms."""
+    parts, changed = config.optimizer.gradient_accumulation_steps, config.losses_of_parts()
     if changed:
         print(
-            f"gradient_accumulation_steps={config.optimizer.gradient_accumulation_steps}: {' and '.join(changed)} see "
-            "each part of the batch by itself, so their loss differs from the loss of the whole batch",
+            f"gradient_accumulation_steps={parts}: {' and '.join(changed)} see each part of the batch by itself, so "
+            "their loss differs from the loss of the whole batch",
+            flush=True,
+        )
+    images = config.train_batch_size // parts
+    few = batch_norm.with_few_values(network, images)
+    if few:
+        more = f" and {len(few) - 1} more" if len(few) > 1 else ""
+        print(
+            f"With {images} images at a time, {few[0]}{more} would see fewer than {batch_norm.FEWEST_VALUES} values "
+            "per channel. Such a batch norm uses its moving averages, which stay as they are",
             flush=True,
         )
 
