@@ -84,8 +84,9 @@ def tell_about_small_parts(config, network):
     if few:
         more = f" and {len(few) - 1} more" if len(few) > 1 else ""
         print(
-            f"With {images} images at a time, {few[0]}{more} would see fewer than {batch_norm.FEWEST_VALUES} values "
-            "per channel. Such a batch norm uses its moving averages, which stay as they are",
+            f"With {images} image{'s' * (images > 1)} at a time, {few[0]}{more} would see fewer than "
+            f"{batch_norm.FEWEST_VALUES} values per channel. Such a batch norm uses its moving averages, which stay as "
+            "they are",
             flush=True,
         )
 
