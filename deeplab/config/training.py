@@ -77,24 +77,34 @@ class OptimizerConfig(Checked):
         "ResNet.",
     )
     last_layer_gradient_multiplier: float = option(
-        1.0, "Multiply the gradients of the head by this number, and its biases by twice the number."
+        1.0,
+        "Multiply the gradients of the head by this number, and its biases by twice the number. 0: the weights of the "
+        "head stay as they are, and its batch norms go on measuring. adam and adamw divide by the size of the "
+        "gradients, so that any other number changes little there.",
     )
     gradient_clip_norm: float | None = option(
         None, "Scale gradients down to at most this global norm. Not given: never."
     )
     gradient_accumulation_steps: int = option(
-        1, "Compute the gradient of a batch in this many parts, one after the other, which takes less memory."
+        1,
+        "Compute the gradient of a batch in this many parts, one after the other, which takes less memory. Batch norm, "
+        "top_k_percent_pixels and region_loss see each part by itself; other losses equal those of the whole batch.",
     )
     moving_average_decay: float = option(
         0.0, "Keep exponential moving averages of the weights with this decay, e.g. 0.9999. 0: keep none."
     )
-    freeze_backbone_steps: int = option(0, "Number of steps at the start that train only the head.")
+    freeze_backbone_steps: int = option(
+        0,
+        "Number of steps at the start that train only the head. In these steps nothing of the backbone changes; its "
+        "batch norms use their moving averages.",
+    )
 
     def check(self):
         for name, low, high in (("momentum", 0, 1), ("moving_average_decay", 0, 1)):
             require(low <= getattr(self, name) < high, name, getattr(self, name), f"{low} or more, less than {high}")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        require(self.freeze_backbone_steps >= 0, "freeze_backbone_steps", self.freeze_backbone_steps, "0 or more")
+        for name in ("freeze_backbone_steps", "last_layer_gradient_multiplier"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         parts = self.gradient_accumulation_steps
         require(parts >= 1, "gradient_accumulation_steps", parts, "at least 1")
         clip = self.gradient_clip_norm
@@ -109,7 +119,9 @@ class LossConfig(Checked):
         True, "Enlarge the logits to the size of the labels. False: shrink the labels to the size of the logits."
     )
     top_k_percent_pixels: float = option(
-        1.0, "Share of the pixels that enter the loss; the pixels with the largest loss are chosen."
+        1.0,
+        "Share of the pixels that enter the loss; the pixels with the largest loss are chosen, with "
+        "gradient_accumulation_steps in each part of the batch by itself.",
     )
     hard_example_mining_step: int = option(
         0, "Number of steps over which this share falls from 1 to top_k_percent_pixels."
@@ -120,7 +132,7 @@ class LossConfig(Checked):
     region_loss: str = option(
         "none",
         "Loss of whole regions that is added to the loss of the pixels. Sources: arXiv 1606.04797 (dice), 1705.08790 "
-        "(lovasz).",
+        "(lovasz). With gradient_accumulation_steps it is computed for each part of the batch by itself.",
         choices=("none", "dice", "lovasz"),
     )
     region_loss_weight: float = option(1.0, "Weight of the region loss.")
@@ -153,7 +165,7 @@ class RunConfig(Checked):
     )
     tpu: str | None = option(None, "Name or address of the TPU. On a TPU VM: local.")
     mixed_precision: str = option("none", "Type to compute in. Logits and loss stay float32.", choices=MIXED_PRECISIONS)
-    random_seed: int = option(0, "Seed of initial weights, data order, augmentation and dropout.")
+    random_seed: int = option(0, "Seed of initial weights, data order, augmentation, dropout and drop path.")
     deterministic: bool = option(
         False, "Use only deterministic kernels on GPUs, which are slower. Kernels on CPUs always are deterministic."
     )
@@ -184,6 +196,7 @@ class RunConfig(Checked):
             require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
         for name in ("eval_interval_steps", "patience"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        require(0 <= self.random_seed < 2**32, "random_seed", self.random_seed, "0 to 4294967295")
         require(self.patience == 0 or self.eval_interval_steps, "patience", self.patience, "eval_interval_steps, too")
 
 
@@ -279,6 +292,18 @@ class TrainConfig(Checked):
     def train_splits(self):
         """The names of the splits to train on."""
         return tuple(name.strip() for name in self.train_split.split(","))
+
+    def losses_of_parts(self):
+        """Returns the options whose loss gradient accumulation computes for each part of the batch by itself.
+
+        Such a loss needs all pixels of a batch before the gradient of the first one is known: the threshold of the
+        hardest pixels, the sums of dice, the order of Lovasz. Only a second forward pass could give it that.
+        """
+        if self.optimizer.gradient_accumulation_steps == 1:
+            return []
+        mined = [f"top_k_percent_pixels={self.loss.top_k_percent_pixels:g}"]
+        region = [f"region_loss={self.loss.region_loss}"]
+        return mined * (self.loss.top_k_percent_pixels < 1) + region * (self.loss.region_loss != "none")
 
     def model_config(self, num_classes):
         """Returns the ModelConfig that preset and model flags describe, for a data set of `num_classes` classes.

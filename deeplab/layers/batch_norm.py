@@ -1,10 +1,18 @@
 """Batch normalization with the reference's moving averages."""
 
+import math
+
 import tensorflow as tf
 from tensorflow import keras
 
 from deeplab.layers.fast_batch_norm import batch_norm, by_statistics
+from deeplab.layers.replicas import replicas
 from deeplab.layers.weights import FLOAT32, replicated_weight
+
+# Values per channel that the statistics of a batch need at least. One value has no variance, and two values always
+# become +1 and -1, whatever they are; after a training on these, evaluation sees other features. Four values, which the
+# image pooling of a batch of four images gives, are normalised as in the reference.
+FEWEST_VALUES = 4
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -18,15 +26,23 @@ class BatchNorm(keras.layers.Layer):
         averages would be left after 1,000 steps; in the long run there is no difference.
       frozen: normalise by the moving averages in training, too; gamma and beta still learn.
 
-    Under a strategy with several replicas the statistics come from the global batch.
+    Under a strategy with several replicas the statistics come from the global batch. Where the whole batch has fewer
+    than `FEWEST_VALUES` values per channel (the norm behind image pooling: one for each image), the layer normalises by
+    its moving averages, which then stay as they are, as if it were frozen.
+
+    Attributes:
+      cells: (h, w) of the input for which the layer was built; None where they vary.
+      frozen_now: None, or a function without arguments that returns a bool scalar tensor. While it is True, the layer
+        behaves in training as in inference, and its moving averages stay as they are. See `freeze_while`.
     """
 
     def __init__(self, epsilon, decay, warmup=True, frozen=False, **kwargs):
         super().__init__(**kwargs)
         self.epsilon, self.decay, self.warmup, self.frozen = epsilon, decay, warmup, frozen
+        self.frozen_now = None
 
     def build(self, input_shape):
-        shape = tuple(input_shape[-1:])
+        shape, self.cells = tuple(input_shape[-1:]), tuple(input_shape[1:-1])
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", **FLOAT32)
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", **FLOAT32)
         self.moving_mean = replicated_weight(self, "moving_mean", shape, "zeros")
@@ -35,21 +51,64 @@ class BatchNorm(keras.layers.Layer):
         self.built = True
 
     def call(self, x, training=False):
-        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        if not training or self.frozen:
-            mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-            return by_statistics(x, gamma, beta, mean, variance, self.epsilon)
-        y, mean, variance = batch_norm(x, gamma, beta, self.epsilon)
+        if not training or self.frozen or _are_few(x.shape[:-1].num_elements(), replicas()):
+            return self._by_averages(x)
+        if self.frozen_now is not None:
+            return self._by_averages_while_frozen(x, self.frozen_now())
+        y, mean, variance = self._by_batch(x)
         self._update(mean, variance)
         return y
 
-    def _update(self, mean, variance):
+    def _by_averages(self, x):
+        mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        return by_statistics(x, gamma, beta, mean, variance, self.epsilon)
+
+    def _by_batch(self, x):
+        return batch_norm(x, tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta), self.epsilon)
+
+    def _by_averages_while_frozen(self, x, frozen):
+        """Normalises by the averages where the bool scalar `frozen` is True, else by the batch; one graph does both."""
+        if replicas() == 1:
+            averages = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+            y, mean, variance = tf.cond(frozen, lambda: (self._by_averages(x), *averages), lambda: self._by_batch(x))
+        else:  # The sums over the replicas that the batch's statistics need may not depend on a condition.
+            y, mean, variance = self._by_batch(x)
+            y = tf.where(frozen, self._by_averages(x), y)
+        self._update(mean, variance, frozen)
+        return y
+
+    def _update(self, mean, variance, frozen=None):
         updates = tf.convert_to_tensor(self.update_count)
         decay = tf.minimum(self.decay, (1 + updates) / (10 + updates)) if self.warmup else tf.constant(self.decay)
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             old = tf.convert_to_tensor(moving)
-            moving.assign(old * decay + tf.stop_gradient(value) * (1 - decay))
-        self.update_count.assign(updates + 1)
+            new = old * decay + tf.stop_gradient(value) * (1 - decay)
+            moving.assign(new if frozen is None else tf.where(frozen, old, new))
+        self.update_count.assign(updates + (1 if frozen is None else tf.where(frozen, 0.0, 1.0)))
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+def _are_few(values, times=1):
+    return values is not None and values * times < FEWEST_VALUES
+
+
+def with_few_values(model, images):
+    """Returns the names of the batch norms to which a batch of so many images gives too few values, see `BatchNorm`."""
+    norms = [layer for layer in model.layers if isinstance(layer, BatchNorm) and not layer.frozen]
+    return [norm.name for norm in norms if None not in norm.cells and _are_few(images * math.prod(norm.cells))]
+
+
+def freeze_while(model, frozen, is_frozen_part):
+    """Freezes some batch norms of a model for a part of the training, see `BatchNorm.frozen_now`.
+
+    Args:
+      model: a keras.Model; to be called before it is traced.
+      frozen: a function without arguments that returns a bool scalar tensor, or None to freeze no batch norm any more.
+      is_frozen_part: a function of a `BatchNorm` that tells whether it is meant.
+    """
+    for layer in model.layers:
+        if isinstance(layer, BatchNorm):
+            layer.frozen_now = frozen if is_frozen_part(layer) else None

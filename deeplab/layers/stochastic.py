@@ -1,7 +1,7 @@
 """Dropout and drop path.
 
-Their random numbers are a pure function of a counter that they keep as a weight. So a resumed training goes on exactly,
-and any number of replicas draws what one device would draw.
+Their random numbers are a pure function of the training's seed and of a counter that they keep as a weight. So a
+resumed training goes on exactly, and any number of replicas draws what one device would draw.
 """
 
 import zlib
@@ -13,7 +13,13 @@ from deeplab.layers.weights import replicated_weight
 
 
 class _Drawing(keras.layers.Layer):
-    """A layer whose random numbers depend on its name, the number of the draw and the place in the global batch."""
+    """A layer whose random numbers depend on a seed, its name, the number of the draw and the place in the batch.
+
+    Attributes:
+      random_seed: an integer; 0 unless `set_random_seed` changes it.
+    """
+
+    random_seed = 0
 
     def build(self, input_shape):
         self.draws = replicated_weight(self, "draws", (), "zeros", "int32")
@@ -25,7 +31,9 @@ class _Drawing(keras.layers.Layer):
         replicas = tf.distribute.get_replica_context()
         count = replicas.num_replicas_in_sync if replicas else 1
         first = shape[0] * replicas.replica_id_in_sync_group if count > 1 else 0
-        seed = tf.stack([zlib.crc32(self.name.encode()) >> 1, draws])
+        # Seed 0 stands for itself: trainings that began before seeds counted here are resumed exactly.
+        key = f"{self.name} {self.random_seed}" if self.random_seed else self.name
+        seed = tf.stack([zlib.crc32(key.encode()) >> 1, draws])
         uniform = tf.random.stateless_uniform(tf.concat([[shape[0] * count], shape[1:]], axis=0), seed=seed)
         self.draws.assign(draws + 1)
         return tf.slice(uniform, tf.concat([[first], tf.zeros_like(shape[1:])], axis=0), shape)
@@ -70,6 +78,13 @@ class DropPath(_Drawing):
         keep = 1 - tf.minimum(1.0, tf.convert_to_tensor(self.progress)) * (1 - self.keep_probability)
         kept = self.draw(tf.stack([tf.shape(x)[0], 1, 1, 1])) < keep
         return tf.where(kept, x / tf.cast(keep, x.dtype), tf.zeros_like(x))
+
+
+def set_random_seed(model, seed):
+    """Seeds the dropouts and drop paths of a model with an integer; to be called before the model is traced."""
+    for layer in model.layers:
+        if isinstance(layer, _Drawing):
+            layer.random_seed = seed
 
 
 def set_progress(model, progress):

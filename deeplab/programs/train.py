@@ -1,13 +1,12 @@
 """Trains a network: the story of `python -m deeplab.train`, told once."""
 
 import dataclasses
-import sys
 
 import tensorflow as tf
 
 from deeplab import devices
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
-from deeplab.config import atrous_rates, effects
+from deeplab.config import effects
 from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, pipeline, records, source
 from deeplab.errors import UserError
@@ -17,8 +16,8 @@ from deeplab.inference import trained
 from deeplab.inference.predictor import Predictor
 from deeplab.model import untrained_taps, views
 from deeplab.model.backbones import BACKBONES
-from deeplab.model.network import build_model, config_of
-from deeplab.programs import initial_weights
+from deeplab.model.network import build_model
+from deeplab.programs import advice, initial_weights
 from deeplab.training import losses, run_folder
 from deeplab.training.best import BestCheckpoint, refuse_other_split
 from deeplab.training.loop import StepRunner, TrainingLoop
@@ -49,7 +48,7 @@ def train(config):
     with strategy.scope():
         network, step = build(config, model_config, split.dataset)
         if writes:
-            say_rates(config, network)
+            advice.tell(config, network)
         checkpoints = Checkpoints(config.train_logdir, step, config.run.keep_checkpoints, writes)
         start = restore(config, model_config, network, checkpoints, split.dataset)
     if config.recalibrate_batch_norm and not start:
@@ -119,29 +118,6 @@ def build(config, model_config, dataset):
     weights = losses.class_weights(source_of_weights, dataset, config.train_splits, label_weights)
     objective = losses.Objective(config.loss, dataset.ignore_label, weights)
     return network, TrainingStep(views.scale_outputs(network), objective, config)
-
-
-def say_rates(config, network):
-    """Prints the atrous rates that `auto` has chosen, and a warning about rates that are too large for the crop."""
-    model = config_of(network)
-    crop = atrous_rates.text(config.train_crop_size)
-    height, width = atrous_rates.cells(config.train_crop_size, model.output_stride, model.image_pyramid)
-    place = f"train_crop_size={crop}, {height}x{width} cells at output_stride={model.output_stride}"
-    if config.model.get("atrous_rates") == atrous_rates.AUTO:
-        print(f"atrous_rates=auto: {atrous_rates.text(model.rates) or 'none'} for {place}", flush=True)
-    atrous = [(layer.rate, shape[1:3]) for layer, shape in network.parts.convolutions if max(layer.rate) > 1]
-    too_large = sorted({max(rate) for rate, sides in atrous if not atrous_rates.fits(rate, sides)})
-    if too_large:
-        way_out = "a larger crop, or --atrous_rates=auto"
-        if not model.dense_prediction_cell_json:
-            fitting = atrous_rates.fitting(config.train_crop_size, model.output_stride, model.image_pyramid)
-            way_out += f" ({atrous_rates.text(fitting) or 'none'})"
-        print(
-            f"warning: atrous rates of {atrous_rates.text(too_large)} do not fit {place}: such kernels see little but "
-            f"padding, and the network is worse on larger images; give {way_out}",
-            file=sys.stderr,
-            flush=True,
-        )
 
 
 def restore(config, model_config, network, checkpoints, dataset):

@@ -48,7 +48,7 @@ class StepRunner:
         self._votes = tf.function(lambda vote: strategy.run(_sum_of_votes, (vote,)), autograph=False)
 
     def run(self, count):
-        """Takes `count` steps, or fewer if a loss is not finite; returns {name: float} of the last step."""
+        """Takes `count` steps, or fewer if training cannot go on; returns {name: float} of the last step."""
         results = self._run(self._iterator, tf.constant(count))
         return {name: float(value) for name, value in results.items()}
 
@@ -64,7 +64,7 @@ class StepRunner:
         results = {name: tf.constant(0.0) for name in self.step.result_names}
         for _ in tf.range(count):
             results = self._run_step(iterator)
-            if not tf.math.is_finite(results["loss"]):
+            if not self.step.can_go_on(results):
                 break
         return results
 
@@ -117,7 +117,7 @@ class TrainingLoop:
         """Trains to the last step; returns None, or EXIT_STOPPED after a SIGTERM. The checkpoint is saved either way.
 
         Raises:
-          UserError: the loss is not finite; the last checkpoint stays as it was.
+          UserError: the loss is not finite, or float16 holds no gradient; the last checkpoint stays as it was.
         """
         run, total = self.config.run, self.config.schedule.training_number_of_steps
         stop, stopped, saved_at = StopSignal(), False, time.monotonic()
@@ -156,15 +156,22 @@ class TrainingLoop:
         return min([*due, self.config.schedule.training_number_of_steps])
 
     def _check(self, results, step):
-        """Ends a training whose loss is not finite, before it replaces its last good checkpoint."""
-        if math.isfinite(results["loss"]):
+        """Ends a training that cannot go on, before it replaces its last good checkpoint."""
+        if self.runner.step.can_go_on(results):
             return
+        what, remedy = "the loss is not finite", "Lower --base_learning_rate "
+        remedy += f"(now {self.config.schedule.base_learning_rate:g}), or look at these records"
+        if math.isfinite(results["loss"]):
+            what = "mixed_precision=float16: the gradients overflow whatever the loss is scaled by"
+            remedy = (
+                "Train into another --train_logdir with --mixed_precision=bfloat16 or none (from these weights: "
+                "--tf_initial_checkpoint), or look at these records"
+            )
         names = ", ".join(self.names_at(step))
         parts = ", ".join(f"{name} {value:g}" for name, value in results.items())
         raise UserError(
-            f"the loss is not finite at step {step} ({parts}), batch of: {names}; "
-            f"the last checkpoint, {self.checkpoints.latest() or 'none yet'}, is untouched. Lower --base_learning_rate "
-            f"(now {self.config.schedule.base_learning_rate:g}), or look at these records"
+            f"{what} at step {step} ({parts}), batch of: {names}; "
+            f"the last checkpoint, {self.checkpoints.latest() or 'none yet'}, is untouched. {remedy}"
         )
 
     def _save(self):

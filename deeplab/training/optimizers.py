@@ -8,7 +8,7 @@ twice as often (README, "Benchmarks"). Gradients arrive summed over the replicas
 
 import contextlib
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 
@@ -88,10 +88,19 @@ class Optimizer:
       config: an OptimizerConfig.
       variables: {name: variable}.
       decays: names of the variables to which decoupled weight decay applies.
+      starts: {name: updates before which nothing of the variable changes, its slots included; None: nothing of it ever
+        changes}; 0 for names that are not there. Adam and the moving averages count the updates of the variable
+        itself, since its slots begin with its first update.
     """
 
-    def __init__(self, config: OptimizerConfig, variables: dict, decays: Collection[str] = ()):
-        self.decays = frozenset(decays)
+    def __init__(
+        self,
+        config: OptimizerConfig,
+        variables: dict,
+        decays: Collection[str] = (),
+        starts: Mapping[str, int | None] | None = None,
+    ):
+        self.decays, self.starts = frozenset(decays), dict(starts or {})
         self.rule, self.decay = RULES[config.optimizer](config), config.moving_average_decay
         self.variables = {name: _raw(variable) for name, variable in variables.items()}
         kinds = [*self.rule.slots, EMA] if self.decay else self.rule.slots
@@ -135,12 +144,19 @@ class Optimizer:
 
     def _apply(self, strategy, gradients, rate, step, accept):
         for name, variable in self.variables.items():
+            start = self.starts.get(name, 0)
+            if start is None:
+                continue
             slots = [slots[name] for slots in self.slots.values()]
             arguments = (gradients[name], rate, step, accept, *slots)
-            update = functools.partial(self._update, name in self.decays)
+            update = functools.partial(self._update, name in self.decays, start)
             strategy.extended.update(variable, update, args=arguments, group=False)
 
-    def _update(self, decays, variable, gradient, rate, step, accept, *slots):
+    def _update(self, decays, start, variable, gradient, rate, step, accept, *slots):
+        if start:
+            step -= start
+            accept = step >= 0 if accept is None else accept & (step >= 0)
+
         def change():
             self.rule.update(variable, gradient, rate, step, *slots[: len(self.rule.slots)], decays=decays)
             if self.decay:

@@ -80,11 +80,14 @@ class Progress:
             self._pictured = time.monotonic()
 
     def note(self, step, values):
-        """Adds {name: float} after `step` updates to metrics.jsonl and to the curves of TensorBoard."""
+        """Adds {name: float} after `step` updates to metrics.jsonl and to the curves of TensorBoard.
+
+        A value that is not finite is null in metrics.jsonl.
+        """
         if not self.writes:
             return
         with tf.io.gfile.GFile(self._metrics, "a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.write(json.dumps({"step": step, **_finite(values)}, allow_nan=False) + "\n")
         with self._writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
@@ -95,9 +98,10 @@ class Progress:
         left = "time left unknown yet"
         if self._timed_steps:
             left = time_text((total - step) * self._timed_seconds / self._timed_steps) + " left"
+        skipped = f"  {results['skipped_steps']:.0f} steps skipped" if results.get("skipped_steps") else ""
         return (
             f"step {step}/{total}  loss {results['loss']:.4f}  learning rate {results['learning_rate']:.3g}  "
-            f"{rate:.1f} images/s  {left}"
+            f"{rate:.1f} images/s  {left}{skipped}"
         )
 
     def _pictures(self, step):
@@ -149,6 +153,11 @@ def _events(path):
     with contextlib.suppress(tf.errors.DataLossError):
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
             yield event_pb2.Event.FromString(record).step, record
+
+
+def _finite(values):
+    """Returns {name: number} with None, which is null in JSON, in place of what is not finite and no JSON number."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _step(line):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from deeplab.checkpoints import bundle
 from deeplab.errors import UserError
 from deeplab.model.names import assign, reference_name
+from deeplab.training.loss_scale import SKIPPED_STEPS
 from deeplab.training.step import TrainingStep
 
 
@@ -87,6 +88,8 @@ class Checkpoints:
 
 def _assign(prefix, found, wanted):
     """Assigns {name: array} to {name: variable}; checks everything before it changes the first variable."""
+    # Older versions did not count the skipped steps: the count goes on from 0.
+    wanted = {name: variable for name, variable in wanted.items() if name in found or name != SKIPPED_STEPS}
     missing = [name for name in wanted if name not in found]
     if missing:
         raise UserError(

@@ -8,8 +8,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from deeplab.config.training import TrainConfig
+from deeplab.layers.batch_norm import freeze_while
 from deeplab.layers.replicas import all_sum
-from deeplab.layers.stochastic import set_progress
+from deeplab.layers.stochastic import set_progress, set_random_seed
 from deeplab.model.names import last_layers, reference_name
 from deeplab.training.loss_scale import REPLICATED, LossScale, NoScale
 from deeplab.training.losses import Objective
@@ -46,7 +47,8 @@ def gradient_multiplier(name, config):
 class TrainingStep:
     """A training step of one model: call it with this replica's part of the batch.
 
-    Create it in the scope of the strategy. `global_step`, an int64 variable, counts the updates.
+    Create it in the scope of the strategy. `global_step`, an int64 variable, counts the steps and so the batches. Steps
+    that the loss scale of float16 skipped are among them; `accepted_updates` does not count these.
 
     Args:
       model: a keras.Model whose outputs are {name: logits}.
@@ -59,10 +61,15 @@ class TrainingStep:
         self.variables = {reference_name(variable): variable for variable in model.trainable_variables}
         self.regularized = [name for name in self.variables if is_regularized(name)]
         self.multipliers = {name: gradient_multiplier(name, config) for name in self.variables}
-        self.optimizer = Optimizer(config.optimizer, self.variables, self.regularized)
+        starts = {name: self._start(name) for name in self.variables}
+        self.optimizer = Optimizer(config.optimizer, self.variables, self.regularized, starts)
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, **REPLICATED)
         self.loss_scale = LossScale() if config.run.mixed_precision == "float16" else NoScale()
-        self.result_names = ("loss", *model.output_names, "regularization", "learning_rate", "gradient_norm")
+        extras = ("regularization", "learning_rate", "gradient_norm", *self.loss_scale.result_names)
+        self.result_names = ("loss", *model.output_names, *extras)
+        set_random_seed(model, config.run.random_seed)
+        frozen = self._is_backbone_frozen if config.optimizer.freeze_backbone_steps else None
+        freeze_while(model, frozen, lambda norm: not is_last_layer(reference_name(norm.gamma)))
         if not self.regularized or not any(map(is_last_layer, self.variables)):
             raise ValueError("no variable has a name that L2 or the gradient multipliers know: names have changed")
 
@@ -75,20 +82,21 @@ class TrainingStep:
 
         Returns:
           {name of `result_names`: float32 scalar}, the same on every replica: "loss" (all parts), the loss of every
-          output, "regularization", "learning_rate", "gradient_norm" (before clipping).
+          output, "regularization", "learning_rate", "gradient_norm" (before clipping); with float16 also "loss_scale"
+          and "skipped_steps" (so far).
         """
-        step = tf.identity(self.global_step)  # its value before this update
+        step = self.accepted_updates()  # its value before this update
         total_steps = self.config.schedule.training_number_of_steps
         set_progress(self.model, tf.cast(step, tf.float32) / total_steps)
         gradients, losses = self.gradients(images, labels)
         regularization = self.regularization()
         gradients, norm = self.shaped(gradients, step)
-        accept = self.loss_scale.update(norm)
+        accept, scale = self.loss_scale.update(norm)
         rate = self.learning_rate(step)
         self.optimizer.apply(gradients, rate, step, accept)
         self.global_step.assign_add(1)
         total = tf.add_n(list(losses.values())) + regularization
-        extras = {"regularization": regularization, "learning_rate": rate, "gradient_norm": norm}
+        extras = {"regularization": regularization, "learning_rate": rate, "gradient_norm": norm, **scale}
         return {"loss": total, **losses, **extras}
 
     def gradients(self, images, labels):
@@ -117,7 +125,7 @@ class TrainingStep:
         """Returns ([gradient of each variable], {output: loss}) of one part of this replica's batch, times `share`."""
         with tf.GradientTape() as tape:
             outputs = self.model(images, training=True)
-            losses = self.objective(outputs, labels, tf.identity(self.global_step))
+            losses = self.objective(outputs, labels, self.accepted_updates())
             losses = {name: loss * share for name, loss in losses.items()}
             scaled = self.loss_scale.scale(tf.add_n(list(losses.values())))
         weights = list(self.variables.values())
@@ -146,9 +154,12 @@ class TrainingStep:
             if multiplier != 1.0:
                 gradients[name] *= multiplier
         if config.freeze_backbone_steps:
-            # A factor rather than a condition, so that one graph serves the steps before and after thawing.
-            thawed = tf.cast(step >= config.freeze_backbone_steps, tf.float32)
-            gradients = {name: g if is_last_layer(name) else g * thawed for name, g in gradients.items()}
+            # The optimizer leaves frozen variables alone. Their gradients must not enter the norm and the clipping.
+            frozen = step < config.freeze_backbone_steps
+            gradients = {
+                name: g if is_last_layer(name) else tf.where(frozen, tf.zeros_like(g), g)
+                for name, g in gradients.items()
+            }
         norm = tf.linalg.global_norm(list(gradients.values()))
         if config.gradient_clip_norm is not None:
             factor = tf.minimum(1.0, tf.math.divide_no_nan(config.gradient_clip_norm, norm))
@@ -161,8 +172,25 @@ class TrainingStep:
             return tf.constant(self.config.optimizer.adam_learning_rate)
         return learning_rate(self.config.schedule, step)
 
+    def accepted_updates(self):
+        """Returns how many steps have changed the weights, an int64 scalar; all schedules follow it."""
+        return self.loss_scale.accepted(tf.identity(self.global_step))
+
+    def _start(self, name):
+        """Returns the number of updates after which the variable `name` begins to change; None if it never changes."""
+        if not self.multipliers[name]:
+            return None
+        return 0 if is_last_layer(name) else self.config.optimizer.freeze_backbone_steps
+
+    def _is_backbone_frozen(self):
+        return self.accepted_updates() < self.config.optimizer.freeze_backbone_steps
+
+    def can_go_on(self, results):
+        """Tells, as a bool scalar, whether training makes sense after a step with these results."""
+        return tf.math.is_finite(results["loss"]) & tf.logical_not(self.loss_scale.is_used_up(results))
+
     def updates(self):
-        """Returns the number of updates so far, an int: the step that comes next."""
+        """Returns the number of steps so far, an int: the step that comes next."""
         return int(self.global_step.numpy())
 
     def state(self):

@@ -10,6 +10,7 @@ from deeplab.layers.basic import Activation, Conv, Normalize
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.stochastic import Dropout
 from deeplab.training import losses, state
+from deeplab.training.loop import StepRunner
 from deeplab.training.step import TrainingStep
 
 CLASSES, IGNORE, SIZE = 3, 255, 17
@@ -73,3 +74,15 @@ def train(step, count=4, batch_size=4):
     for images, labels in batches(count, batch_size):
         results = run(tf.constant(images), tf.constant(labels))
     return {name: float(value) for name, value in results.items()}
+
+
+def runner(strategy, settings, count, **options):
+    """Returns a `StepRunner` for `count` steps of `step(settings, **options)` on `batches` in a strategy."""
+    data = batches(count)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter(data),
+        output_signature=(tf.TensorSpec((4, SIZE, SIZE, 3), tf.uint8), tf.TensorSpec((4, SIZE, SIZE), tf.uint8)),
+    )
+    with strategy.scope():
+        made = step(settings, **options)
+    return StepRunner(strategy, made, devices.distribute(strategy, lambda first, host, hosts: dataset, 0, 4))

@@ -121,6 +121,19 @@ def test_batch_norm_normalises_by_the_batch_and_keeps_unbiased_variance(shape, m
     np.testing.assert_allclose(layer(x), (x - mean) / np.sqrt(variance + 1e-3), atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 3), (2, 1, 1, 3), (1, 1, 3, 3), (4, 1, 1, 3)])
+def test_batch_norm_with_too_few_values_uses_its_averages(shape):
+    layer = BatchNorm(epsilon=1e-3, decay=0.9)
+    x = RNG.normal(2.0, 3.0, size=shape).astype(np.float32)
+    layer.build(shape)
+    layer.moving_mean.assign([1.0, 2.0, 3.0])
+    few, expected = np.prod(shape[:-1]) < 4, layer(x).numpy()
+    assert (layer(x, training=True).numpy() == expected).all() == few
+    assert (layer.moving_mean.numpy() == [1, 2, 3]).all() == few
+    assert (layer.moving_variance.numpy() == 1).all() == few
+    assert layer.update_count.numpy() == (0 if few else 1)
+
+
 def test_warm_up_forgets_the_initial_statistics():
     layer = BatchNorm(epsilon=1e-3, decay=0.9997)
     x = np.full((2, 4, 4, 1), 5.0, np.float32)
@@ -166,7 +179,7 @@ def test_which_cells_are_taken_together():
     assert list(groups.values()) == [2, 1, 1]
 
 
-@pytest.mark.parametrize("cells", [3, 4])  # as they are; 8 taken together
+@pytest.mark.parametrize("cells", [1, 3, 4])  # few, as they are; 8 taken together
 def test_batch_norm_over_replicas_is_that_of_the_whole_batch(cells, monkeypatch):
     monkeypatch.setattr(fast_batch_norm, "_SMALL", 0)
     strategy = two_replicas()

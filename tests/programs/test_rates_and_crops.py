@@ -19,6 +19,7 @@ from deeplab.files import locks
 from deeplab.inference import trained, untrained
 from deeplab.model.names import reference_name
 from deeplab.predict import predict
+from deeplab.programs import advice
 from deeplab.programs import train as story
 from deeplab.train import train
 from deeplab.training import run_folder
@@ -65,7 +66,7 @@ def test_auto_is_resolved_once_and_may_be_given_again(tmp_path):
 def test_train_says_what_auto_chose(tmp_path, capsys):
     config = read(tmp_path, "--atrous_rates=auto")
     network, _step = story.build(config, config.model_config(small_training.CLASSES), small_training.dataset())
-    story.say_rates(config, network)
+    advice.tell_rates(config, network)
     said = capsys.readouterr()
     assert said.out == "atrous_rates=auto: 1,2 for train_crop_size=33,33, 3x3 cells at output_stride=16\n"
     assert not said.err

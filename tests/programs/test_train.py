@@ -10,12 +10,15 @@ import tensorflow as tf
 
 from deeplab import cli
 from deeplab.checkpoints import bundle
-from deeplab.config.training import TrainConfig
+from deeplab.config.training import LossConfig, OptimizerConfig, TrainConfig
 from deeplab.errors import UserError
 from deeplab.files import locks
+from deeplab.layers.batch_norm import BatchNorm
+from deeplab.programs import advice
 from deeplab.train import train
 from deeplab.training import progress
 from helpers import fake_data
+from helpers import tiny_training as tiny
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 SMALL = (
@@ -177,3 +180,21 @@ def points(folder, name):
 
 def test_time_is_given_in_hours_minutes_seconds():
     assert progress.time_text(3723.4) == "1:02:03"
+
+
+def test_what_small_parts_of_a_batch_change_is_told(capsys):
+    network = tiny.network()
+    pixel = tf.keras.Input((1, 1, 2))
+    pooled = tf.keras.Model(pixel, BatchNorm(1e-3, 0.9, name="image_pooling.BatchNorm")(pixel))
+    folders = {"train_logdir": "unused", "dataset_dir": "unused"}
+    parts = {"optimizer": OptimizerConfig(gradient_accumulation_steps=4)}
+    every = LossConfig(top_k_percent_pixels=0.25, region_loss="dice")
+    for options in ({}, parts, {"loss": every}):
+        advice.tell_small_parts(TrainConfig(**folders, **options), network)
+    assert capsys.readouterr().out == ""
+    advice.tell_small_parts(TrainConfig(**folders, **parts, loss=every), network)
+    assert "=4: top_k_percent_pixels=0.25 and region_loss=dice see each part" in capsys.readouterr().out
+    for batch_size, told in ((1, True), (3, True), (4, False)):
+        advice.tell_small_parts(TrainConfig(**folders, train_batch_size=batch_size), pooled)
+        line = f"With {batch_size} image{'s' * (batch_size > 1)} at a time, image_pooling.BatchNorm would see"
+        assert (line in capsys.readouterr().out) == told

@@ -11,7 +11,7 @@ from deeplab.config.model import ModelConfig
 from deeplab.config.training import LossConfig, OptimizerConfig, RunConfig, ScheduleConfig
 from deeplab.model.network import build_model
 from deeplab.model.views import scale_outputs
-from deeplab.training import loop, losses
+from deeplab.training import losses
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.step import TrainingStep, gradient_multiplier, is_last_layer, is_regularized
 from helpers import tiny_training as tiny
@@ -53,19 +53,6 @@ def trained(settings, count=4, batch_size=4, **options):
     return tiny.weights(step), results
 
 
-def replicas_trained(settings, strategy, count):
-    data = tiny.batches(count)
-    dataset = tf.data.Dataset.from_generator(
-        lambda: iter(data),
-        output_signature=(tf.TensorSpec((4, 17, 17, 3), tf.uint8), tf.TensorSpec((4, 17, 17), tf.uint8)),
-    )
-    with strategy.scope():
-        step = tiny.step(settings)
-    stream = devices.distribute(strategy, lambda first, host, hosts: dataset, 0, 4)
-    loop.StepRunner(strategy, step, stream).run(count)
-    return tiny.weights(step)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
@@ -75,8 +62,9 @@ def replicas_trained(settings, strategy, count):
 def test_two_replicas_end_with_the_weights_of_one(options):
     settings = tiny.config(schedule=SCHEDULE, **options)
     one, _ = trained(settings, count=20)
-    two = replicas_trained(settings, tiny.two_replicas(), count=20)
-    tiny.check_same(one, two)
+    two = tiny.runner(tiny.two_replicas(), settings, count=20)
+    two.run(20)
+    tiny.check_same(one, tiny.weights(two.step))
 
 
 def test_parts_of_a_batch_add_up_to_it():
