@@ -250,9 +250,11 @@ class TrainConfig(Checked):
         return ModelConfig(**{**PROGRAM_DEFAULTS, **model_options(self.preset), **self.model, **size})
 
 
-# Options that may change when a training resumes: its length, its folders, how its input is fed, devices, logging,
-# checkpoints and evaluation. The other options decide what the network learns, and have to stay.
+# Options that may change when a training resumes: its length and the end of its learning rate, its folders, how its
+# input is fed, devices, logging, checkpoints and evaluation. The other options decide what the network learns, and have
+# to stay.
 _PLACES = ("train_logdir", "dataset_dir", "tfds_data_dir", "cache", "data_service")
 _BEGINNING = ("tf_initial_checkpoint", "initialize_last_layer")
 _RUN = {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}
-MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, "training_number_of_steps"})
+_END = ("training_number_of_steps", "decay_steps", "end_learning_rate")
+MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, *_END})

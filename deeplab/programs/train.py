@@ -15,7 +15,7 @@ from deeplab.inference.predictor import Predictor
 from deeplab.model import views
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
-from deeplab.training import losses, run_folder
+from deeplab.training import losses, run_folder, schedules
 from deeplab.training.best import BestCheckpoint
 from deeplab.training.loop import StepRunner, TrainingLoop
 from deeplab.training.progress import Progress
@@ -26,7 +26,7 @@ RECALIBRATION_BATCHES = 25
 
 
 def train(config):
-    """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 when SIGTERM came."""
+    """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 after a SIGTERM."""
     # Where: devices, precision, seed, and a folder that remembers this exact configuration.
     strategy = devices.training_strategy(config.run)
     devices.set_seed(config.run.random_seed, config.run.deterministic)
@@ -34,8 +34,7 @@ def train(config):
     split = source.open_split(config.dataset_dir, config.train_split, config.dataset, config.input)
     model_config = config.model_config(split.dataset.num_classes)
     writes = devices.is_chief(strategy)
-    if writes:
-        claim_folder(config, model_config, split.dataset)
+    recorded = claim_folder(config, model_config) if writes else None
 
     # From what: shards become batches of (image, label); the stream can be entered at any step.
     stream = batch_stream(config, split, model_config)
@@ -54,15 +53,38 @@ def train(config):
     colors = catalog.label_colormap(split.dataset)
     progress = Progress(config, start, writes, sampler(network, stream), colors)
     best = best_checkpoint(config, network, step, progress) if config.run.eval_interval_steps else None
+    loop = TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best)
+    if writes and loop.why_over(start) is None:
+        describe(config, model_config, split.dataset, recorded, start)
     with records.user_errors():
-        return TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best).train()
+        return loop.train()
 
 
-def claim_folder(config, model_config, dataset):
-    """Locks the train_logdir for this process and writes config.json and dataset.json, or refuses changed options."""
+def claim_folder(config, model_config):
+    """Locks the train_logdir for this process; returns the options of the training that it holds, or None.
+
+    Raises:
+      UserError: the training that it holds has other options.
+    """
+    run_folder.lock(config.train_logdir)
+    return run_folder.refuse_changed_options(config.train_logdir, run_folder.recorded_options(config, model_config))
+
+
+def describe(config, model_config, dataset, recorded, start):
+    """Writes config.json and dataset.json, and says what becomes of the learning rate, before the first step.
+
+    A training that takes no step leaves the files as they are: they tell how its weights came about.
+
+    Args:
+      config, model_config, dataset: what is trained now.
+      recorded: what `claim_folder` returned.
+      start: the step that comes next.
+    """
     folder, options = config.train_logdir, run_folder.recorded_options(config, model_config)
-    run_folder.lock(folder)
-    run_folder.refuse_changed_options(folder, options)
+    if config.optimizer.optimizer != "adam":  # its rate is constant
+        before = run_folder.recorded_schedule(folder, recorded, config.schedule)
+        for note in schedules.notes(config.schedule, start, before):
+            print(note, flush=True)
     run_folder.write_config(folder, model_config, options["training"])
     catalog.save(dataset, folder)
 
