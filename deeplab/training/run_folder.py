@@ -58,14 +58,14 @@ def refuse_changed_options(folder, options):
     """Refuses to resume a training with other options than those it began with.
 
     A training that goes on with other options would end with weights that no single command produces. A folder
-    without a checkpoint has nothing to go on from, so that it takes other options, and a line says so.
+    without a checkpoint has nothing to go on from: it takes other options, and a line says so.
 
     Args:
-      folder: the train_logdir; nothing is checked where it has no config.json.
+      folder: the train_logdir.
       options: `recorded_options` of the present command line.
 
     Returns:
-      The `recorded_options` of the training that the folder holds; None where it has no config.json.
+      The `recorded_options` of the training that the folder holds, or None if it has no config.json.
 
     Raises:
       UserError: names every option that differs and is not in `MAY_CHANGE`.
@@ -90,9 +90,8 @@ def refuse_changed_options(folder, options):
         print(f"{folder} holds no checkpoint, so this training takes other options: {'; '.join(changed)}", flush=True)
     elif changed:
         raise UserError(
-            f"{path}: this training has other options: {'; '.join(changed)}. "
-            "Resume with the same options, or train into another --train_logdir (from these weights: "
-            "--tf_initial_checkpoint)"
+            f"{path}: this training has other options: {'; '.join(changed)}. Resume with the same options, or train "
+            "into another --train_logdir (from these weights: --tf_initial_checkpoint)"
         )
     return recorded
 
