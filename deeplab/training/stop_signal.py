@@ -32,7 +32,9 @@ class StopSignal:
         if threading.current_thread() is threading.main_thread():  # Python allows signal handlers only there
             self._reader, self._writer = socket.socketpair()
             self._writer.setblocking(False)
-            self._before = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+            ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # as scripts start programs in the background
+            numbers = _SIGNALS[1:] if ignored else _SIGNALS
+            self._before = {number: signal.signal(number, self._receive) for number in numbers}
             self._fd_before = signal.set_wakeup_fd(self._writer.fileno())
             threading.Thread(target=self._answer, daemon=True).start()
         return self

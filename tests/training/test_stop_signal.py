@@ -136,6 +136,18 @@ def test_a_signal_at_the_last_step_is_no_stop():
     assert not [line for line in told.lines if "Stopped" in line]
 
 
+def test_ctrl_c_stays_ignored_where_it_was():
+    """A shell script starts programs in the background so: Ctrl-C is for the script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        training, _told = loop(at=6, signals=[signal.SIGINT])
+        assert training.train() is None
+        assert training.runner.count == 20
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_outside_of_the_main_thread_nothing_is_caught():
     before, caught = handlers(), []
 
