@@ -4,12 +4,14 @@
     python -m deeplab.predict --saved_model=EXPORT --input='photos/*.jpg' --output=DIR
 
 This writes NAME.png (class ids) and NAME_overlay.png for every image, and NAME.mp4 with the overlays for every video.
-The new video has the size, frame rate and number of frames of the original, but no sound. Videos need
-pip install "deeplab[video]".
+NAME.png has a palette with the colours of the classes; its pixel values are the ids. A folder is searched with the
+folders below it, and DIR gets the same folders. The new video has the size, frame rate and number of frames of the
+original, but no sound. Videos need pip install "deeplab[video]".
 
 After an interruption, run the same command again: it skips finished files, unless the input changed or --overwrite is
 given. DIR/predict.json records the network and its settings; the program refuses to mix others into the same folder.
-A file that cannot be read is reported and skipped, and the exit code is then 1.
+A file that cannot be read is reported and left out, and the exit code is then 1. What a file holds and the network
+cannot see, such as further pages or transparency, is told in one line for each kind.
 """
 
 from deeplab import cli

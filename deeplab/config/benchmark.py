@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from deeplab.config import effects
 from deeplab.config.model import PROGRAM_DEFAULTS, ModelConfig
 from deeplab.config.options import Checked, option, require, require_pair
 from deeplab.config.training import MIXED_PRECISIONS
@@ -52,3 +53,4 @@ class BenchmarkConfig(Checked):
         require(set(self.precisions) <= set(MIXED_PRECISIONS), "precisions", self.precisions, expected)
         measured = (self.cost, self.input, self.export, self.training, self.scaling, self.startup)
         require(any(measured), "cost", False, "something to measure: --cost, --input, --export, --training, ...")
+        effects.refuse_without_effect(self, effects.BENCHMARK)

@@ -14,9 +14,10 @@ class ResizeConfig(Checked):
     min_resize_value: int | None = option(None, "Resize images so that the shorter side has this many pixels.")
     max_resize_value: int | None = option(None, "Let no side be longer than this; overrides min_resize_value.")
     resize_factor: int | None = option(None, "Round resized sides up to a multiple of this number, plus one.")
-    keep_aspect_ratio: bool = option(True, "This flag has no effect. The reference has it, but never reads it.")
+    keep_aspect_ratio: bool = option(True, "Only True: the reference has this flag, but never reads it.")
 
     def check(self):
+        require(self.keep_aspect_ratio, "keep_aspect_ratio", False, "True, because the flag has no effect")
         for name in ("min_resize_value", "max_resize_value", "resize_factor"):
             value = getattr(self, name)
             require(value is None or value > 0, name, value, "a positive number, or leave it out")

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
+from deeplab.config import effects
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import (
     CHECKPOINT_HELP,
@@ -59,12 +60,14 @@ class ExportConfig(NetworkConfig):
     crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("the image"))
     inference_scales: tuple[float, ...] = option((1.0,), SCALES_HELP)
     add_flipped_images: bool = option(False, FLIPPED_HELP)
-    with_probabilities: bool = option(False, "Signature serving_default also returns probabilities (B, H, W, K).")
+    with_probabilities: bool = option(
+        False, "saved_model: signature serving_default also returns probabilities (B, H, W, K)."
+    )
     with_logits: bool = option(
-        False, "Signature serving_default also returns logits (B, H, W, K), the logarithms of the probabilities."
+        False, "saved_model: serving_default also returns logits (B, H, W, K), the logarithms of the probabilities."
     )
     with_colors: bool = option(
-        False, "Signature bytes also returns color_bytes, PNG files in the colours of the classes."
+        False, "saved_model: signature bytes also returns color_bytes, PNG files in the colours of the classes."
     )
     verify: bool = option(True, "Load the export and compare its labels with the labels of the network.")
     resize: ResizeConfig = nested(ResizeConfig)
@@ -89,11 +92,22 @@ class ExportConfig(NetworkConfig):
         require(self.precision == "float32" or not self.takes_one_size, "precision", self.precision, whole)
         folds = "float32 with --nofold_batch_norm"
         require(self.precision == "float32" or self.fold_batch_norm, "precision", self.precision, folds)
+        self._check_outputs()
         if self.quantize == "int8":
             check_given(self, "dataset_dir")
         if self.takes_one_size:
             resize = self.resize.min_resize_value
             require(resize is None, "min_resize_value", resize, "none with this --format; resize before")
+        effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
+        effects.refuse_without_effect(self, effects.EXPORT)
+
+    def _check_outputs(self):
+        """Refuses further outputs in formats whose outputs are always the same."""
+        gives = "labels and probabilities" if self.format == "frozen_graph" else "labels only"
+        for name in ("with_probabilities", "with_logits", "with_colors"):
+            value = getattr(self, name)
+            way_out = f"False: --format={self.format} always gives {gives}; leave it out, or use --format=saved_model"
+            require(not value or self.format == "saved_model", name, value, way_out)
 
     @property
     def takes_one_size(self):

@@ -6,6 +6,7 @@ Options that the reference has, too, bear the reference's names and defaults.
 import dataclasses
 from typing import Any, ClassVar
 
+from deeplab.config import effects
 from deeplab.config.data import TFDS_PREFIX, ReadConfig, ResizeConfig
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
@@ -98,6 +99,7 @@ class _SplitConfig(NetworkConfig):
 
     def check(self):
         self.check_network()
+        effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
         if not (self.dataset or "").startswith(TFDS_PREFIX):
             check_given(self, "dataset_dir")
 
@@ -151,6 +153,7 @@ class EvalConfig(_SplitConfig):
             widths,
             "ascending numbers of pixels, from 1",
         )
+        effects.refuse_without_effect(self, effects.EVAL)
 
     def check_network(self):
         given = [name for name in ("checkpoint_dir", "saved_model", "compare") if getattr(self, name)]
@@ -187,8 +190,8 @@ class VisConfig(_SplitConfig):
     vis_crop_size: tuple[int, ...] | None = option(None, CROP_HELP.format("every image of the split"))
     vis_batch_size: int = option(1, "Images per step.")
     vis_logdir: str | None = option(None, "Folder for the pictures. Not given: vis_SPLIT in checkpoint_dir.")
-    max_number_of_iterations: int = option(0, "This flag has no effect: pictures are drawn once.")
-    eval_interval_secs: int = option(300, "This flag has no effect: pictures are drawn once.")
+    max_number_of_iterations: int = option(0, "Only 1, since pictures are drawn once.")
+    eval_interval_secs: int = option(300, "Only 300, the default, since pictures are drawn once.")
     max_images: int | None = option(None, "Draw only the first images of the split, up to this number.")
     colormap_type: str | None = option(
         None, "Colours of the classes. Not given: the colours in dataset.json.", choices=COLORMAPS
@@ -200,15 +203,22 @@ class VisConfig(_SplitConfig):
         require_pair("vis_crop_size", self.vis_crop_size)
         require(self.vis_batch_size > 0, "vis_batch_size", self.vis_batch_size, "at least 1")
         require(self.max_images is None or self.max_images > 0, "max_images", self.max_images, "at least 1")
+        effects.refuse_without_effect(self, effects.VIS)
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictConfig(NetworkConfig):
     """Network, input and output"""
 
-    input: str | None = option(None, "An image, a video, a pattern such as 'photos/*.jpg', or a folder of them.")
+    input: str | None = option(
+        None,
+        "An image, a video, a pattern such as 'photos/*.jpg', or a folder, which is searched with the folders below it "
+        "except for hidden ones.",
+    )
     output: str | None = option(
-        None, "Folder for NAME.png (class ids) and NAME_overlay.png, or for NAME.mp4 when it is a video."
+        None,
+        "Folder for NAME.png (class ids with a palette) and NAME_overlay.png, or for NAME.mp4 when it is a video. It "
+        "gets the same folders as --input.",
     )
     checkpoint_dir: str | None = option(None, CHECKPOINT_DIR_HELP)
     checkpoint: str = option("newest", CHECKPOINT_HELP)
@@ -235,6 +245,8 @@ class PredictConfig(NetworkConfig):
         require(sources.count(None) == 1, "checkpoint_dir", sources[0], "it or --saved_model, one of the two")
         if self.saved_model:
             check_export_brings(self, crop_size=self.crop_size, preset=self.preset)
+        effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
+        effects.refuse_without_effect(self, effects.PREDICT)
 
 
 def check_export_brings(config, **more):

@@ -128,6 +128,24 @@ def from_json(config_class, values, where):
         raise UserError(f"{where}: {error}") from None
 
 
+def changed_options(config):
+    """Returns {option: value} of all options, also of nested configurations, whose value is not the default."""
+    return _changed(config, type(config))
+
+
+def _changed(config, defaults):
+    """As `changed_options`, against the class `defaults` or, for nested configurations, an instance with defaults."""
+    changed = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if "hide" in field.metadata and "overrides" not in field.metadata:
+            changed.update(_changed(value, field.default_factory()))
+        elif "help" in field.metadata:
+            default = field.default if isinstance(defaults, type) else getattr(defaults, field.name)
+            changed.update({field.name: value} if value != default else {})
+    return changed
+
+
 def differences(first, second):
     """Returns {field: (value in first, value in second)} for two configurations of one class."""
     names = [field.name for field in dataclasses.fields(first)]

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from deeplab.config import effects
 from deeplab.config.options import Checked, option, require
 
 
@@ -40,3 +41,4 @@ class ServeConfig(Checked):
             require(getattr(self, name) > 0, name, getattr(self, name), "more than 0 seconds")
         for name in ("batch_timeout_ms", "poll_secs"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        effects.refuse_without_effect(self, effects.SERVE)

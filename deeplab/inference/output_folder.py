@@ -4,6 +4,7 @@
 earlier run stopped, gives the same input the same name again, and never mixes the results of two networks.
 """
 
+import collections
 import json
 import os
 import posixpath
@@ -21,8 +22,20 @@ FORMAT = 1
 IDS, OVERLAY, PROBABILITIES, VIDEO, FRAMES = ".png", "_overlay.png", ".npz", ".mp4", "_frames"
 
 
+class InputFile(NamedTuple):
+    """A file to segment.
+
+    Attributes:
+      path: the file.
+      folder: where its results belong below the output folder, such as "2024/may"; "" for the output folder itself.
+    """
+
+    path: str
+    folder: str = ""
+
+
 class Job(NamedTuple):
-    """One input file.
+    """What is to be done for one input file.
 
     Attributes:
       path: the file.
@@ -35,24 +48,25 @@ class Job(NamedTuple):
     is_finished: bool
 
 
-def refuse_inputs(folder, paths):
-    """Raises a UserError if inputs lie in the output folder, since the next run would take results for inputs."""
-    for path in paths:
-        if posixpath.dirname(_key(path)) == absolute(folder):
+def refuse_inputs(folder, inputs):
+    """Raises a UserError if `InputFile`s lie where results go, since the next run would take results for inputs."""
+    results = {absolute(posixpath.join(folder, file.folder)) for file in (InputFile(""), *inputs)}
+    for path, _folder in inputs:
+        if posixpath.dirname(_key(path)) in results:
             raise UserError(f"--output={folder}: {path} lies in it, and results must not mix with inputs; name another")
 
 
-def plan(folder, paths, settings, config):
+def plan(folder, inputs, settings, config):
     """Decides which inputs are to be segmented, and writes the decision to predict.json.
 
     Args:
       folder: the output folder, which is created if it does not exist.
-      paths: the input files.
+      inputs: the `InputFile`s.
       settings: {name: value} of all that the results depend on except for the input; JSON.
       config: the `PredictConfig`.
 
     Returns:
-      A list of `Job`s, one for each path. Results of jobs that an earlier run did not finish are removed.
+      A list of `Job`s, one for each input. Results of jobs that an earlier run did not finish are removed.
 
     Raises:
       UserError: the folder holds results that were made with other settings, and `config.overwrite` is not given.
@@ -60,15 +74,17 @@ def plan(folder, paths, settings, config):
     tf.io.gfile.makedirs(folder)
     settings = json.loads(json.dumps(settings))  # tuples become lists, as they are in the file
     record = _read(folder)
-    sources = {_key(path): path for path in paths}
+    sources = {_key(file.path): file for file in inputs}
     if record["files"] and record["settings"] != settings:
         _refuse_mixing(folder, record["settings"], settings, config.overwrite)
         record["files"] = {key: entry for key, entry in record["files"].items() if key in sources}
-    known, present = record["files"], {name.rstrip("/") for name in tf.io.gfile.listdir(folder)}
-    names = _names(sources, known, present)
-    entries = {key: {"name": names[key], **identity(path)} for key, path in sources.items()}
+    known = record["files"]
+    homes = _homes(folder, sources, known)
+    present = _present(folder, {*homes.values(), *(posixpath.dirname(entry["name"]) for entry in known.values())})
+    names = _names(sources, known, present, homes)
+    entries = {key: {"name": names[key], **identity(file.path)} for key, file in sources.items()}
     jobs = []
-    for key, path in sources.items():
+    for key, (path, _folder) in sources.items():
         results = _results(path, names[key], config)
         finished = known.get(key) == entries[key] and present.issuperset(results) and not config.overwrite
         if key in known and not finished:
@@ -88,12 +104,17 @@ def _read(folder):
         text = file.read()
     try:
         record = json.loads(text)
-        if record["format"] == FORMAT and all(entry["name"] for entry in record["files"].values()):
+        if record["format"] == FORMAT and all(_is_below(entry["name"]) for entry in record["files"].values()):
             return {"settings": dict(record["settings"]), "files": record["files"]}
         reason = f"format {record['format']}, this version reads {FORMAT}"
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise UserError(f"{path}: not a record of deeplab ({reason}); name another --output")
+
+
+def _is_below(name):
+    """Tells whether a name from predict.json leads nowhere else, since unfinished results of that name are removed."""
+    return bool(name) and not name.startswith("/") and ".." not in name.split("/")
 
 
 def _refuse_mixing(folder, before, now, overwrite):
@@ -110,30 +131,76 @@ def _refuse_mixing(folder, before, now, overwrite):
     )
 
 
-def _names(sources, known, present):
-    """Chooses the name of every input, so that no result replaces another result or a file of somebody else.
+def _homes(folder, sources, known):
+    """Chooses the folder of the results of every folder of inputs, which has the name of the folder of inputs.
 
-    The name is the file's name without its suffix; with the suffix (x_jpg) if another input has that name, and with a
-    number if that name is taken too.
+    It gets a number if there is a file of that name, or a video whose frames have that name.
 
     Args:
-      sources: {key: path} of the inputs.
+      folder: the output folder.
+      sources: {key: `InputFile`}.
+      known: {key: entry} from predict.json.
+
+    Returns:
+      {folder of an `InputFile`: folder below the output folder}.
+    """
+    taken = {claim for key, entry in known.items() for claim in _claims(key, entry["name"])}
+    homes = {"": ""}
+    for inside in sorted({file.folder for file in sources.values()}):
+        above = ""
+        for part in filter(None, inside.split("/")):
+            here = posixpath.join(above, part)
+            if here not in homes:
+                wanted, number = posixpath.join(homes[above], part), 1
+                name = wanted
+                while name in taken or _is_file(tf.io.gfile.join(folder, name)):
+                    number += 1
+                    name = f"{wanted}_{number}"
+                homes[here] = name
+            above = here
+    return homes
+
+
+def _is_file(path):
+    return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
+
+
+def _present(folder, inside):
+    """Returns the paths below `folder` of all that lies in its folders `inside`, of which some may not exist."""
+    present = set()
+    for name in {"", *inside}:
+        path = tf.io.gfile.join(folder, name) if name else folder
+        if tf.io.gfile.isdir(path):
+            present.update(posixpath.join(name, entry.rstrip("/")) for entry in tf.io.gfile.listdir(path))
+    return present
+
+
+def _names(sources, known, present, homes):
+    """Chooses the name of every input, so that no result replaces another result or a file of somebody else.
+
+    The name is the folder and the file's name without its suffix; with the suffix (x_jpg) if another input has that
+    name, and with a number if that name is taken too.
+
+    Args:
+      sources: {key: `InputFile`} of the inputs.
       known: {key: entry} from predict.json. Inputs that are in it keep their names.
-      present: names of the files in the folder.
+      present: what `_present` returns.
+      homes: what `_homes` returns.
 
     Returns:
       {key: name}.
     """
     names = {key: known[key]["name"] for key in sources if key in known}
-    taken = set(present)
+    taken = {*present, *homes.values()}
     for key, entry in known.items():
         taken.update(_claims(key, entry["name"]))
-    stems = [_stem(path) for path in sources.values()]
-    for key, path in sources.items():
+    stems = collections.Counter((file.folder, _stem(file.path)) for file in sources.values())
+    for key, (path, inside) in sources.items():
         if key in names:
             continue
-        whole = posixpath.basename(path).replace(".", "_")
-        wanted = _stem(path) if stems.count(_stem(path)) == 1 else whole
+        home, stem = homes[inside], _stem(path)
+        whole = posixpath.join(home, posixpath.basename(path).replace(".", "_"))
+        wanted = posixpath.join(home, stem) if stems[inside, stem] == 1 else whole
         number = 1
         while taken.intersection(_claims(path, wanted)):
             wanted = whole if number == 1 else f"{whole}_{number}"
@@ -141,6 +208,11 @@ def _names(sources, known, present):
         names[key] = wanted
         taken.update(_claims(path, wanted))
     return names
+
+
+def make_folder(job):
+    """Creates the folder that the results of a `Job` go to."""
+    tf.io.gfile.makedirs(posixpath.dirname(job.stem))
 
 
 def _claims(path, name):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from deeplab.checkpoints import bundle
 from deeplab.checkpoints.report import RestoreReport
 from deeplab.checkpoints.restoring import restore
+from deeplab.config import effects
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
 from deeplab.data import catalog
@@ -80,6 +81,9 @@ def _network_config(recorded, overrides, defaults, dataset):
         config = ModelConfig(**{**classes, **defaults, **overrides})
     else:
         config = dataclasses.replace(recorded, **overrides)
+    before = recorded or ModelConfig()
+    changed = {name: value for name, value in overrides.items() if value != getattr(before, name)}
+    effects.refuse_without_effect(config, effects.MODEL, changed)
     return config if "crop_size" in overrides else any_size_config(config)
 
 

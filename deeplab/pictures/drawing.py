@@ -106,14 +106,15 @@ def save_png(path, picture, palette=None):
     Args:
       path: where the PNG goes; may be gs://.
       picture: (H, W, 3) uint8, or ids (H, W), which are written with 16 bits if one of them is above 255.
-      palette: (256, 3) uint8 or None. Viewers show ids in these colours; the ids themselves stay the same.
+      palette: (256, 3) uint8 or None. Viewers show ids in these colours; the ids themselves stay the same. A PNG with
+        ids above 255 has no palette.
     """
     picture = np.asarray(picture)
     if picture.ndim == 2:
         picture = picture.astype(np.uint16 if picture.max(initial=0) > 255 else np.uint8)
     buffer = io.BytesIO()
     image = Image.fromarray(picture)
-    if palette is not None:
+    if palette is not None and picture.dtype == np.uint8:
         image.putpalette(np.asarray(palette, np.uint8).tobytes())
     # Compressing a photograph harder takes long and hardly makes it smaller.
     image.save(buffer, "PNG", compress_level=1 if picture.ndim == 3 else 6)

@@ -4,9 +4,11 @@ The processes that build data sets decode images with Pillow alone; that is why 
 import TensorFlow.
 """
 
+import contextlib
 import io
 import re
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -21,36 +23,31 @@ JPEGS = ("JPEG", "MPO")
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
 _SIXTEEN_BIT_IN_32 = ("PNG", "PPM")  # formats whose 16 bit values Pillow may give as mode I, which has 32 bits
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+_DEEP = re.compile(r";1[26]")  # in Pillow's name of the layout of a file, such as "RGB;16B": the bits of a value
+_FURTHER_BANDS = "X"  # in Pillow's name of the layout of a TIFF, such as "RGBX": a band that is not read
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
+_TIFF_REASON = "a TIFF with a layout that Pillow does not know, e.g. of many bands; save its red, green and blue bands"
+# What a file may hold and (H, W, 3) uint8 cannot, and what `open_picture` does about it.
+LOSSES = {
+    "pages": "further pages or frames, of which only the first was used",
+    "bands": "further bands besides the colours, which were left out",
+    "transparency": "transparent pixels, which were laid on white",
+    "depth": "more than 8 bits per value, which were scaled to 8 bits",
+}
 
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` refuses images by MAX_PIXELS
 
 
-def find(pattern, suffixes=SUFFIXES):
-    """Returns the sorted paths of the files that `pattern` means.
+class Picture(NamedTuple):
+    """What was read from an image file.
 
-    Args:
-      pattern: a file, a folder, or a pattern such as photos/*.jpg. Of a folder, the files with one of the suffixes are
-        taken, except for hidden files: macOS puts a ._NAME.jpg, which is no image, beside NAME.jpg.
-      suffixes: endings of file names, in lower case.
-
-    Raises:
-      UserError: there is no such file.
+    Attributes:
+      pixels: (H, W, 3) uint8.
+      losses: keys of `LOSSES`, for what the file holds and the pixels do not.
     """
-    import tensorflow as tf
 
-    if tf.io.gfile.isdir(pattern):
-        names = [name for name in tf.io.gfile.listdir(pattern) if name.lower().endswith(tuple(suffixes))]
-        names = [name for name in names if not name.startswith(".")]
-        files = [tf.io.gfile.join(pattern, name) for name in names]
-        if not files:
-            raise UserError(f"--input={pattern}: no image in the folder ({', '.join(suffixes)})")
-    elif tf.io.gfile.exists(pattern):
-        files = [pattern]
-    else:
-        files = [path for path in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(path)]
-        if not files:
-            raise UserError(f"--input={pattern}: no such file or folder, and no file matches it as a pattern")
-    return sorted(files)
+    pixels: np.ndarray
+    losses: tuple[str, ...]
 
 
 def read(path):
@@ -61,6 +58,11 @@ def read(path):
     Raises:
       UserError: the file cannot be read, is not an image, is damaged, or has more than MAX_PIXELS.
     """
+    return open_picture(path).pixels
+
+
+def open_picture(path):
+    """Returns the `Picture` in a file: what `read` gives, and what was lost. It raises what `read` raises."""
     import tensorflow as tf
 
     try:
@@ -68,7 +70,7 @@ def read(path):
             content = file.read()
     except tf.errors.OpError as error:
         raise UserError(f"{path}: cannot be read ({error.message})") from None
-    return decode(content, path)
+    return _decode(content, path)
 
 
 def decode(content, name):
@@ -78,19 +80,40 @@ def decode(content, name):
       UserError: the bytes are not an image, are damaged, or hold more than MAX_PIXELS. Damaged or hostile bytes raise
         no other error.
     """
+    return _decode(content, name).pixels
+
+
+def describe_losses(paths):
+    """Returns one line of text for each kind of loss: how many files it concerns, and one of them.
+
+    Args:
+      paths: {key of `LOSSES`: list of the files}.
+    """
+    counted = [(text, paths[kind]) for kind, text in LOSSES.items() if paths.get(kind)]
+    return [
+        f"{len(files)} {'images have' if len(files) > 1 else 'image has'} {text}, for example {files[0]}"
+        for text, files in counted
+    ]
+
+
+def _decode(content, name):
+    """Returns the `Picture` in `content`; raises what `decode` raises."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(f"{name}: {image.width}x{image.height} pixels; more than {MAX_PIXELS} are refused")
+            layout = _layout(image)
             image.load()
-            return np.asarray(to_rgb(ImageOps.exif_transpose(image), image.format))
+            pixels = np.asarray(to_rgb(ImageOps.exif_transpose(image), image.format))
+            return Picture(pixels, _losses(image, layout))
     except UserError:
         raise
     except Image.DecompressionBombError as error:  # `open` itself raises it, before the size is known
         pixels = re.search(r"\d+", str(error))[0]
         raise UserError(f"{name}: {pixels} pixels; more than {MAX_PIXELS} are refused") from None
     except UnidentifiedImageError:
-        raise UserError(f"{name}: not a readable image (of no known kind)") from None
+        reason = _TIFF_REASON if content.startswith(_TIFF_BEGINNINGS) else "of no known kind"
+        raise UserError(f"{name}: not a readable image ({reason})") from None
     except MemoryError:
         raise UserError(f"{name}: decoding it needs more memory than there is") from None
     except Exception as error:  # damaged bytes make decoders raise errors of any type
@@ -110,7 +133,42 @@ def to_rgb(image, file_format):
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError("32 bit or signed values, whose black and white are not known; save it with 8 or 16 bits")
-    if image.mode in _ALPHA or "transparency" in image.info:
+    if _has_alpha(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
     return image.convert("RGB")
+
+
+def _has_alpha(image):
+    return image.mode in _ALPHA or "transparency" in image.info
+
+
+def _layout(image):
+    """Returns text that describes how values are stored in the file of a Pillow image that is not loaded yet."""
+    return " ".join(str(tile[3]) for tile in image.tile)
+
+
+def _losses(image, layout):
+    """Returns the keys of `LOSSES` that concern a loaded Pillow image, whose file has this `_layout`."""
+    deep = image.mode in (*_SIXTEEN_BIT, "I")
+    # The other pictures in an MPO are previews and further views of the photograph, which phones add to every JPEG.
+    found = {
+        "pages": image.format not in JPEGS and _is_animated(image),
+        "bands": image.format == "TIFF" and _FURTHER_BANDS in layout,
+        "transparency": not deep and _has_alpha(image) and image.convert("RGBA").getchannel("A").getextrema()[0] < 255,
+        "depth": deep or bool(_DEEP.search(layout)) or _maximum(image, layout) > 255,
+    }
+    return tuple(kind for kind, is_lost in found.items() if is_lost)
+
+
+def _is_animated(image):
+    """Tells whether a file has several pages or frames; a damaged second page does not make the first one useless."""
+    with contextlib.suppress(Exception):
+        return bool(getattr(image, "is_animated", False))
+    return False
+
+
+def _maximum(image, layout):
+    """Returns the value of white that a PPM file names, or 0 for other files."""
+    number = re.search(r"\d+", layout) if image.format == "PPM" else None
+    return int(number[0]) if number else 0

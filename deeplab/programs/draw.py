@@ -8,6 +8,7 @@ from deeplab.data.building.listing import without_extension
 from deeplab.evaluation.split_predictor import predicted_images, restore_split_predictor
 from deeplab.pictures import drawing
 
+_GREY = ("cityscapes", "ade20k")  # their evaluation servers take PNGs of one channel without a palette
 _COLORMAPS = {"pascal": "pascal_voc_seg", "cityscapes": "cityscapes", "ade20k": "ade20k"}  # --colormap_type: data set
 
 
@@ -36,11 +37,10 @@ def server_ids(labels, dataset):
     """Returns class ids (H, W) as the evaluation server of the data set expects them, and their palette or None.
 
     The server of Cityscapes counts classes as the raw labels do, not as the training ids. PASCAL VOC exchanges PNGs
-    with a palette, (256, 3) uint8.
+    with a palette, (256, 3) uint8, and data sets without a server get one, too, so that viewers show the classes.
     """
-    if dataset.name == "cityscapes":
-        return np.asarray(catalog.CITYSCAPES_RAW_IDS)[labels], None
-    return labels, catalog.label_colormap(dataset) if dataset.name == "pascal_voc_seg" else None
+    ids = np.asarray(catalog.CITYSCAPES_RAW_IDS)[labels] if dataset.name == "cityscapes" else labels
+    return ids, None if dataset.name in _GREY else catalog.label_colormap(dataset)
 
 
 def _label_colors(dataset, colormap_type=None):

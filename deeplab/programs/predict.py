@@ -1,5 +1,6 @@
 """Segments photographs and videos: `python -m deeplab.predict`."""
 
+import collections
 import dataclasses
 import io
 import sys
@@ -15,7 +16,7 @@ from deeplab.config.options import differences
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.files import atomic, locks, progress_bar
-from deeplab.inference import exports, output_folder, tiles, trained
+from deeplab.inference import exports, input_files, output_folder, tiles, trained
 from deeplab.inference.predictor import Predictor
 from deeplab.pictures import drawing, images, video
 
@@ -42,8 +43,9 @@ class Segmenter(NamedTuple):
 def predict(config):
     """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
     # From what: photographs and videos. None may lie in the output folder, or results would be inputs the next time.
-    paths = images.find(config.input, images.SUFFIXES + video.SUFFIXES)
-    output_folder.refuse_inputs(config.output, paths)
+    found = input_files.find(config.input, config.output)
+    output_folder.refuse_inputs(config.output, found.files)
+    _tell(found.notes)
 
     # What: an export, or a checkpoint.
     segmenter = _open_export(config) if config.saved_model else _open_checkpoint(config)
@@ -51,7 +53,7 @@ def predict(config):
     # Where: a folder that remembers what is finished, and by which network.
     tf.io.gfile.makedirs(config.output)
     with locks.hold(config.output, "output"):
-        jobs = output_folder.plan(config.output, paths, segmenter.settings, config)
+        jobs = output_folder.plan(config.output, found.files, segmenter.settings, config)
         # Go: one file after the other.
         return _run(jobs, segmenter, config)
 
@@ -117,35 +119,45 @@ def _run(jobs, segmenter, config):
     """
     waiting = [job for job in jobs if not job.is_finished]
     failed, pictures, began = 0, 0, time.monotonic()
+    lossy = collections.defaultdict(list)
     with progress_bar.show(len(waiting), "image") as bar:
         for job in waiting:
-            done, problem = _attempt(job, segmenter, config)
+            done, losses, problem = _attempt(job, segmenter, config)
             pictures += done
+            for loss in losses:
+                lossy[loss].append(job.path)
             if problem:
                 failed += 1
-                bar.write(f"skipped {problem}", file=sys.stderr)
+                bar.write(f"failed: {problem}", file=sys.stderr)
             bar.update()
+    _tell(images.describe_losses(lossy))
     rate = pictures / (time.monotonic() - began)
     print(_summary(config.output, len(jobs), len(jobs) - len(waiting), failed, rate))
     return EXIT_SOME_FAILED if failed else 0
 
 
 def _attempt(job, segmenter, config):
-    """Does one job; returns the number of images or frames that were segmented, and what went wrong or None."""
+    """Does one job.
+
+    Returns:
+      The number of images or frames that were segmented, the `images.LOSSES` of the file, and what went wrong or None.
+    """
     write = _write_video if video.is_video(job.path) else _write_image
     try:
-        return write(job, segmenter, config), None
+        return *write(job, segmenter, config), None
     except UserError as error:
-        return 0, str(error)
+        return 0, (), str(error)
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         if _NO_SPACE in str(error):  # the disk is full, so that the other files can't be written either
             raise
-        return 0, f"{job.path}: needs more memory than there is; --checkpoint_dir with --tile_size=513,513 needs less"
+        problem = "needs more memory than there is; --checkpoint_dir with --tile_size=513,513 needs less"
+        return 0, (), f"{job.path}: {problem}"
 
 
 def _write_image(job, segmenter, config):
-    """Writes the results for one image; returns 1, the number of images."""
-    image = images.read(job.path)
+    """Writes the results for one image; returns 1, the number of images, and the `images.LOSSES` of the file."""
+    image, losses = images.open_picture(job.path)
+    output_folder.make_folder(job)
     if config.save_probabilities:
         labels, probabilities = segmenter.with_probabilities(image)
         content = io.BytesIO()
@@ -155,34 +167,40 @@ def _write_image(job, segmenter, config):
         labels = segmenter.labels(image)
     colors = catalog.label_colormap(segmenter.dataset)
     drawing.save_png(job.stem + output_folder.OVERLAY, drawing.overlay(image, labels, colors))
-    drawing.save_png(job.stem + output_folder.IDS, labels)
-    return 1
+    drawing.save_png(job.stem + output_folder.IDS, labels, colors)
+    return 1, losses
 
 
 def _write_video(job, segmenter, config):
-    """Writes the results for one video, frame by frame; returns the number of frames."""
+    """Writes the results for one video, frame by frame; returns the number of frames, and no losses."""
     colors, number = catalog.label_colormap(segmenter.dataset), 0
     with (
         video.read(job.path) as source,
         video.write(job.stem + output_folder.VIDEO, source) as add,
         progress_bar.show(source.count, "frame") as bar,
     ):
+        output_folder.make_folder(job)
         if config.save_frames:
             tf.io.gfile.makedirs(job.stem + output_folder.FRAMES)
         for image, moment in source:
             labels = segmenter.labels(image)
             add(drawing.overlay(image, labels, colors), moment)
             if config.save_frames:
-                drawing.save_png(tf.io.gfile.join(job.stem + output_folder.FRAMES, f"{number:06}.png"), labels)
+                drawing.save_png(tf.io.gfile.join(job.stem + output_folder.FRAMES, f"{number:06}.png"), labels, colors)
             number += 1
             bar.update()
-    return number
+    return number, ()
+
+
+def _tell(sentences):
+    for sentence in sentences:
+        print(f"note: {sentence}", file=sys.stderr)
 
 
 def _summary(folder, total, before, failed, rate):
     """Returns the last line that is printed."""
     parts = [f"Segmented {total - before - failed} of {total} images into {folder}"]
-    parts += [f"{before} were finished before (--overwrite does them again)"] if before else []
-    parts += [f"{failed} skipped, see above"] if failed else []
+    parts += [f"{before} finished before and skipped (--overwrite does them again)"] if before else []
+    parts += [f"{failed} failed, see above"] if failed else []
     parts += [f"{rate:.2g} images/s"] if rate else []
     return ", ".join(parts)

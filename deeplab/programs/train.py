@@ -7,7 +7,9 @@ import tensorflow as tf
 from deeplab import devices
 from deeplab.checkpoints import restoring
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
+from deeplab.config import effects
 from deeplab.config.data import ResizeConfig
+from deeplab.config.options import differences
 from deeplab.data import catalog, pipeline, records, source
 from deeplab.evaluation import scoring
 from deeplab.evaluation.split_predictor import make_split_predictor
@@ -64,10 +66,18 @@ def claim_folder(config, model_config):
     """Locks the train_logdir for this process; returns the options of the training that it holds, or None.
 
     Raises:
-      UserError: the training that it holds has other options.
+      UserError: the training that it holds has other options, or an option has no effect.
     """
-    run_folder.lock(config.train_logdir)
-    return run_folder.refuse_changed_options(config.train_logdir, run_folder.recorded_options(config, model_config))
+    folder, options = config.train_logdir, run_folder.recorded_options(config, model_config)
+    run_folder.lock(folder)
+    if not (run_folder.is_configured(folder) and run_folder.holds_checkpoint(folder)):
+        effects.refuse_without_effect(config, effects.TRAIN)
+        effects.refuse_without_effect(model_config, effects.MODEL, config.model)
+    recorded = run_folder.refuse_changed_options(folder, options)
+    # A training that is resumed keeps what its configuration says, be it without effect; what is new must have one.
+    changed = differences(run_folder.recorded_schedule(folder, recorded, config.schedule), config.schedule)
+    effects.refuse_without_effect(config, effects.TRAIN, {name: new for name, (_old, new) in changed.items()})
+    return recorded
 
 
 def describe(config, model_config, dataset, recorded, start):

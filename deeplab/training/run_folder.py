@@ -54,6 +54,16 @@ def write_config(folder, model_config, training_options=None):
     atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), json.dumps(content, indent=2) + "\n")
 
 
+def is_configured(folder):
+    """Tells whether a train_logdir has a configuration."""
+    return tf.io.gfile.exists(tf.io.gfile.join(folder, CONFIG_FILE))
+
+
+def holds_checkpoint(folder):
+    """Tells whether a train_logdir holds a checkpoint, be it only the best one."""
+    return any(bundle.latest(place) for place in (folder, tf.io.gfile.join(folder, BEST_FOLDER)))
+
+
 def refuse_changed_options(folder, options):
     """Refuses to resume a training with other options than those it began with.
 
@@ -86,7 +96,7 @@ def refuse_changed_options(folder, options):
         for name in sorted(before.keys() & after.keys())  # an option that is new in this version has no old value
         if before[name] != after[name] and name not in MAY_CHANGE
     ]
-    if changed and not _holds_checkpoint(folder):
+    if changed and not holds_checkpoint(folder):
         print(f"{folder} holds no checkpoint, so this training takes other options: {'; '.join(changed)}", flush=True)
     elif changed:
         raise UserError(
@@ -112,11 +122,6 @@ def recorded_schedule(folder, recorded, schedule):
     if isinstance(earlier, dict):
         values |= {name: value for name, value in earlier.items() if name in values}
     return from_json(ScheduleConfig, values, tf.io.gfile.join(folder, CONFIG_FILE))
-
-
-def _holds_checkpoint(folder):
-    """Tells whether a train_logdir holds a checkpoint, be it only the best one."""
-    return any(bundle.latest(place) for place in (folder, tf.io.gfile.join(folder, BEST_FOLDER)))
 
 
 def _flat(values):

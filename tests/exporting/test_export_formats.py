@@ -102,6 +102,11 @@ def test_a_file_that_its_runtime_refuses_is_not_kept(tmp_path, monkeypatch):
         ({"quantize": "int8"}, "none, unless --format=tflite"),
         ({"format": "tflite", "quantize": "int8"}, "--dataset_dir"),
         ({"format": "onnx", "precision": "bfloat16"}, "precision='bfloat16'"),
+        *(
+            ({"format": kind, name: True}, f"{name}=True: expected False: --format={kind} always gives .*saved_model")
+            for kind in ("tflite", "onnx", "openvino", "frozen_graph")
+            for name in ("with_probabilities", "with_logits", "with_colors")
+        ),
         ({"fold_batch_norm": False, "precision": "bfloat16"}, "nofold_batch_norm"),
     ],
 )

@@ -7,4 +7,6 @@ CONFIG_OF = {  # program: (module, name) of its configuration class
     "export": ("deeplab.config.export", "ExportConfig"),
     "predict": ("deeplab.config.inference", "PredictConfig"),
     "benchmark": ("deeplab.config.benchmark", "BenchmarkConfig"),
+    "serve": ("deeplab.config.serve", "ServeConfig"),
+    "data_service": ("deeplab.config.data_service", "DataServiceConfig"),
 }

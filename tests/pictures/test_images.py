@@ -130,12 +130,70 @@ def test_huge_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
         images.read(fake_data.save(PHOTO, tmp_path / "large.png"))
 
 
-def test_a_folder_is_its_images_and_a_pattern_its_files(tmp_path):
-    for name in ("b.JPG", "a.png", "notes.txt", "._b.JPG"):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "folder").mkdir()
-    found = [path.rpartition("/")[2] for path in images.find(str(tmp_path))]
-    assert found == ["a.png", "b.JPG"]
-    assert [path.rpartition("/")[2] for path in images.find(f"{tmp_path}/*o*")] == ["notes.txt"]
+def test_a_folder_is_no_image(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
-        images.read(str(tmp_path / "folder"))
+        images.read(str(tmp_path))
+
+
+GREEN = Image.new("RGB", (56, 40), (0, 200, 0))
+SEVERAL = {"save_all": True, "append_images": [GREEN]}
+PAGES = encoded(PHOTO, "TIFF", **SEVERAL)
+OPAQUE = Image.fromarray(PHOTO).convert("RGBA")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow about damaged tags
+@pytest.mark.parametrize(
+    ("content", "losses"),
+    [
+        (encoded(PHOTO), ()),
+        (encoded(GREY), ()),
+        (encoded(OPAQUE), ()),
+        (encoded(PHOTO, "GIF"), ()),
+        (encoded(PHOTO, "MPO", **SEVERAL), ()),  # what phones write is no loss
+        (PAGES, ("pages",)),
+        (PAGES[:-60], ("pages",)),  # a second page that is damaged
+        (encoded(PHOTO, "GIF", **SEVERAL), ("pages",)),
+        (encoded(PHOTO, "PNG", **SEVERAL), ("pages",)),
+        (encoded(PHOTO, "WEBP", **SEVERAL), ("pages",)),
+        (encoded(Image.new("RGBA", (5, 4), (9, 9, 9, 254))), ("transparency",)),
+        (encoded(Image.new("P", (5, 4)), transparency=0), ("transparency",)),
+        (encoded(SIXTEEN), ("depth",)),
+        (encoded(SIXTEEN, "TIFF"), ("depth",)),
+        (b"P6 2 1 65535\n" + bytes(12), ("depth",)),
+        (b"P6 2 1 100\n" + bytes(6), ()),
+        (struct.pack("<2sHIH", b"II", 42, 8, 0), None),
+    ],
+)
+def test_what_a_file_holds_and_the_pixels_do_not_is_told(tmp_path, content, losses):
+    (tmp_path / "file").write_bytes(content)
+    if losses is None:
+        with pytest.raises(UserError, match="a TIFF with a layout that Pillow does not know"):
+            images.open_picture(str(tmp_path / "file"))
+    else:
+        picture = images.open_picture(str(tmp_path / "file"))
+        assert picture.losses == losses
+        np.testing.assert_array_equal(picture.pixels, images.read(str(tmp_path / "file")))
+
+
+@pytest.mark.parametrize(
+    ("bits", "extra", "losses"),
+    [(8, (), ()), (16, (), ("depth",)), (8, (0,), ("bands",)), (16, (0,), ("bands", "depth"))],
+)
+def test_bands_and_depth_of_a_tiff(bits, extra, losses):
+    """`extra`: what TIFF calls ExtraSamples; 0 is a band whose meaning is not told."""
+    bands = 3 + len(extra)
+    tags = [(256, 1), (257, 1), (262, 2), (273, 0), (277, bands), (278, 1), (279, bands * bits // 8)]
+    fields = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags]
+    fields.insert(2, struct.pack("<HHII", 258, 3, bands, 200))
+    fields += [struct.pack("<HHII", 338, 3, len(extra), 0)] if extra else []
+    directory = struct.pack("<2sHIH", b"II", 42, 8, len(fields)) + b"".join(fields) + bytes(4)
+    content = directory.ljust(200, b"\0") + struct.pack(f"<{bands}H", *[bits] * bands) + bytes(bands * 2)
+    assert images._decode(content, "file").losses == losses
+
+
+def test_losses_are_described_once_for_each_kind():
+    told = images.describe_losses({"depth": ["c"], "pages": ["a", "b"], "bands": []})
+    assert told == [
+        "2 images have further pages or frames, of which only the first was used, for example a",
+        "1 image has more than 8 bits per value, which were scaled to 8 bits, for example c",
+    ]

@@ -171,7 +171,7 @@ def test_a_full_disk_ends_predict_and_keeps_what_is_finished(photos, tmp_path, m
     before = (tmp_path / "out" / "a.png").stat().st_mtime_ns
     monkeypatch.setattr(atomic, "write", write)
     assert predict.predict(photos) == 0
-    assert "1 were finished before" in capsys.readouterr().out
+    assert "1 finished before and skipped" in capsys.readouterr().out
     assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before
 
 

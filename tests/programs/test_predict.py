@@ -6,6 +6,8 @@ from PIL import Image
 
 import deeplab
 from deeplab.config.inference import PredictConfig, TilesConfig
+from deeplab.data.building import label_rules, survey
+from deeplab.files import paths
 from deeplab.pictures import drawing
 from deeplab.predict import predict
 from deeplab.programs import predict as program
@@ -27,7 +29,10 @@ def ids(tmp_path, name):
 
 
 def names(tmp_path):
-    return sorted(path.name for path in (tmp_path / "out").iterdir() if path.name != "predict.json")
+    """Returns the paths of all results below the output folder."""
+    out = tmp_path / "out"
+    results = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()]
+    return sorted(name for name in results if name != "predict.json")
 
 
 def all_kinds(folder):
@@ -61,7 +66,9 @@ def test_a_folder_with_every_kind_of_image(tmp_path, capsys):
     assert predict(config(tmp_path)) == 1
     said = capsys.readouterr()
     assert "Segmented 7 of 10 images" in said.out
-    assert "3 skipped" in said.out
+    assert "3 failed, see above" in said.out
+    assert "note: left out 1 file of another kind (1 .txt), for example" in said.err
+    assert "note: 1 image has more than 8 bits per value" in said.err
     for name, size in sizes.items():
         if size is None:
             assert f"{name}: not a readable image" in said.err
@@ -118,7 +125,9 @@ def test_what_is_finished_is_skipped(tmp_path, colours, capsys):
     before = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in names(tmp_path)}
     (tmp_path / "out" / "b_overlay.png").unlink()
     assert predict(config(tmp_path)) == 0
-    assert "Segmented 1 of 3 images" in capsys.readouterr().out.splitlines()[-1]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "Segmented 1 of 3 images" in last
+    assert "2 finished before and skipped (--overwrite does them again)" in last
     changed = {name for name in names(tmp_path) if (tmp_path / "out" / name).stat().st_mtime_ns != before[name]}
     assert changed == {"b.png", "b_overlay.png"}
     saved(tmp_path, "c.png", value=250)
@@ -147,10 +156,10 @@ def test_results_of_another_network_are_not_mixed(tmp_path, colours):
 def test_a_run_that_breaks_off_leaves_whole_files_only(tmp_path, colours, monkeypatch):
     saved(tmp_path, "a.png", "b.png")
 
-    def full_disk(path, picture):
+    def full_disk(path, picture, palette=None):
         if path.endswith("b.png"):
             raise OSError("no space")
-        save_png(path, picture)
+        save_png(path, picture, palette)
 
     save_png = drawing.save_png
     monkeypatch.setattr(drawing, "save_png", full_disk)
@@ -173,6 +182,83 @@ def test_results_never_replace_one_another(tmp_path, colours):
     assert names(tmp_path) == sorted(["z.png", *(f"{stem}{kind}.png" for stem in stems for kind in ("", "_overlay"))])
     assert (tmp_path / "out" / "z.png").read_text() == "of somebody else"
     assert [ids(tmp_path, name).max() for name in ("y", "y_overlay_png", "y_png")] == [0, 2, 1]
+
+
+def test_folders_keep_their_places_and_an_old_output_folder_goes_on(tmp_path, colours, capsys):
+    saved(tmp_path, "x.png", "2024/x.png", "2024/may/x.jpg", "2024/may/x.png", ".hidden/x.png")
+    (tmp_path / "in" / "2024" / "bad.png").write_text("no image")
+    (tmp_path / "in" / "only_bad").mkdir()
+    (tmp_path / "in" / "only_bad" / "bad.png").write_text("no image")
+    top = str(tmp_path / "in" / "x.png")
+    predict(config(tmp_path, input=top))  # as the versions before wrote it, which did not look into folders
+    time = (tmp_path / "out" / "x.png").stat().st_mtime_ns
+    assert predict(config(tmp_path)) == 1
+    stems = ("2024/may/x_jpg", "2024/may/x_png", "2024/x", "x")
+    assert names(tmp_path) == sorted(f"{stem}{kind}.png" for stem in stems for kind in ("", "_overlay"))
+    assert (tmp_path / "out" / "x.png").stat().st_mtime_ns == time
+    assert not (tmp_path / "out" / "only_bad").exists()
+    assert "Segmented 3 of 6 images" in capsys.readouterr().out
+    (tmp_path / "out" / "2024" / "may" / "x_png.png").unlink()
+    predict(config(tmp_path))
+    said = capsys.readouterr()
+    assert "Segmented 1 of 6 images" in said.out
+    assert "3 finished before and skipped" in said.out
+    assert "2 failed" in said.out
+    assert len(names(tmp_path)) == 8
+
+
+@pytest.mark.parametrize("name", ["", "../in/x", "/x", "a/../../x"])
+def test_a_record_that_leads_out_of_the_folder_is_refused(tmp_path, colours, name):
+    saved(tmp_path, "x.png")
+    predict(config(tmp_path))
+    record = tmp_path / "out" / "predict.json"
+    record.write_text(record.read_text().replace('"name": "x"', f'"name": "{name}"'))
+    with pytest.raises(deeplab.UserError, match=r"predict\.json: not a record of"):
+        predict(config(tmp_path))
+
+
+def test_folders_never_replace_results_or_files(tmp_path, colours):
+    saved(tmp_path, "a.jpg", "a.png/b.png", "notes/c.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes").write_text("of somebody else")
+    for _ in range(2):
+        predict(config(tmp_path))
+    saved(tmp_path, "a_jpg.png/d.png")
+    predict(config(tmp_path))
+    stems = ("a.png/b", "a_jpg", "a_jpg.png_2/d", "notes_2/c")
+    assert names(tmp_path) == sorted(["notes", *(f"{stem}{kind}.png" for stem in stems for kind in ("", "_overlay"))])
+
+
+def test_an_output_folder_below_the_input_is_not_searched(tmp_path, colours, capsys):
+    saved(tmp_path, "a.png", "sub/b.png")
+    for _ in range(2):
+        predict(config(tmp_path, output=str(tmp_path / "in" / "first")))
+        said = capsys.readouterr()
+        assert " of 2 images" in said.out
+        assert not said.err
+    predict(config(tmp_path, output=str(tmp_path / "in" / "second")))
+    said = capsys.readouterr()
+    assert "Segmented 2 of 2 images" in said.out
+    assert "left out 1 folder with results of predict, for example" in said.err
+    with pytest.raises(deeplab.UserError, match=r"--output=.*b\.png lies in it"):
+        predict(config(tmp_path, input=str(tmp_path / "in" / "sub"), output=str(tmp_path / "in" / "sub")))
+
+
+def test_masks_show_the_classes_and_hold_the_ids(tmp_path, colours, capsys):
+    for red in (0, 150, 250):
+        saved(tmp_path, f"{red}.png", value=red)
+    frames = {"save_all": True, "append_images": [Image.new("RGB", (6, 4))]}
+    Image.new("RGB", (6, 4), (255, 0, 0)).save(tmp_path / "in" / "moving.gif", **frames)
+    predict(config(tmp_path))
+    assert [ids(tmp_path, str(red)).item(0) for red in (0, 150, 250)] == [0, 1, 2]
+    with Image.open(tmp_path / "out" / "150.png") as image:
+        assert image.convert("RGB").getpixel((0, 0)) == (200, 30, 30)
+    masks = [str(tmp_path / "out" / f"{red}.png") for red in (0, 150, 250)]
+    assert survey.label_format(survey.inspect(masks), 3) == "palette"  # what --label_format=auto of the builder takes
+    rules = label_rules.LabelRules(3, format="palette")
+    assert [label_rules.read_label(paths.read(mask), rules).max() for mask in masks] == [0, 1, 2]
+    told = capsys.readouterr().err
+    assert "note: 1 image has further pages or frames, of which only the first was used, for example" in told
 
 
 @pytest.mark.slow
@@ -205,10 +291,14 @@ def test_videos_come_out_with_as_many_frames(tmp_path, colours, capsys):
     assert "bad.mov: not a readable video" in said.err
     assert "Segmented 3 of 4 images" in said.out
     assert names(tmp_path) == [
-        *("film.mp4", "film_frames", "photo_avi.mp4", "photo_avi_frames", "photo_png.png", "photo_png_overlay.png")
+        *("film.mp4", *(f"film_frames/{number:06}.png" for number in range(6))),
+        *("photo_avi.mp4", *(f"photo_avi_frames/{number:06}.png" for number in range(6))),
+        *("photo_png.png", "photo_png_overlay.png"),
     ]
     pictures, _times, rate = videos.seen(tmp_path / "out" / "film.mp4")
     assert (len(pictures), rate, pictures[0].shape) == (6, 25, (47, 64, 3))
+    with Image.open(tmp_path / "out" / "film_frames" / "000005.png") as image:
+        assert image.getpalette()[6:9] == [30, 30, 200]
     found = [ids(tmp_path, f"film_frames/{number:06}").item(0) for number in range(6)]
     assert found == [0, 0, 0, 1, 1, 2]
     assert predict(config(tmp_path)) == 1

@@ -95,6 +95,15 @@ def test_a_best_checkpoint_is_a_checkpoint(tmp_path):
         run_folder.refuse_changed_options(str(tmp_path), now)
 
 
+def test_a_schedule_that_changes_must_have_an_effect(run, tmp_path, shards):
+    cosine = cli.read(TrainConfig, ["train", "--learning_policy=cosine", "--train_logdir=x", "--dataset_dir=x", *SMALL])
+    options = run_folder.recorded_options(cosine, cosine.model_config(3))
+    run_folder.write_config(str(tmp_path), cosine.model_config(3), options["training"])
+    bundle.write(str(tmp_path / "model.ckpt-2"), {"global_step": np.int64(2)})
+    with pytest.raises(UserError, match=r"decay_steps=3\.0: has no effect without --learning_policy=poly"):
+        run("--learning_policy=cosine", "--decay_steps=3")
+
+
 def test_a_schedule_of_another_version_is_read(tmp_path):
     values = {"training_number_of_steps": 7, "removed_option": 1}  # others did not exist yet
     recorded = {"training": {"schedule": values}}

@@ -60,6 +60,9 @@ def test_servers_get_the_ids_and_colors_they_ask_for():
     ids, palette = draw.server_ids(labels, catalog.CATALOG["pascal_voc_seg"])
     assert ids.tolist() == labels.tolist()
     assert palette[[0, 1, 15, 255]].tolist() == [[0, 0, 0], [128, 0, 0], [192, 128, 128], [224, 224, 192]]
+    assert draw.server_ids(labels, catalog.CATALOG["ade20k"])[1] is None
+    ids, palette = draw.server_ids(labels, small_training.dataset())
+    assert (ids.tolist(), palette[1].tolist()) == (labels.tolist(), [200, 30, 30])
 
 
 @pytest.mark.slow

@@ -1,0 +1,199 @@
+"""Options that have an effect only together with another option, and the refusal of such an option on its own.
+
+A person who gives `--focal_gamma=5` believes that it changes the training. Without `--loss=focal` it changes nothing,
+so the program says that instead of going on. Each table has one row per option: the condition under which the option
+has an effect, as a function of the whole configuration, and the words that tell the user what is missing.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from deeplab.config.options import changed_options
+from deeplab.errors import UserError
+
+
+class Needs(NamedTuple):
+    """When an option has an effect."""
+
+    holds: Callable[[Any], bool]  # of the whole configuration
+    told: str  # follows "has no effect"
+
+
+def refuse_without_effect(config, needs: Mapping[str, Needs], given: Mapping[str, Any] | None = None):
+    """Raises a UserError if an option was given that has no effect in `config`.
+
+    Args:
+      config: the configuration that the conditions are asked about.
+      needs: {option: `Needs`}; options without a row always have an effect.
+      given: {option: value} of the options that were given, or None for the options of `config` that differ from their
+        defaults.
+    """
+    for name, value in (changed_options(config) if given is None else given).items():
+        if name in needs and not needs[name].holds(config):
+            raise UserError(f"{name}={value!r}: has no effect {needs[name].told}; leave it out, or change that")
+
+
+def _table(told, holds, *names):
+    """Returns rows of the options `names` that share a condition."""
+    return dict.fromkeys(names, Needs(holds, told))
+
+
+def reads_tfds(config):
+    """Tells whether the data set is read by TensorFlow Datasets; the prefix is `config.data.TFDS_PREFIX`."""
+    return (config.dataset or "").startswith("tfds:")
+
+
+_TFDS = _table(
+    "without --dataset=tfds:NAME", reads_tfds,
+    "label_offset", "ignore_label", "tfds_num_classes", "tfds_data_dir", "tfds_image", "tfds_label",
+)  # fmt: skip
+_TILES = _table("without --tile_size", lambda c: c.tiles.tile_size is not None, "tile_overlap", "tile_shared_context")
+_SCHEDULE = {
+    **_table(
+        "with --optimizer=adam, whose rate is --adam_learning_rate", lambda c: c.optimizer.optimizer != "adam",
+        "base_learning_rate", "learning_policy", "slow_start_step",
+    ),
+    **_table(
+        "without --learning_policy=poly", lambda c: c.schedule.learning_policy == "poly",
+        "decay_steps", "end_learning_rate", "learning_power",
+    ),
+    **_table(
+        "without --learning_policy=step", lambda c: c.schedule.learning_policy == "step",
+        "learning_rate_decay_factor", "learning_rate_decay_step",
+    ),
+    **_table(
+        "without --learning_policy=piecewise", lambda c: c.schedule.learning_policy == "piecewise",
+        "learning_rate_boundaries", "learning_rate_values",
+    ),
+    **_table(
+        "without --slow_start_step", lambda c: c.schedule.slow_start_step > 0,
+        "slow_start_learning_rate", "slow_start_burnin_type",
+    ),
+}  # fmt: skip
+_OPTIMIZER = {
+    **_table("without --optimizer=momentum", lambda c: c.optimizer.optimizer == "momentum", "momentum", "nesterov"),
+    **_table("without --optimizer=adam", lambda c: c.optimizer.optimizer == "adam", "adam_learning_rate"),
+    **_table("with --optimizer=momentum", lambda c: c.optimizer.optimizer != "momentum", "adam_epsilon"),
+}
+_LOSS = {
+    **_table("without --loss=focal", lambda c: c.loss.loss == "focal", "focal_gamma"),
+    **_table("without --region_loss", lambda c: c.loss.region_loss != "none", "region_loss_weight"),
+    **_table(
+        "with --top_k_percent_pixels=1", lambda c: c.loss.top_k_percent_pixels < 1, "hard_example_mining_step"
+    ),
+}  # fmt: skip
+_BEGINNING = {
+    **_table("without --tf_initial_checkpoint", lambda c: c.tf_initial_checkpoint is not None, "initialize_last_layer"),
+    **_table(
+        "without --noinitialize_last_layer and --last_layer_gradient_multiplier",
+        lambda c: not c.initialize_last_layer or c.optimizer.last_layer_gradient_multiplier != 1,
+        "last_layers_contain_logits_only",
+    ),
+    **_table(
+        "without initial weights, --tf_initial_checkpoint or --backbone_weights",
+        lambda c: c.tf_initial_checkpoint is not None or c.backbone_weights is not None,
+        "recalibrate_batch_norm",
+    ),
+}
+_RUN = {
+    **_table(
+        "without --eval_interval_steps", lambda c: c.run.eval_interval_steps > 0,
+        "eval_split", "eval_crop_size",
+    ),
+    **_table("with --nosave_summaries_images", lambda c: c.run.save_summaries_images, "save_summaries_secs"),
+    **_table("with this --distribution_strategy", lambda c: c.run.distribution_strategy in ("auto", "tpu"), "tpu"),
+}  # fmt: skip
+_RESIZE = _table("without --min_resize_value", lambda c: _resize(c).min_resize_value is not None, "resize_factor")
+
+
+def _resize(config):
+    """Returns the `ResizeConfig` of a program."""
+    return config.augment if hasattr(config, "augment") else config.resize
+
+
+TRAIN = {
+    **_TFDS, **_SCHEDULE, **_OPTIMIZER, **_LOSS, **_BEGINNING, **_RUN, **_RESIZE,
+    **_table(
+        "with --min_scale_factor equal to --max_scale_factor",
+        lambda c: c.augment.min_scale_factor < c.augment.max_scale_factor,
+        "scale_factor_step_size",
+    ),
+}  # fmt: skip
+_ONE_AT_A_TIME = "with --saved_model or --tile_size, which run one image at a time on one device"
+EVAL = {
+    **_TFDS, **_TILES, **_RESIZE,
+    **_table("without --continuous", lambda c: c.continuous, "eval_interval_secs", "eval_timeout_secs"),
+    # The original's commands ask for one evaluation, which is what happens without --continuous.
+    **_table("without --continuous", lambda c: c.continuous or c.max_number_of_evaluations == 1,
+             "max_number_of_evaluations"),
+    **_table(_ONE_AT_A_TIME, lambda c: not c.saved_model and c.tiles.tile_size is None,
+             "eval_batch_size", "distribution_strategy"),
+    **_table("with --saved_model", lambda c: not c.saved_model, "checkpoint", "use_moving_averages"),
+}  # fmt: skip
+_ONCE = "since pictures are drawn once"
+VIS = {
+    **_TFDS, **_RESIZE,
+    # The original's commands ask for one iteration, which is what happens.
+    **_table(_ONCE, lambda c: c.max_number_of_iterations == 1, "max_number_of_iterations"),
+    **_table(_ONCE, lambda c: False, "eval_interval_secs"),
+}  # fmt: skip
+PREDICT = {
+    **_TILES,
+    **_table("with --saved_model", lambda c: not c.saved_model, "checkpoint", "use_moving_averages"),
+}
+EXPORT = {
+    **_RESIZE,
+    **_table("without --dataset_dir", lambda c: c.dataset_dir is not None, "split"),
+    **_table("with --noverify, unless --quantize=int8 reads it", lambda c: c.verify or c.quantize == "int8",
+             "dataset_dir"),
+    **_table("without --format=saved_model", lambda c: c.format == "saved_model",
+             "constant_weights"),
+}  # fmt: skip
+SERVE = _table("with --max_batch_size=1", lambda c: c.max_batch_size > 1, "batch_timeout_ms")
+BENCHMARK = {
+    **_table("without --export", lambda c: c.export, "checkpoint_dir", "size"),
+    **_table("without --export or --scaling, or with --checkpoint_dir",
+             lambda c: c.scaling or (c.export and c.checkpoint_dir is None), "networks"),
+    **_table("without --training", lambda c: c.training, "precisions"),
+    **_table("without --export or --training", lambda c: c.export or c.training, "profile_logdir"),
+    **_table("without --cost or --input", lambda c: c.cost or c.input, "quick"),
+    **_table("without --export, --training, --scaling or --startup",
+             lambda c: c.export or c.training or c.scaling or c.startup, "runs"),
+    **_table("with --cost alone", lambda c: c.export or c.training or c.scaling or c.startup or c.input,
+             "json", "compare"),
+}  # fmt: skip
+
+_ASPP = ("without an ASPP", lambda m: m.aspp_with_batch_norm and not m.dense_prediction_cell_json)
+_POOLING = (
+    "without image pooling",
+    lambda m: m.add_image_level_feature and m.aspp_with_batch_norm and not m.dense_prediction_cell_json,
+)
+_DECODER = ("without --decoder_output_stride", lambda m: m.decoder_output_stride is not None)
+_NAS = ("without a NAS variant", lambda m: m.model_variant.startswith("nas"))
+MODEL = {
+    **_table("with one scale in --image_pyramid", lambda m: len(m.image_pyramid or ()) > 1, "merge_method"),
+    **_table("with --dense_prediction_cell_json", lambda m: not m.dense_prediction_cell_json, "atrous_rates"),
+    **_table(*_ASPP, "add_image_level_feature", "aspp_with_concat_projection", "aspp_with_squeeze_and_excitation",
+             "aspp_convs_filters"),
+    **_table("without atrous rates and an ASPP", lambda m: _ASPP[1](m) and bool(m.rates), "aspp_with_separable_conv"),
+    **_table("without --image_pooling_crop_size, because a single window covers the image",
+             lambda m: _POOLING[1](m) and m.image_pooling_crop_size is not None, "image_pooling_stride"),
+    **_table("without image pooling",
+             lambda m: _POOLING[1](m) or m.dense_prediction_cell_json not in (None, "cityscapes"),
+             "image_pooling_crop_size"),
+    **_table("without --aspp_with_squeeze_and_excitation",
+             lambda m: _POOLING[1](m) and m.aspp_with_squeeze_and_excitation, "image_se_uses_qsigmoid"),
+    **_table(*_DECODER, "decoder_filters", "decoder_use_sum_merge"),
+    **_table("without --decoder_output_stride, or with --decoder_output_is_logits",
+             lambda m: _DECODER[1](m) and not m.decoder_output_is_logits, "decoder_use_separable_conv"),
+    **_table("without Xception, an ASPP or a decoder",
+             lambda m: m.model_variant.startswith("xception") or _ASPP[1](m) or _DECODER[1](m),
+             "use_bounded_activation"),
+    **_table(*_NAS, "nas_stem_output_num_conv_filters", "nas_remove_os32_stride"),
+    **_table("with --nofine_tune_batch_norm", lambda m: m.fine_tune_batch_norm, "batch_norm_warmup"),
+}  # fmt: skip
+# Options of ModelConfig that change the training and not the network that it leaves.
+TRAINING_ONLY = _table(
+    "outside train", lambda c: False,
+    "drop_path_keep_prob", "label_weights", "fine_tune_batch_norm", "batch_norm_warmup",
+)  # fmt: skip
