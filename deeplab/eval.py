@@ -12,6 +12,11 @@ scores each of them.
 
 This scores several checkpoints or exports. It prints one table and writes comparison.json and a plot of mIoU against
 the width of the trimap.
+
+    python -m deeplab.eval --checkpoint=all --checkpoint_dir=TRAIN_LOGDIR --dataset_dir=SHARDS
+
+This scores every checkpoint that TRAIN_LOGDIR holds, the best one included. It prints one table and writes
+checkpoints.json and checkpoints.png, a plot of mIoU against the step.
 """
 
 from deeplab import cli

@@ -45,7 +45,11 @@ def command(options, folder):
     return [sys.executable, "-c", LAUNCH.format(replicas=options.replicas), *(f"--{k}={v}" for k, v in flags.items())]
 
 
-SIGNALS = {"kill": (signal.SIGKILL, -signal.SIGKILL), "term": (signal.SIGTERM, 75)}  # signal and expected exit code
+SIGNALS = {  # signal and expected exit code
+    "kill": (signal.SIGKILL, -signal.SIGKILL),
+    "term": (signal.SIGTERM, 75),
+    "int": (signal.SIGINT, 130),
+}
 
 
 def kill_once(arguments, rng, how):
@@ -82,7 +86,7 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--replicas", type=int, default=1, help="logical CPUs that share a batch")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
-    parser.add_argument("--signal", choices=SIGNALS, default="kill", help="kill: at once; term: saves first")
+    parser.add_argument("--signal", choices=SIGNALS, default="kill", help="kill: at once; term and int: saves first")
     options = parser.parse_args()
     rng, work = random.Random(options.seed), pathlib.Path(options.work_dir)
     kills = 0

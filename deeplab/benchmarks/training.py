@@ -11,7 +11,8 @@ from deeplab import devices
 from deeplab.benchmarks.own_process import alone
 from deeplab.benchmarks.timing import Row, interleaved, peak_memory, profiled
 from deeplab.config.benchmark import NETWORKS
-from deeplab.config.training import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
+from deeplab.config.optimization import OptimizerConfig, ScheduleConfig
+from deeplab.config.training import RunConfig, TrainConfig
 from deeplab.layers import basic
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model import views

@@ -27,6 +27,7 @@ CHECKPOINT_HELP = (
     "Which checkpoint of the folder to use: newest, best, or a name such as model.ckpt-500. A path such as FOLDER/best "
     "or FOLDER/best/model.ckpt-500 in place of the folder says it, too."
 )
+ALL_CHECKPOINTS = "all"  # value of eval's --checkpoint
 SCALES_HELP = "Run the network at these scales of the image and average the probabilities."
 DATASET_HELP = "Catalogue name of the data set that names the classes, when the checkpoint has no dataset.json."
 FLIPPED_HELP = "Also run the network on the image flipped left to right."
@@ -118,6 +119,10 @@ class _SplitConfig(NetworkConfig):
 class EvalConfig(_SplitConfig):
     """Network, data set and scores"""
 
+    checkpoint: str = option(
+        "newest",
+        f"{CHECKPOINT_HELP} {ALL_CHECKPOINTS}: score every checkpoint of the folder, the best one included.",
+    )
     eval_split: str = option("val", "Split of the data set to score.")
     eval_crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
     eval_batch_size: int = option(1, "Images per step and device. It does not change the scores.")
@@ -165,6 +170,9 @@ class EvalConfig(_SplitConfig):
         expected = "one of --checkpoint_dir=..., --saved_model=... and --compare=..."
         require(len(given) == 1, name, getattr(self, name), expected)
         require(not self.continuous or self.checkpoint_dir, "continuous", True, "False without --checkpoint_dir")
+        alone = self.checkpoint_dir and not self.continuous
+        expected = "a single checkpoint, except with --checkpoint_dir and without --continuous"
+        require(alone or self.checkpoint != ALL_CHECKPOINTS, "checkpoint", self.checkpoint, expected)
         if self.saved_model:
             self.check_export()
         if self.compare:

@@ -65,6 +65,25 @@ def open_candidates(config):
     return [_open_export(config) if config.saved_model else _open_checkpoint(config)]
 
 
+def score_checkpoint(config, name):
+    """Opens the checkpoint `name` of the folder that an `EvalConfig` names, scores it, and lets its network go.
+
+    Returns:
+      A `ScoredCandidate` of that name.
+
+    Raises:
+      UserError: as `open_candidates`.
+    """
+    (candidate,) = open_candidates(dataclasses.replace(config, checkpoint=name))
+    (scored,) = score_candidates([candidate], config)
+    # Many checkpoints may follow, and the networks of all of them would not fit into memory.
+    return scored._replace(candidate=dataclasses.replace(candidate, name=name, score=_score_again))
+
+
+def _score_again(_collectors):
+    raise ValueError("this candidate has been scored, and its network is gone")
+
+
 def score_candidates(candidates, config):
     """Scores one candidate after the other, and prints the title of each before it begins.
 

@@ -12,7 +12,8 @@ from deeplab.evaluation import plots
 from deeplab.files import atomic, formats
 from deeplab.pictures.drawing import save_png
 
-RESULTS, COMPARISON, TRIMAP_PLOT = "results.json", "comparison.json", "trimap.png"  # names of the files
+RESULTS, COMPARISON, CHECKPOINTS = "results.json", "comparison.json", "checkpoints.json"  # names of the files
+TRIMAP_PLOT = "trimap.png"
 # No program writes such a file again after reading it, so that a field which is not known does no harm.
 KIND = formats.Kind("the result of an evaluation", "evaluate again", others=None)
 TRIMAP_AXES = "width of the trimap (pixels)", "mIoU"
@@ -65,6 +66,40 @@ def _weights(facts):
     """Returns in words which weights the scores belong to."""
     made = f"{facts['saved_model']}, made of " if "saved_model" in facts else ""
     return f"{made}{facts['checkpoint']}, step {facts['step']}"
+
+
+def publish_checkpoints(scored_ones, folder):
+    """Prints the scores of the checkpoints of one training, and writes them into `folder`.
+
+    The files are checkpoints.json and checkpoints.png, a plot of mIoU against the step.
+
+    Args:
+      scored_ones: list of `candidates.ScoredCandidate`, oldest first.
+      folder: where the files go.
+    """
+    by_name = {scored.candidate.name: scored for scored in scored_ones}
+    print(row_by_row({name: {**_summary_rows(scored), **_boundary_rows(scored)} for name, scored in by_name.items()}))
+    known = {
+        name: one.scores.seen.mean_iou for name, one in by_name.items() if not math.isnan(one.scores.seen.mean_iou)
+    }
+    if known:
+        best = max(known, key=lambda name: known[name])
+        print(f"Highest mIoU: {known[best]:.4f}, --checkpoint={best}")
+    _write_json(folder, CHECKPOINTS, {"checkpoints": {name: content(scored) for name, scored in by_name.items()}})
+    curve = {scored.candidate.facts["step"]: scored.scores.seen.mean_iou for scored in scored_ones}
+    save_png(tf.io.gfile.join(folder, "checkpoints.png"), plots.lines({"": curve}, "step", "mIoU"))
+    print(f"Wrote {folder}/{CHECKPOINTS}")
+
+
+def row_by_row(rows):
+    """Returns the table of {name: {title: number}}; every name has a row, and every title a column."""
+    titles = list(dict.fromkeys(title for row in rows.values() for title in row))
+    first = max(map(len, rows))
+    lines = [" " * first + "".join(f"  {title:>6}" for title in titles)]
+    for name, row in rows.items():
+        cells = (f"  {_number(row.get(title, math.nan)):>{max(6, len(title))}}" for title in titles)
+        lines.append(f"{name:{first}}" + "".join(cells))
+    return "\n".join(lines)
 
 
 def table(scored):

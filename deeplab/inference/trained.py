@@ -130,6 +130,36 @@ def _named(directory, checkpoint):
     raise UserError(f"checkpoint={checkpoint}: no such checkpoint in {directory}; it holds: {known}")
 
 
+def checkpoint_names(directory):
+    """Returns the names of all complete checkpoints of a folder, oldest first, as `find` takes them.
+
+    The best checkpoint of the training is among them, e.g. best/model.ckpt-150, unless the folder itself holds the
+    checkpoint of that step, which has the same weights.
+
+    Raises:
+      UserError: the folder does not exist or holds no checkpoint.
+    """
+    directory = directory.rstrip("/") or "/"
+    found = bundle.prefixes(directory)
+    steps = {bundle.step_of(prefix) for prefix in found}
+    best = bundle.prefixes(tf.io.gfile.join(directory, BEST_FOLDER))
+    found = sorted([*found, *(p for p in best if bundle.step_of(p) not in steps)], key=bundle.step_of)
+    if not found:
+        raise UserError(
+            f"checkpoint_dir={directory}: no folder with checkpoints; name the --train_logdir of a training"
+        )
+    return [prefix.removeprefix(directory).lstrip("/") for prefix in found]
+
+
+def is_readable(directory, checkpoint):
+    """Tells whether a folder holds the checkpoint of that name, and the checkpoint is undamaged."""
+    try:
+        bundle.read(tf.io.gfile.join(directory, checkpoint))
+    except UserError:
+        return False
+    return True
+
+
 def holds(directory, checkpoint):
     """Tells whether a folder holds the checkpoint of that name."""
     return tf.io.gfile.exists(tf.io.gfile.join(directory, checkpoint + ".index"))

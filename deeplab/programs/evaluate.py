@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+from deeplab.config.inference import ALL_CHECKPOINTS
 from deeplab.errors import UserError
 from deeplab.evaluation import candidates, report
 from deeplab.inference import trained
@@ -10,6 +11,9 @@ from deeplab.inference import trained
 
 def evaluate(config):
     """Scores what `config`, an `EvalConfig`, names; with `continuous` every checkpoint that appears in a folder."""
+    if config.checkpoint == ALL_CHECKPOINTS:
+        evaluate_all(config)
+        return
     if not config.continuous:
         evaluate_once(config)
         return
@@ -36,6 +40,30 @@ def evaluate_once(config):
         report.publish_comparison(scored, folder)
     else:
         report.publish(scored[0], folder)
+
+
+def evaluate_all(config):
+    """Scores every checkpoint of a folder, oldest first; prints and writes the scores side by side.
+
+    A checkpoint that is damaged, or that the training has removed meanwhile, is left out, and a line says so.
+
+    Raises:
+      UserError: a mistake of the user, or no checkpoint could be read.
+    """
+    names, scored = trained.checkpoint_names(config.checkpoint_dir), []
+    for number, name in enumerate(names, 1):
+        print(f"Checkpoint {number} of {len(names)}", flush=True)
+        try:
+            scored.append(candidates.score_checkpoint(config, name))
+        except UserError as error:
+            if trained.is_readable(config.checkpoint_dir, name):
+                raise
+            print(f"{error}. It is left out")
+        else:
+            print(f"mIoU {scored[-1].scores.seen.mean_iou:.4f}", flush=True)
+    if not scored:
+        raise UserError(f"checkpoint_dir={config.checkpoint_dir}: none of its checkpoints can be read")
+    report.publish_checkpoints(scored, config.eval_logdir or scored[0].candidate.folder)
 
 
 def _evaluate_unless_removed(config):

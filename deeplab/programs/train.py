@@ -6,20 +6,17 @@ import tensorflow as tf
 
 from deeplab import devices
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
-from deeplab.config import effects
 from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, pipeline, records, source
-from deeplab.errors import UserError
-from deeplab.evaluation import batches, scoring
+from deeplab.evaluation import scoring
 from deeplab.evaluation.split_predictor import make_split_predictor
-from deeplab.inference import trained
 from deeplab.inference.predictor import Predictor
 from deeplab.model import untrained_taps, views
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
-from deeplab.programs import advice, initial_weights
+from deeplab.programs import advice, initial_weights, train_logdir
 from deeplab.training import losses, run_folder
-from deeplab.training.best import BestCheckpoint, refuse_other_split
+from deeplab.training.best import BestCheckpoint
 from deeplab.training.loop import StepRunner, TrainingLoop
 from deeplab.training.progress import Progress
 from deeplab.training.state import Checkpoints
@@ -29,7 +26,7 @@ RECALIBRATION_BATCHES = 25
 
 
 def train(config):
-    """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 when SIGTERM came."""
+    """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 after a SIGTERM."""
     # Where: devices, precision, seed, and a folder that remembers this exact configuration.
     strategy = devices.training_strategy(config.run)
     devices.set_seed(config.run.random_seed, config.run.deterministic)
@@ -38,8 +35,7 @@ def train(config):
     pipeline.refuse_unlabelled(split)
     model_config = config.model_config(split.dataset.num_classes)
     writes = devices.is_chief(strategy)
-    if writes:
-        claim_folder(config, model_config, split)
+    recorded = train_logdir.claim(config, model_config, split.dataset) if writes else None
 
     # From what: shards become batches of (image, label); the stream can be entered at any step.
     stream = batch_stream(config, split, model_config)
@@ -60,38 +56,11 @@ def train(config):
     colors = catalog.label_colormap(split.dataset)
     progress = Progress(config, start, writes, sampler(network, stream), colors)
     best = best_checkpoint(config, network, step, progress) if config.run.eval_interval_steps else None
+    loop = TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best)
+    if writes and loop.why_over(start) is None:
+        train_logdir.describe(config, model_config, split, recorded, start)
     with records.user_errors():
-        return TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best).train()
-
-
-def claim_folder(config, model_config, split):
-    """Locks the train_logdir for this process and writes config.json and dataset.json, or refuses changed options.
-
-    config.json also records how large the images of the training are, since photographs that are much larger have to be
-    shrunk before the network sees them.
-    """
-    folder, options = config.train_logdir, run_folder.recorded_options(config, model_config)
-    run_folder.lock(folder)
-    if not run_folder.is_configured(folder):  # a training that is resumed keeps what its configuration says
-        effects.refuse_without_effect(config, effects.TRAIN)
-        effects.refuse_without_effect(model_config, effects.MODEL, config.model)
-    run_folder.refuse_changed_options(folder, options)
-    refuse_other_classes(folder, split.dataset)
-    if config.run.eval_interval_steps:
-        refuse_other_split(tf.io.gfile.join(folder, run_folder.BEST_FOLDER), config.run.eval_split)
-    run_folder.write_config(folder, model_config, options["training"], batches.trained_size(split, config.augment))
-    catalog.save(split.dataset, folder)
-
-
-def refuse_other_classes(folder, dataset):
-    """Raises a UserError if the training in `folder` began with other classes, which its logits belong to."""
-    recorded = trained.read_dataset(folder)
-    difference = catalog.class_difference(recorded, dataset) if recorded else ""
-    if difference:
-        raise UserError(
-            f"{tf.io.gfile.join(folder, catalog.FILE)}: this training has {difference}. Resume with its data set, or "
-            "train into another --train_logdir (from these weights: --tf_initial_checkpoint and --map_classes_by_name)"
-        )
+        return loop.train()
 
 
 def batch_stream(config, split, model_config):

@@ -68,6 +68,17 @@ class BestCheckpoint:
         """Tells whether the best score is so many steps old at `step` that the training should end."""
         return 0 < self.patience_steps <= step - self.best["step"]
 
+    def why_over(self, step):
+        """Returns why the training ends after `step` updates, a text for the user; None while `patience` lasts."""
+        if not self.patience_is_over(step):
+            return None
+        return (
+            f"Stopped early after step {step}: no mIoU was above {self.best['mean_iou']:.4f}, that of step "
+            f"{self.best['step']}, in the last {step - self.best['step']} steps. {self.checkpoints.folder} holds the "
+            "network of that step (--checkpoint=best). The same command trains no further; a larger --patience goes "
+            "on, and --patience=0 goes on to the last step"
+        )
+
 
 def refuse_other_split(folder, split):
     """Raises a UserError if the best checkpoint in a folder was chosen by its score on another split than `split`."""

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import signal
 import time
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from deeplab.training.best import BestCheckpoint
 from deeplab.training.progress import Progress
 from deeplab.training.state import Checkpoints
 from deeplab.training.step import TrainingStep
+from deeplab.training.stop_signal import StopSignal
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: saved after SIGTERM; the same command resumes the training
 
@@ -77,18 +77,6 @@ def _sum_of_votes(vote):
     return all_sum(tf.identity(vote))  # an argument has no device, so tf.distribute would not know where to sum
 
 
-class StopSignal:
-    """Remembers that SIGTERM came, so that the loop can save and end; cluster schedulers send it before they kill."""
-
-    def __init__(self):
-        self.received = False
-        with contextlib.suppress(ValueError):  # Python allows signal handlers in the main thread only
-            signal.signal(signal.SIGTERM, self._receive)
-
-    def _receive(self, *_):
-        self.received = True
-
-
 @dataclasses.dataclass
 class TrainingLoop:
     """A training: runs steps, and logs, saves and evaluates between them.
@@ -118,14 +106,45 @@ class TrainingLoop:
 
         Raises:
           UserError: the loss is not finite, or float16 holds no gradient; the last checkpoint stays as it was.
+          KeyboardInterrupt: Ctrl-C ended the training; the checkpoint is saved, unless it was pressed twice.
         """
-        run, total = self.config.run, self.config.schedule.training_number_of_steps
-        stop, stopped, saved_at = StopSignal(), False, time.monotonic()
+        first = self.runner.step.updates()
+        with StopSignal() as stop:
+            stopped = self._take_steps(stop)
+        step, total = self.runner.step.updates(), self.config.schedule.training_number_of_steps
+        reason = self.why_over(step)
+        if stopped and not reason:
+            self.progress.say(
+                f"Stopped after step {step} of {total}, which is saved; the same command goes on from there"
+            )
+            if stop.interrupted:
+                raise KeyboardInterrupt
+            return EXIT_STOPPED
+        if step < total or step == first:
+            self.progress.say(reason)
+        return None
+
+    def why_over(self, step):
+        """Returns why there is nothing to train after `step` updates, a text for the user; None if there is."""
+        folder, total = self.config.train_logdir, self.config.schedule.training_number_of_steps
+        if step > total:
+            return (
+                f"{folder} has done {step} steps, more than --training_number_of_steps={total}: nothing is trained, "
+                "and config.json stays as it was"
+            )
+        if step == total:
+            return f"{folder} has done all of its {total} steps; a larger --training_number_of_steps goes on"
+        return self.best.why_over(step) if self.best else None
+
+    def _take_steps(self, stop):
+        """Trains, logs, evaluates and saves until it is over or `stop`, a `StopSignal`, came; tells whether it came."""
+        run, stopped, saved_at = self.config.run, False, time.monotonic()
         step = saved_step = self.runner.step.updates()
-        while step < total and not stopped and not (self.best and self.best.patience_is_over(step)):
+        while not stopped and self.why_over(step) is None:
             began, before = time.monotonic(), step
+            stop.next_look = self._next_stop(step)
             with self._profile():
-                results = self.runner.run(self._next_stop(step) - step)
+                results = self.runner.run(stop.next_look - step)
             step = self.runner.step.updates()
             self._check(results, step - 1)
             self.progress.after(step, results, step - before, time.monotonic() - began)
@@ -139,7 +158,7 @@ class TrainingLoop:
             stopped = self.runner.in_any_process(stop.received)
         if step > saved_step:
             self._save()
-        return EXIT_STOPPED if stopped and step < total else None
+        return stopped
 
     def _profile(self):
         """Profiles the second call of the runner if profile_logdir is given; TensorFlow traces in the first call."""
@@ -159,20 +178,21 @@ class TrainingLoop:
         """Ends a training that cannot go on, before it replaces its last good checkpoint."""
         if self.runner.step.can_go_on(results):
             return
-        what, remedy = "the loss is not finite", "Lower --base_learning_rate "
-        remedy += f"(now {self.config.schedule.base_learning_rate:g}), or look at these records"
-        if math.isfinite(results["loss"]):
-            what = "mixed_precision=float16: the gradients overflow whatever the loss is scaled by"
-            remedy = (
-                "Train into another --train_logdir with --mixed_precision=bfloat16 or none (from these weights: "
-                "--tf_initial_checkpoint), or look at these records"
-            )
         names = ", ".join(self.names_at(step))
         parts = ", ".join(f"{name} {value:g}" for name, value in results.items())
-        raise UserError(
-            f"{what} at step {step} ({parts}), batch of: {names}; "
-            f"the last checkpoint, {self.checkpoints.latest() or 'none yet'}, is untouched. {remedy}"
-        )
+        what, change = "the loss is not finite", "a lower --base_learning_rate"
+        change += f" (now {self.config.schedule.base_learning_rate:g})"
+        if math.isfinite(results["loss"]):
+            what = "mixed_precision=float16: the gradients overflow whatever the loss is scaled by"
+            change = "--mixed_precision=bfloat16 or none"
+        last = self.checkpoints.latest() or (self.best and self.best.checkpoints.latest())
+        way_out = f"There is no checkpoint yet, so the same command takes {change}"
+        if last:
+            way_out = (
+                f"The last checkpoint, {last}, is untouched. Give {change} together with another --train_logdir, and "
+                f"--tf_initial_checkpoint={last} to start from its weights"
+            )
+        raise UserError(f"{what} at step {step} ({parts}), batch of: {names}. {way_out}; or look at these records")
 
     def _save(self):
         self.progress.say(f"saved {self.checkpoints.save()}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab.config.training import LossConfig
+from deeplab.config.optimization import LossConfig
 from deeplab.errors import UserError
 from deeplab.layers.replicas import all_gather, all_sum, replica_index, replicas
 from deeplab.layers.resize import resize_bilinear, resize_nearest

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 
-from deeplab.config.training import OptimizerConfig
+from deeplab.config.optimization import OptimizerConfig
 
 EMA = "ExponentialMovingAverage"
 

@@ -5,6 +5,9 @@ import json
 
 import tensorflow as tf
 
+from deeplab.checkpoints import bundle
+from deeplab.config.optimization import ScheduleConfig
+from deeplab.config.options import from_json
 from deeplab.config.training import MAY_CHANGE
 from deeplab.errors import UserError
 from deeplab.files import atomic, formats, locks
@@ -100,21 +103,30 @@ def of(path):
     return above if name == BEST_FOLDER and not is_configured(folder) and is_configured(above) else folder
 
 
+def holds_checkpoint(folder):
+    """Tells whether a train_logdir holds a checkpoint, be it only the best one."""
+    return any(bundle.latest(place) for place in (folder, tf.io.gfile.join(folder, BEST_FOLDER)))
+
+
 def refuse_changed_options(folder, options):
     """Refuses to resume a training with other options than those it began with.
 
-    A training that goes on with other options would end with weights that no single command produces.
+    A training that goes on with other options would end with weights that no single command produces. A folder
+    without a checkpoint has nothing to go on from: it takes other options, and a line says so.
 
     Args:
-      folder: the train_logdir; nothing is checked where it has no config.json.
+      folder: the train_logdir.
       options: `recorded_options` of the present command line.
+
+    Returns:
+      The `recorded_options` of the training that the folder holds, or None if it has no config.json.
 
     Raises:
       UserError: names every option that differs and is not in `MAY_CHANGE`.
     """
     recorded = read_config(folder)
     if recorded is None:
-        return
+        return None
     path = tf.io.gfile.join(folder, CONFIG_FILE)
     before, after = (_flat({part: values.get(part, {}) for part in _PARTS}) for values in (recorded, options))
     formats.refuse_unknown(path, "option", before, after)  # the file is written again, and would lose the option
@@ -123,12 +135,32 @@ def refuse_changed_options(folder, options):
         for name in sorted(before.keys() & after.keys())  # an option that is new in this version has no old value
         if before[name] != after[name] and name not in MAY_CHANGE
     ]
-    if changed:
+    if changed and not holds_checkpoint(folder):
+        print(f"{folder} holds no checkpoint, so this training takes other options: {'; '.join(changed)}", flush=True)
+    elif changed:
         raise UserError(
-            f"{path}: this training has other options: {'; '.join(changed)}. "
-            "Resume with the same options, or train into another --train_logdir (from these weights: "
-            "--tf_initial_checkpoint)"
+            f"{path}: this training has other options: {'; '.join(changed)}. Resume with the same options, or train "
+            "into another --train_logdir (from these weights: --tf_initial_checkpoint)"
         )
+    return recorded
+
+
+def recorded_schedule(folder, recorded, schedule):
+    """Returns the ScheduleConfig of a training whose options were recorded.
+
+    Args:
+      folder: the train_logdir, for messages.
+      recorded: what `refuse_changed_options` returned; None for a training that begins.
+      schedule: the ScheduleConfig of the present command line; options that were not recorded are taken from it.
+
+    Raises:
+      UserError: a recorded value is illegal.
+    """
+    values = dataclasses.asdict(schedule)
+    earlier = (recorded or {}).get("training", {}).get("schedule")
+    if isinstance(earlier, dict):
+        values |= {name: value for name, value in earlier.items() if name in values}
+    return from_json(ScheduleConfig, values, tf.io.gfile.join(folder, CONFIG_FILE))
 
 
 def _flat(values):

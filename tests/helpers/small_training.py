@@ -15,6 +15,7 @@ from deeplab.checkpoints import bundle
 from deeplab.data import catalog
 from deeplab.model import backbones
 from deeplab.model.names import reference_name
+from deeplab.programs import train_logdir
 from deeplab.training import run_folder
 from helpers import fake_data
 
@@ -46,6 +47,15 @@ def _logdir(_network):
     catalog.save(dataset(), folder)
     bundle.write(bundle.prefix_for(folder, 7), {**values, "global_step": np.int64(7)})
     return folder
+
+
+def begin(config, model_config, dataset):
+    """Begins or resumes a training in the train_logdir of a TrainConfig up to its first step, and leaves a checkpoint."""
+    folder = config.train_logdir
+    train_logdir.claim(config, model_config, dataset)
+    run_folder.write_config(folder, model_config, run_folder.recorded_options(config, model_config)["training"])
+    catalog.save(dataset, folder)
+    bundle.write(bundle.prefix_for(folder, 1), {"global_step": np.int64(1)})
 
 
 @functools.cache

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))  # run by its path: finds `helpers`
 from deeplab import devices
-from deeplab.config.training import RunConfig, ScheduleConfig
+from deeplab.config.optimization import ScheduleConfig
+from deeplab.config.training import RunConfig
 from deeplab.training import loop
 from helpers import tiny_training as tiny
 

@@ -184,6 +184,30 @@ def test_several_are_compared_in_one_table_and_one_plot(tmp_path, exported, plai
     assert ["exported:", f"{exported},", "made", "of", newest, "step", "7"] in table
 
 
+@pytest.mark.slow
+def test_all_checkpoints_of_a_training_come_into_one_table_and_one_plot(tmp_path, plain, capsys):
+    folder = shutil.copytree(small_training.logdir(), tmp_path / "log")
+    values = bundle.read(str(folder / "model.ckpt-7"))
+    for name in ("model.ckpt-10", "model.ckpt-9", "best/model.ckpt-8", "best/model.ckpt-7"):
+        bundle.write(str(folder / name), {**values, "global_step": np.int64(name.split("-")[1])})
+    (folder / "model.ckpt-9.data-00000-of-00001").write_bytes(b"damaged")
+    evaluate(config(tmp_path, checkpoint_dir=str(folder), checkpoint="all", eval_logdir=None, **EDGES))
+    found = json.loads((folder / "eval_val" / "checkpoints.json").read_text())["checkpoints"]
+    assert list(found) == ["model.ckpt-7", "best/model.ckpt-8", "model.ckpt-10"]
+    assert [one["step"] for one in found.values()] == [7, 8, 10]
+    assert found["model.ckpt-7"] == {**plain[0], "checkpoint": str(folder / "model.ckpt-7")}
+    with Image.open(folder / "eval_val" / "checkpoints.png") as picture:
+        assert min(picture.size) > 100
+    said = capsys.readouterr().out
+    assert "Checkpoint 4 of 4" in said
+    assert "model.ckpt-9: damaged checkpoint" in said
+    assert "boundary IoU" in said
+    miou = f"{plain[0]['miou']:.4f}"
+    assert f"Highest mIoU: {miou}, --checkpoint=model.ckpt-7" in said
+    rows = [line.split()[:2] for line in said.splitlines()]
+    assert [row for row in rows if row[:1] == ["best/model.ckpt-8"]] == [["best/model.ckpt-8", miou]]
+
+
 def compared(folder, networks, **changes):
     pairs = tuple(f"{name}={path}" for name, path in networks.items())
     return config(folder, checkpoint_dir=None, compare=pairs, eval_logdir=str(folder), **changes)
@@ -239,6 +263,13 @@ def test_an_export_with_other_classes_or_none_is_refused(tmp_path, exported):
         ({"checkpoint_dir": None, "saved_model": "nowhere"}, "saved_model=nowhere: no SavedModel there"),
         ({"checkpoint_dir": None, "saved_model": "x", "resize": ResizeConfig(33)}, "min_resize_value=33: .*brings its"),
         ({"checkpoint_dir": None, "saved_model": "x", "continuous": True}, "continuous=True"),
+        ({"checkpoint": "all", "continuous": True}, "checkpoint='all': expected a single checkpoint"),
+        (
+            {"checkpoint": "all", "checkpoint_dir": None, "compare": ("a=x", "b=y")},
+            "checkpoint='all': expected a single",
+        ),
+        ({"checkpoint": "all", "checkpoint_dir": "nowhere"}, "checkpoint_dir=nowhere: no folder with checkpoints"),
+        ({"checkpoint": "all", "eval_crop_size": (33, 97)}, "crop size 33,97"),
         ({"checkpoint_dir": None, "compare": ("a=x", "a=y")}, "compare=.*each name once"),
         ({"checkpoint_dir": None, "compare": ("a=x",)}, "compare=.*two or more NAME=PATH"),
         ({"checkpoint_dir": None, "compare": ("a=x", "y")}, "compare=.*two or more NAME=PATH"),

@@ -13,8 +13,7 @@ from deeplab.data import catalog
 from deeplab.files import locks
 from deeplab.inference import trained
 from deeplab.model.names import reference_name
-from deeplab.programs import initial_weights
-from deeplab.programs.train import claim_folder
+from deeplab.programs import initial_weights, train_logdir
 from helpers import small_training
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
@@ -101,20 +100,20 @@ def test_a_training_is_not_resumed_with_other_classes_or_another_split(tmp_path)
     config = TrainConfig(train_logdir=folder, dataset_dir="shards")
     model_config = deeplab.ModelConfig(num_classes=3)
     try:
-        claim_folder(config, model_config, small_training.dataset())
-        claim_folder(config, model_config, dataclasses.replace(small_training.dataset(), splits={"train": 9}))
-        claim_folder(config, model_config, catalog.Dataset("nameless", 3))
-        claim_folder(config, model_config, small_training.dataset())
+        small_training.begin(config, model_config, small_training.dataset())
+        small_training.begin(config, model_config, dataclasses.replace(small_training.dataset(), splits={"train": 9}))
+        small_training.begin(config, model_config, catalog.Dataset("nameless", 3))
+        small_training.begin(config, model_config, small_training.dataset())
         with pytest.raises(
             deeplab.UserError, match=r"dataset\.json: this training has the same classes in another order: .* Resume"
         ):
-            claim_folder(config, model_config, named(NAMES[1], NAMES[0], NAMES[2]))
+            train_logdir.claim(config, model_config, named(NAMES[1], NAMES[0], NAMES[2]))
         before = (tmp_path / "config.json").read_text()
         (tmp_path / "best").mkdir()
         (tmp_path / "best" / "score.json").write_text('{"mean_iou": 0.3, "step": 5, "split": "val"}')
         run = RunConfig(eval_interval_steps=5, eval_split="train")
         with pytest.raises(deeplab.UserError, match=r"score\.json: the best checkpoint was chosen by its score on val"):
-            claim_folder(dataclasses.replace(config, run=run), model_config, small_training.dataset())
+            train_logdir.claim(dataclasses.replace(config, run=run), model_config, small_training.dataset())
         assert (tmp_path / "config.json").read_text() == before
     finally:
         locks.release(folder)

@@ -49,7 +49,7 @@ def claim(folder, *flags):
     config = read(folder, *flags)
     model_config = config.model_config(small_training.CLASSES)
     try:
-        story.claim_folder(config, model_config, small_training.dataset())
+        small_training.begin(config, model_config, small_training.dataset())
     finally:
         locks.release(str(folder))
     return model_config

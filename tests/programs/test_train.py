@@ -3,6 +3,7 @@
 import fcntl
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ import tensorflow as tf
 
 from deeplab import cli
 from deeplab.checkpoints import bundle
-from deeplab.config.training import LossConfig, OptimizerConfig, TrainConfig
+from deeplab.config.model import ModelConfig
+from deeplab.config.optimization import LossConfig, OptimizerConfig, ScheduleConfig
+from deeplab.config.training import TrainConfig
 from deeplab.errors import UserError
 from deeplab.files import locks
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.programs import advice
 from deeplab.train import train
-from deeplab.training import progress
+from deeplab.training import progress, run_folder
 from helpers import fake_data
 from helpers import tiny_training as tiny
 
@@ -70,6 +73,48 @@ def test_a_training_leaves_what_the_other_programs_read(run, tmp_path, capsys):
     with pytest.raises(UserError, match=r"config\.json.*base_learning_rate was 0\.0001, now 0\.5"):
         run("--base_learning_rate=0.5")
     assert bundle.read(str(tmp_path / "model.ckpt-4"))["global_step"] == 4
+    assert "done all of its 4 steps; a larger --training_number_of_steps goes on" in capsys.readouterr().out
+    written = (tmp_path / "config.json").read_bytes()
+    assert run("--training_number_of_steps=2", "--decay_steps=3") is None
+    assert "has done 4 steps, more than --training_number_of_steps=2" in capsys.readouterr().out
+    assert (tmp_path / "config.json").read_bytes() == written  # it tells how the weights came about
+    assert run("--training_number_of_steps=6") is None
+    assert re.search(r"=6 in place of 4: .* from 2.87e-05 at step 4 to 3.72e-05 at step 5\.", capsys.readouterr().out)
+    assert json.loads((tmp_path / "config.json").read_text())["training"]["schedule"]["training_number_of_steps"] == 6
+
+
+@pytest.mark.slow
+def test_a_folder_without_a_checkpoint_is_configured_anew(run, tmp_path, capsys):
+    with pytest.raises(UserError, match="no checkpoint yet, so the same command takes a lower --base_learning_rate"):
+        run("--base_learning_rate=1e30")
+    assert run("--base_learning_rate=1e-3") is None
+    assert "takes other options: base_learning_rate was 1e+30, now 0.001" in capsys.readouterr().out
+    assert json.loads((tmp_path / "config.json").read_text())["training"]["schedule"]["base_learning_rate"] == 1e-3
+
+
+def test_a_best_checkpoint_is_a_checkpoint(tmp_path):
+    before, now = ({"model": {}, "training": {"loss": {"focal_gamma": gamma}}} for gamma in (1.0, 2.0))
+    run_folder.write_config(str(tmp_path), ModelConfig(), before["training"])
+    assert run_folder.refuse_changed_options(str(tmp_path), now)["training"] == before["training"]
+    bundle.write(str(tmp_path / "best" / "model.ckpt-2"), {"global_step": np.int64(2)})
+    with pytest.raises(UserError, match=r"focal_gamma was 1\.0, now 2\.0"):
+        run_folder.refuse_changed_options(str(tmp_path), now)
+
+
+def test_a_schedule_that_changes_must_have_an_effect(run, tmp_path, shards):
+    cosine = cli.read(TrainConfig, ["train", "--learning_policy=cosine", "--train_logdir=x", "--dataset_dir=x", *SMALL])
+    options = run_folder.recorded_options(cosine, cosine.model_config(3))
+    run_folder.write_config(str(tmp_path), cosine.model_config(3), options["training"])
+    bundle.write(str(tmp_path / "model.ckpt-2"), {"global_step": np.int64(2)})
+    with pytest.raises(UserError, match=r"decay_steps=3\.0: has no effect without --learning_policy=poly"):
+        run("--learning_policy=cosine", "--decay_steps=3")
+
+
+def test_a_schedule_of_another_version_is_read(tmp_path):
+    values = {"training_number_of_steps": 7, "removed_option": 1}  # others did not exist yet
+    recorded = {"training": {"schedule": values}}
+    found = run_folder.recorded_schedule(str(tmp_path), recorded, ScheduleConfig(decay_steps=5.0))
+    assert found == ScheduleConfig(decay_steps=5.0, training_number_of_steps=7)
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import tensorflow as tf
 import deeplab
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
 from deeplab.checkpoints.sources import WeightsFile
-from deeplab.config.training import ScheduleConfig, TrainConfig
+from deeplab.config.optimization import ScheduleConfig
+from deeplab.config.training import TrainConfig
 from deeplab.model.views import scale_outputs
 from deeplab.training import losses
 from deeplab.training.step import TrainingStep

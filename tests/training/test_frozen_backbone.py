@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.config.training import OptimizerConfig, ScheduleConfig
+from deeplab.config.optimization import OptimizerConfig, ScheduleConfig
 from deeplab.training.state import Checkpoints
 from helpers import tiny_training as tiny
 

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from deeplab import devices
-from deeplab.config.training import LossConfig, RunConfig
+from deeplab.config.optimization import LossConfig
+from deeplab.config.training import RunConfig
 from deeplab.data.catalog import Dataset
 from deeplab.errors import UserError
 from deeplab.training import losses

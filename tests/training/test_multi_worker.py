@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from deeplab.config.training import ScheduleConfig
+from deeplab.config.optimization import ScheduleConfig
 from helpers import tiny_training as tiny
 from helpers import tiny_worker
 from helpers.places import TESTS

@@ -1,4 +1,4 @@
-"""SIGKILL and SIGTERM in the middle of a training, started again: the weights of an uninterrupted one, bit for bit."""
+"""Signals in the middle of a training, started again: the weights of an uninterrupted one, bit for bit."""
 
 import pathlib
 import re
@@ -13,7 +13,7 @@ from deeplab.checkpoints import bundle
 from deeplab.training.loop import EXIT_STOPPED
 from helpers import fake_data
 
-STEPS = 12
+STEPS = 15
 
 
 def command(folder, shards):
@@ -45,6 +45,8 @@ def test_killed_trainings_end_with_the_weights_of_an_uninterrupted_one(tmp_path)
     assert bundle.step_of(bundle.latest(str(parts))) in (3, 6)
     assert interrupted(parts, shards, signal.SIGTERM, after_step=7) == EXIT_STOPPED
     assert bundle.step_of(bundle.latest(str(parts))) in range(7, STEPS)
+    assert interrupted(parts, shards, signal.SIGINT, after_step=10) == 130
+    assert bundle.step_of(bundle.latest(str(parts))) in range(10, STEPS)
     said = subprocess.run(command(parts, shards), check=True, stdout=subprocess.PIPE, text=True).stdout
     assert re.search(r"Resuming .*parts at step", said)
     expected, found = (bundle.read(str(pathlib.Path(folder) / f"model.ckpt-{STEPS}")) for folder in (whole, parts))

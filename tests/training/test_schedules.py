@@ -1,12 +1,14 @@
 """Learning rates, compared with those of the original (tests/golden/pipeline/learning_rate)."""
 
+import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.config.training import ScheduleConfig
+from deeplab.config.optimization import ScheduleConfig
 from deeplab.errors import UserError
 from deeplab.training import schedules
 from helpers.places import GOLDEN_PIPELINE
@@ -39,3 +41,36 @@ def test_rate_equals_the_originals(case):
 def test_nonsense_is_refused(options):
     with pytest.raises(UserError, match=list(options)[-1]):
         ScheduleConfig(**options)
+
+
+POLY = ScheduleConfig(base_learning_rate=0.01, training_number_of_steps=100)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "step", "said"),
+    [
+        ({}, {}, 100, None),
+        ({}, {"training_number_of_steps": 200}, 0, None),
+        ({}, {"training_number_of_steps": 200}, 100, "=200 in place of 100: .* from 0.000158 at step 100 to 0.00536 at "
+         "step 101. --decay_steps=100 keeps .* ends with 0 at step 100"),
+        ({}, {"training_number_of_steps": 50}, 20, "from 0.00827 at step 20 to 0.00631 at step 21. --decay_steps=100"),
+        ({"slow_start_step": 10}, {"training_number_of_steps": 200}, 50, "--decay_steps=90 keeps"),
+        ({}, {"training_number_of_steps": 200, "decay_steps": 100.0}, 60, "^The learning rate is 0 after step 100, "),
+        ({}, {"training_number_of_steps": 200, "decay_steps": 100.0, "end_learning_rate": 1e-3}, 100,
+         "end_learning_rate=0.001 in place of 0: .* to 0.001 at step 101$"),
+        ({"decay_steps": 50.0, "end_learning_rate": 1e-3}, {"training_number_of_steps": 200}, 50, None),
+        ({"learning_policy": "cosine"}, {"training_number_of_steps": 200}, 100, "to 0.005 at step 101$"),
+        ({"learning_policy": "step"}, {"training_number_of_steps": 200}, 100, None),
+    ],
+)  # fmt: skip
+def test_a_rate_that_jumps_is_said(before, now, step, said):
+    earlier = dataclasses.replace(POLY, **before)
+    lines = schedules.notes(dataclasses.replace(earlier, **now), step, earlier)
+    assert len(lines) == bool(said)
+    assert not said or re.search(said, lines[0])
+
+
+def test_decay_steps_keep_the_curve():
+    longer = dataclasses.replace(POLY, training_number_of_steps=200, decay_steps=100.0)
+    rates = [[float(schedules.learning_rate(config, step)) for step in range(101)] for config in (POLY, longer)]
+    assert rates[0] == rates[1]

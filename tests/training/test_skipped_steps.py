@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from deeplab import devices
 from deeplab.checkpoints import bundle
-from deeplab.config.training import OptimizerConfig, RunConfig, ScheduleConfig
+from deeplab.config.optimization import OptimizerConfig, ScheduleConfig
+from deeplab.config.training import RunConfig
 from deeplab.errors import UserError
 from deeplab.training import losses
 from deeplab.training.loop import StepRunner, TrainingLoop

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 from deeplab.checkpoints.restoring import restore
-from deeplab.config.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
+from deeplab.config.optimization import LossConfig, OptimizerConfig, ScheduleConfig
+from deeplab.config.training import TrainConfig
 from deeplab.model.names import reference_name
 from deeplab.model.network import build_model
 from deeplab.model.views import scale_outputs

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from deeplab import devices
 from deeplab.config.model import ModelConfig
-from deeplab.config.training import LossConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from deeplab.config.optimization import LossConfig, OptimizerConfig, ScheduleConfig
+from deeplab.config.training import RunConfig
 from deeplab.model.network import build_model
 from deeplab.model.views import scale_outputs
 from deeplab.training import losses

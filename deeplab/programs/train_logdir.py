@@ -1,0 +1,73 @@
+"""The train_logdir before the first step: whether this training may write there, and the files that describe it."""
+
+import tensorflow as tf
+
+from deeplab.config import effects
+from deeplab.config.options import differences
+from deeplab.data import catalog
+from deeplab.errors import UserError
+from deeplab.evaluation import batches
+from deeplab.inference import trained
+from deeplab.training import run_folder, schedules
+from deeplab.training.best import refuse_other_split
+
+
+def claim(config, model_config, dataset):
+    """Locks the train_logdir for this process; returns the options of the training that it holds, or None.
+
+    Args:
+      config: the TrainConfig.
+      model_config: the `ModelConfig` of the network.
+      dataset: the `catalog.Dataset` that is trained on.
+
+    Raises:
+      UserError: the training that it holds has other options or other classes, or an option has no effect.
+    """
+    folder, options = config.train_logdir, run_folder.recorded_options(config, model_config)
+    run_folder.lock(folder)
+    resumes = run_folder.is_configured(folder) and run_folder.holds_checkpoint(folder)
+    if not resumes:
+        effects.refuse_without_effect(config, effects.TRAIN)
+        effects.refuse_without_effect(model_config, effects.MODEL, config.model)
+    recorded = run_folder.refuse_changed_options(folder, options)
+    if resumes:
+        _refuse_other_classes(folder, dataset)
+    # A training that is resumed keeps what its configuration says, be it without effect; what is new must have one.
+    changed = differences(run_folder.recorded_schedule(folder, recorded, config.schedule), config.schedule)
+    effects.refuse_without_effect(config, effects.TRAIN, {name: new for name, (_old, new) in changed.items()})
+    if config.run.eval_interval_steps:
+        refuse_other_split(tf.io.gfile.join(folder, run_folder.BEST_FOLDER), config.run.eval_split)
+    return recorded
+
+
+def describe(config, model_config, split, recorded, start):
+    """Writes config.json and dataset.json, and says what becomes of the learning rate, before the first step.
+
+    config.json also records how large the images of the training are, since photographs that are much larger have to be
+    shrunk before the network sees them. A training that takes no step leaves the files as they are: they tell how its
+    weights came about.
+
+    Args:
+      config, model_config: what is trained now.
+      split: the `source.Split` that it is trained on.
+      recorded: what `claim` returned.
+      start: the step that comes next.
+    """
+    folder, options = config.train_logdir, run_folder.recorded_options(config, model_config)
+    if config.optimizer.optimizer != "adam":  # its rate is constant
+        before = run_folder.recorded_schedule(folder, recorded, config.schedule)
+        for note in schedules.notes(config.schedule, start, before):
+            print(note, flush=True)
+    run_folder.write_config(folder, model_config, options["training"], batches.trained_size(split, config.augment))
+    catalog.save(split.dataset, folder)
+
+
+def _refuse_other_classes(folder, dataset):
+    """Raises a UserError if the training in `folder` began with other classes, which its logits belong to."""
+    recorded = trained.read_dataset(folder)
+    difference = catalog.class_difference(recorded, dataset) if recorded else ""
+    if difference:
+        raise UserError(
+            f"{tf.io.gfile.join(folder, catalog.FILE)}: this training has {difference}. Resume with its data set, or "
+            "train into another --train_logdir (from these weights: --tf_initial_checkpoint and --map_classes_by_name)"
+        )
