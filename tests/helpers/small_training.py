@@ -50,7 +50,7 @@ def _logdir(_network):
 
 
 def begin(config, model_config, dataset):
-    """Begins or resumes a training in the train_logdir of a TrainConfig up to its first step, and leaves a checkpoint."""
+    """Begins or resumes the training of a TrainConfig up to its first step, and leaves a checkpoint."""
     folder = config.train_logdir
     train_logdir.claim(config, model_config, dataset)
     run_folder.write_config(folder, model_config, run_folder.recorded_options(config, model_config)["training"])
