@@ -7,6 +7,7 @@ import tensorflow as tf
 import deeplab
 from deeplab.inference.predictor import Predictor
 from helpers import fake_data, golden_cases, small_training
+from helpers.short_networks import randomize
 
 MULTI_SCALE = [name for name in golden_cases.NAMES if golden_cases.load(name)[0].get("eval_scales")]
 
@@ -81,10 +82,23 @@ def test_a_golden_network_sees_one_scale_as_the_mean_of_it_and_itself(crop_size)
         once = [Predictor(model, None, (scale,) * count)(images)[1] for count in (1, 2)]
         np.testing.assert_allclose(*once, atol=1e-5)
         flipped = Predictor(model, None, (scale,), True)(images)[1]
-        mirrored = Predictor(model, None, (scale,))(images[:, :, ::-1])[1][
-            :, :, ::-1
-        ]  # the golden images lie on the grid
-        np.testing.assert_allclose(flipped, (once[0] + mirrored) / 2, atol=1e-4)
+        mirrored = Predictor(model, None, (scale,))(images[:, :, ::-1])[1]  # the golden images lie on the grid
+        np.testing.assert_allclose(flipped, (once[0] + mirrored[:, :, ::-1]) / 2, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["mobilenet_v3_small_seg", "mobilenet_edgetpu", "resnet_v1_18", "xception_41"])
+def test_every_family_sees_one_scale_as_the_mean_of_it_and_itself(variant, quick_tracing):
+    model = deeplab.build_model(deeplab.ModelConfig(model_variant=variant, output_stride=16, num_classes=5))
+    randomize(model)
+    images = tf.constant(fake_data.image(40, 52)[None])
+    kernel = model.get_layer("logits.semantic").kernel
+    kernel.assign(kernel / np.std(model(images)))  # every class has a chance
+    for scale, crop_size, flips in ((0.5, None, False), (1.5, (65, 65), True)):
+        once = Predictor(model, crop_size, (scale,), flips)(images)[1]
+        twice = Predictor(model, crop_size, (scale, scale), flips)(images)[1]
+        np.testing.assert_allclose(once, twice, atol=1e-5)
+        assert np.abs(once - Predictor(model, crop_size, (1.0,), flips)(images)[1]).max() > 1e-3
 
 
 def test_an_image_is_padded_at_the_bottom_and_right_to_a_size_that_suits_the_network():
