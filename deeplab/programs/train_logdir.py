@@ -31,7 +31,7 @@ def claim(config, model_config, dataset):
         effects.refuse_without_effect(model_config, effects.MODEL, config.model)
     recorded = run_folder.refuse_changed_options(folder, options)
     if resumes:
-        _refuse_other_classes(folder, dataset)
+        _refuse_other_data(config, dataset)
     # A training that is resumed keeps what its configuration says, be it without effect; what is new must have one.
     changed = differences(run_folder.recorded_schedule(folder, recorded, config.schedule), config.schedule)
     effects.refuse_without_effect(config, effects.TRAIN, {name: new for name, (_old, new) in changed.items()})
@@ -62,12 +62,26 @@ def describe(config, model_config, split, recorded, start):
     catalog.save(split.dataset, folder)
 
 
-def _refuse_other_classes(folder, dataset):
-    """Raises a UserError if the training in `folder` began with other classes, which its logits belong to."""
+def _refuse_other_data(config, dataset):
+    """Raises a UserError if the training that is resumed began with other classes or with other numbers of images.
+
+    Its logits belong to its classes, and the order of the images depends on their number.
+    """
+    folder = config.train_logdir
     recorded = trained.read_dataset(folder)
-    difference = catalog.class_difference(recorded, dataset) if recorded else ""
+    if recorded is None:
+        return
+    path, difference = tf.io.gfile.join(folder, catalog.FILE), catalog.class_difference(recorded, dataset)
     if difference:
         raise UserError(
-            f"{tf.io.gfile.join(folder, catalog.FILE)}: this training has {difference}. Resume with its data set, or "
-            "train into another --train_logdir (from these weights: --tf_initial_checkpoint and --map_classes_by_name)"
+            f"{path}: this training has {difference}. Resume with its data set, or train into another --train_logdir "
+            "(from these weights: --tf_initial_checkpoint and --map_classes_by_name)"
         )
+    for split in config.train_splits:
+        before, now = recorded.splits.get(split), dataset.splits.get(split)
+        if None not in (before, now) and before != now:
+            raise UserError(
+                f"{path}: this training began with {before} images in {split}, {config.dataset_dir} has {now}. Resume "
+                "with the same images, or train into another --train_logdir (from these weights: "
+                "--tf_initial_checkpoint)"
+            )

@@ -108,6 +108,10 @@ def test_a_training_is_not_resumed_with_other_classes_or_another_split(tmp_path)
             deeplab.UserError, match=r"dataset\.json: this training has the same classes in another order: .* Resume"
         ):
             train_logdir.claim(config, model_config, named(NAMES[1], NAMES[0], NAMES[2]))
+        small_training.begin(config, model_config, dataclasses.replace(small_training.dataset(), splits={"train": 9}))
+        grown = dataclasses.replace(small_training.dataset(), splits={"train": 10})
+        with pytest.raises(deeplab.UserError, match=r"began with 9 images in train, shards has 10\. Resume with the"):
+            train_logdir.claim(config, model_config, grown)
         before = (tmp_path / "config.json").read_text()
         (tmp_path / "best").mkdir()
         (tmp_path / "best" / "score.json").write_text('{"mean_iou": 0.3, "step": 5, "split": "val"}')

@@ -173,7 +173,7 @@ def test_averages_of_batch_norm_can_begin_anew(old, tmp_path, capsys):
         model_config = config.model_config(small_training.CLASSES)
         network, step = story.build(config, model_config, small_training.dataset())
         checkpoints = Checkpoints(str(tmp_path), step, keep=1)
-        assert story.restore(config, model_config, network, checkpoints) == 0
+        assert story.restore(config, model_config, network, checkpoints, small_training.dataset()) == 0
         return {float(norm.update_count) for norm in batch_norms.batch_norms(network)}
 
     assert restored() == {500}
