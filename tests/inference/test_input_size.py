@@ -96,7 +96,7 @@ def test_what_does_not_go_together_is_refused(logdir):
         flags = ["export", "--checkpoint_dir=a", "--export_path=b", "--min_resize_value=33", f"--input_size={value}"]
         with pytest.raises(deeplab.UserError, match=r"expected auto or original with --min_resize_value"):
             cli.read(ExportConfig, flags)
-    with pytest.raises(deeplab.UserError, match=r"write another export: python -m deeplab.export --input_size"):
+    with pytest.raises(deeplab.UserError, match=r"for another one: python -m deeplab.export --input_size"):
         cli.read(ServeConfig, ["serve", "--saved_model=a", "--input_size=trained"])
     with pytest.raises(deeplab.UserError, match=r"--input_size=trained: the checkpoint does not tell.*HEIGHT"):
         input_size.resolve("trained", None)

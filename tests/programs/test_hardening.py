@@ -19,7 +19,7 @@ from deeplab.data import catalog, pipeline, records, source
 from deeplab.data.building import builder, label_rules
 from deeplab.errors import UserError
 from deeplab.exporting import model_card
-from deeplab.files import atomic, locks
+from deeplab.files import atomic, locks, paths
 from deeplab.inference import exports, trained
 from deeplab.pictures import images
 from deeplab.programs import predict
@@ -200,6 +200,7 @@ def test_what_may_not_be_read_is_named(tmp_path, monkeypatch, capsys):
     """Permission to read, which the tests, run as root, always have."""
     denied = tf.errors.PermissionDeniedError(None, None, "x; Permission denied")
     monkeypatch.setattr(tf.io.gfile, "GFile", raising(denied))
+    monkeypatch.setattr(paths, "read", raising(PermissionError(13, "Permission denied", "x")))
     monkeypatch.setattr(tf.io.gfile, "exists", lambda path: True)
     for read in (lambda: images.read("photo.jpg"), lambda: catalog.load("shards"), lambda: trained._read_config("log")):
         code, told = run(capsys, read)

@@ -1,5 +1,6 @@
 """python -m deeplab.train: what it refuses, what it says, what it leaves behind when something goes wrong."""
 
+import dataclasses
 import fcntl
 import json
 import pathlib
@@ -93,7 +94,8 @@ def test_a_folder_without_a_checkpoint_is_configured_anew(run, tmp_path, capsys)
 
 
 def test_a_best_checkpoint_is_a_checkpoint(tmp_path):
-    before, now = ({"model": {}, "training": {"loss": {"focal_gamma": gamma}}} for gamma in (1.0, 2.0))
+    model = dataclasses.asdict(ModelConfig())
+    before, now = ({"model": model, "training": {"loss": {"focal_gamma": gamma}}} for gamma in (1.0, 2.0))
     run_folder.write_config(str(tmp_path), ModelConfig(), before["training"])
     assert run_folder.refuse_changed_options(str(tmp_path), now)["training"] == before["training"]
     bundle.write(str(tmp_path / "best" / "model.ckpt-2"), {"global_step": np.int64(2)})

@@ -1,6 +1,7 @@
 """SIGTERM and Ctrl-C: the training is saved and says how it goes on; a second Ctrl-C ends it at once."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -38,6 +39,9 @@ class Steps:
 
     def in_any_process(self, flag):
         return flag
+
+    def can_go_on(self, results):
+        return math.isfinite(results["loss"])
 
 
 class Told:
