@@ -99,6 +99,7 @@ class _SplitConfig(NetworkConfig):
     def check(self):
         self.check_network()
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
+        effects.refuse_without_effect(self, effects.PASSES, self.model)
         if not (self.dataset or "").startswith(TFDS_PREFIX):
             check_given(self, "dataset_dir")
 
@@ -238,6 +239,7 @@ class PredictConfig(NetworkConfig):
         if self.saved_model:
             check_export_brings(self, crop_size=self.crop_size, preset=self.preset)
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
+        effects.refuse_without_effect(self, effects.PASSES, self.model)
         effects.refuse_without_effect(self, effects.PREDICT)
 
 

@@ -189,6 +189,10 @@ class ModelConfig(Checked):
             legal = not self.aspp_with_batch_norm and bool(self.rates) and self.logits_kernel_size > 0
             expected = "1, unless aspp_with_batch_norm=False and atrous_rates are given"
             require(legal, "logits_kernel_size", self.logits_kernel_size, expected)
+        if self.model_variant == "nas_pnasnet" and self.output_stride == 32 and self.add_image_level_feature:
+            removes = self.nas_remove_os32_stride and self.aspp_with_batch_norm
+            expected = "False with image pooling at output stride 32, since the features then have stride 16"
+            require(not removes, "nas_remove_os32_stride", True, expected)
         if self.dense_prediction_cell_json:
             require(
                 self.output_stride != 32, "output_stride", 32, "8 or 16: the dense prediction cell's rates are 0 at 32"

@@ -13,6 +13,7 @@ from deeplab.evaluation import report, scoring
 from deeplab.evaluation.boundary import BoundaryScores
 from deeplab.evaluation.split_predictor import restore_split_predictor
 from deeplab.inference import exports
+from deeplab.training import run_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +81,29 @@ def _open_compared(config, name, path):
     """Returns the `Candidate` at `path`, which --compare calls `name`: an export, or else a checkpoint."""
     kind = "saved_model" if exports.newest(path) else "checkpoint_dir"
     try:
-        (candidate,) = open_candidates(dataclasses.replace(config, **{"compare": (), kind: path}))
+        changes = {"compare": (), kind: path, **_meant_for_others(config, path)}
+        (candidate,) = open_candidates(dataclasses.replace(config, **changes))
     except UserError as error:
         raise UserError(f"compare={name}={path}: {error}") from None
     return dataclasses.replace(candidate, name=name, title=f"{name}: {candidate.title}")
+
+
+def _meant_for_others(config, path):
+    """Returns {option: default} of the options that have no effect on `path`, but on another one that is compared."""
+    taken, by_any = _taken(path), set().union(*(_taken(other) for _name, other in config.candidates))
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    return {name: defaults[name] for name in by_any - taken}
+
+
+def _taken(path):
+    """Returns the names of the options that have an effect on `path`, among those that not every candidate takes."""
+    if exports.newest(path):
+        return set()
+    is_folder = tf.io.gfile.isdir(path)
+    folder = path if is_folder else path.rpartition("/")[0] or "."
+    configured = run_folder.is_configured(folder)
+    names = {"use_moving_averages", "eval_batch_size", "distribution_strategy"}
+    return names | ({"checkpoint"} if is_folder else set()) | (set() if configured else {"preset"})
 
 
 def _open_checkpoint(config):
@@ -121,6 +141,7 @@ def _open_export(config):
     config.check_export()
     path = exports.find(config.saved_model).path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
+    catalog.refuse_other(config.dataset, split.dataset)
     card = exports.read_card(path)
     if len(card["classes"]) != split.dataset.num_classes:
         raise UserError(

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.config.data import ResizeConfig
-from deeplab.data import records, source
+from deeplab.data import catalog, records, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.files import progress_bar
@@ -115,16 +115,10 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
       UserError: folder, checkpoint or split is missing, or the network has another number of classes than the data set.
     """
     split = source.open_split(config.dataset_dir, split_name, config.dataset_name, config.read)
+    catalog.refuse_other(config.dataset, split.dataset)
     overrides = {**config.model, **({"crop_size": crop_size} if crop_size else {})}
     with strategy.scope() if strategy else contextlib.nullcontext():
-        loaded = trained.load(
-            config.checkpoint_dir,
-            config.checkpoint,
-            overrides,
-            config.model_defaults,
-            split.dataset,
-            config.use_moving_averages,
-        )
+        loaded = trained.load_configured(config, config.checkpoint_dir, overrides, split.dataset)
         passes = config.passes
         predictor = Predictor(loaded.model, crop_size, passes.eval_scales, passes.add_flipped_images)
     if loaded.config.num_classes != split.dataset.num_classes:

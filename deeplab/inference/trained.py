@@ -16,7 +16,7 @@ from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.model.network import build_model
 from deeplab.model.views import any_size_config
-from deeplab.training.run_folder import BEST_FOLDER, CONFIG_FILE, FORMAT
+from deeplab.training.run_folder import BEST_FOLDER, CONFIG_FILE, FORMAT, is_configured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +74,26 @@ def load(
     return Trained(model, config, dataset, folder, step, prefix, report)
 
 
+def load_configured(config, directory: str, overrides: dict, dataset: catalog.Dataset | None) -> Trained:
+    """Returns what `load` returns, for the options that all programs share.
+
+    Args:
+      config: a `NetworkConfig` with the option `checkpoint`.
+      directory, overrides, dataset: as in `load`.
+
+    Raises:
+      UserError: as in `load`, or there is a --preset beside a config.json, which says what the network is.
+    """
+    folder, _prefix = find(directory, config.checkpoint)
+    if config.preset and is_configured(folder):
+        path = tf.io.gfile.join(folder, CONFIG_FILE)
+        raise UserError(
+            f"preset={config.preset!r}: has no effect, because {path} says what the network is; leave it out"
+        )
+    averages = config.use_moving_averages
+    return load(directory, config.checkpoint, overrides, config.model_defaults, dataset, averages)
+
+
 def _network_config(recorded, overrides, defaults, dataset):
     """Returns the `ModelConfig` to build: as recorded in config.json, or as the defaults say; overrides always win."""
     if recorded is None:
@@ -92,6 +112,11 @@ def find(directory, checkpoint="newest"):
     directory = directory.rstrip("/") or "/"
     if not tf.io.gfile.isdir(directory):
         if tf.io.gfile.exists(directory) or tf.io.gfile.exists(directory + ".index"):
+            if checkpoint != "newest":
+                raise UserError(
+                    f"checkpoint={checkpoint}: has no effect, because {directory} is one checkpoint; leave it out, or "
+                    "name the folder"
+                )
             return directory.rpartition("/")[0] or ".", directory
         raise UserError(
             f"checkpoint_dir={directory}: no such folder or checkpoint; name the --train_logdir of a training"

@@ -65,6 +65,7 @@ def claim_folder(config, model_config, dataset):
     run_folder.lock(folder)
     if not run_folder.is_configured(folder):  # a training that is resumed keeps what its configuration says
         effects.refuse_without_effect(config, effects.TRAIN)
+        catalog.refuse_other(config.dataset, dataset)
         effects.refuse_without_effect(model_config, effects.MODEL, config.model)
     run_folder.refuse_changed_options(folder, options)
     run_folder.write_config(folder, model_config, options["training"])

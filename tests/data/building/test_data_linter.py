@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ from PIL import Image
 
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import label_rules, linter
+from deeplab.errors import UserError
 from helpers import fake_data
+from helpers.places import ROOT
+
+sys.path.insert(0, str(ROOT / "datasets"))
+import check
 
 
 @pytest.fixture
@@ -88,3 +94,20 @@ def test_duplicates_and_leaks_are_named(folder):
     problems = "\n".join(lint(folder)[0].problems)
     assert "one: the name occurs twice in split val" in problems
     assert "the same image is two in split test" in problems
+
+
+def test_the_flags_of_check_say_what_is_looked_at_and_where_the_sheet_goes(folder, tmp_path, capsys):
+    dataset_dir = str(folder)
+    assert check.check(check.CheckConfig(dataset_dir=dataset_dir)) == 0
+    whole = Image.open(folder / "contact_sheet.png").size
+    sheet = str(tmp_path / "other.png")
+    assert check.check(check.CheckConfig(dataset_dir=dataset_dir, contact_sheet=sheet, num_samples=1)) == 0
+    assert np.prod(Image.open(sheet).size) < np.prod(whole)
+    with pytest.raises(UserError, match="--dataset=camvid: has no effect, because the data set is 'fake'"):
+        check.check(check.CheckConfig(dataset_dir=dataset_dir, dataset="camvid"))
+    (folder / "dataset.json").unlink()
+    capsys.readouterr()
+    check.check(check.CheckConfig(dataset_dir=dataset_dir, dataset="camvid"))
+    assert "pedestrian" in capsys.readouterr().out
+    with pytest.raises(UserError, match="nowhere"):
+        check.check(check.CheckConfig(dataset_dir=str(tmp_path / "nowhere")))
