@@ -81,10 +81,7 @@ RESTORED = {  # of every program that restores a network
 }
 PASSES = _group(ARRIVE, "eval_scales add_flipped_images")
 RESIZE = {**_group(ARRIVE, "min_resize_value max_resize_value resize_factor"), "keep_aspect_ratio": NEVER_READ}
-TILES = {
-    "tile_size": "programs/test_eval.py::test_tiles_that_hold_the_images_score_the_same",
-    **_group(ARRIVE, "tile_overlap tile_shared_context"),
-}
+TILES = "tile_size tile_overlap tile_shared_context"
 TFDS = _group(
     "data/test_data_tfds.py::test_every_option_of_reading_changes_what_is_read",
     "label_offset ignore_label tfds_num_classes tfds_data_dir tfds_image tfds_label",
@@ -141,7 +138,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **RESTORED,
         **PASSES,
         **RESIZE,
-        **TILES,
+        **_group("programs/test_eval.py::test_tiles_that_hold_the_images_score_the_same", TILES),
         **TFDS,
         **_group(BAD_EVAL, "dataset_dir eval_logdir"),
         **_group(ARRIVE, "eval_split eval_crop_size distribution_strategy"),
@@ -165,8 +162,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
     "predict": {
         **RESTORED,
         **PASSES,
-        **TILES,
-        "tile_size": ARRIVE,
+        **_group(ARRIVE, TILES),
         **_group(PROBABILITIES, "input output saved_model save_probabilities"),
         "crop_size": ARRIVE,
         "save_frames": "programs/test_predict.py::test_videos_come_out_with_as_many_frames",
