@@ -147,7 +147,10 @@ class ModelConfig(Checked):
         for name in ("depth_multiplier", "aspp_convs_filters", "decoder_filters", "nas_stem_output_num_conv_filters"):
             require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
         require(all(rate > 0 for rate in self.rates), "atrous_rates", self.atrous_rates, "positive rates")
-        require(all(s > 0 for s in self.image_pyramid or ()), "image_pyramid", self.image_pyramid, "positive scales")
+        scales = self.image_pyramid or ()
+        names = {f"{scale:.2f}" for scale in scales}  # the logits of a scale are named so
+        distinct = len(names) == len(scales) and all(scale > 0 for scale in scales)
+        require(distinct, "image_pyramid", self.image_pyramid, "positive scales, which differ by 0.01 or more")
         if self.label_weights is not None:
             require(
                 len(self.label_weights) == self.num_classes,
