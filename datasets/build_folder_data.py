@@ -15,10 +15,24 @@ import dataclasses
 import os
 
 from deeplab import cli
+from deeplab.config import effects
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option, require
 from deeplab.data.building import folders, listing
 from deeplab.errors import UserError
+
+_NEEDS = {
+    "seed": effects.Needs(lambda c: c.val_fraction > 0, "without --val_fraction"),
+    "split": effects.Needs(lambda c: not c.val_fraction, "with --val_fraction, whose splits are train and val"),
+}
+
+
+def _label_needs(label_format):
+    """Returns what the options of labels need if the labels have that format; with auto, nothing is known yet."""
+    by_color, by_value = label_format in ("rgb", "auto"), label_format != "rgb"
+    values = effects.Needs(lambda _config: by_value, "where labels are read by colour (--ignore_colors has)")
+    colors = effects.Needs(lambda _config: by_color, f"with --label_format={label_format} (--ignore_values has)")
+    return {"ignore_colors": colors, "ignore_values": values, "reduce_zero_label": values}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +72,14 @@ class FolderConfig(BuildConfig):
         require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "0 or more, less than 1")
         require(not (self.list and self.val_fraction), "val_fraction", self.val_fraction, "0 with --list")
         require(len(self.list) <= 1 or not self.split, "split", self.split, "no value with several lists")
+        require(
+            "/" not in (self.split or ""), "split", self.split, "a name without /, which becomes part of file names"
+        )
         require(len(self.ignore_colors) % 3 == 0, "ignore_colors", self.ignore_colors, "three numbers for each colour")
         values = (self.ignore_label, *self.ignore_values)
         require(all(0 <= value <= 255 for value in values), "ignore_values", values, "numbers 0 to 255")
+        effects.refuse_without_effect(self, _NEEDS)
+        effects.refuse_without_effect(self, _label_needs(self.label_format))
 
 
 def build_folder_data(config):

@@ -31,7 +31,7 @@ class VocConfig(BuildConfig):
         "./VOCdevkit/VOC2012/SegmentationClassRaw", "Folder of the labels: indices, or palette as distributed."
     )
     list_folder: str = option("./VOCdevkit/VOC2012/ImageSets/Segmentation", "Folder of the lists, one per split.")
-    image_format: str = option("jpg", "Extension of the images; any of jpg, jpeg, png is found.")
+    image_format: str = option("jpg", "Extension of the images: jpg, jpeg or png. Other files are left out.")
     augmented_folder: str | None = option(
         None, "SegmentationClassAug: 10,582 training labels, for the split train_aug."
     )
@@ -47,7 +47,8 @@ def build_voc2012_data(config):
     from deeplab.data import catalog
     from deeplab.data.building import builder, label_rules
 
-    images = listing.files_by_name(config.image_folder, "image_folder")
+    extensions = (f".{config.image_format}",)
+    images = listing.files_by_name(config.image_folder, "image_folder", extensions=extensions)
     labels = listing.files_by_name(config.semantic_segmentation_folder, "semantic_segmentation_folder")
     augmented = config.augmented_folder and listing.files_by_name(config.augmented_folder, "augmented_folder")
     _, _, found = next(iter(paths.walk(config.list_folder)), ("", [], []))

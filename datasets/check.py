@@ -35,6 +35,7 @@ def check(config):
     from deeplab.data.building import linter
 
     dataset = catalog.load(config.dataset_dir, config.dataset)
+    catalog.refuse_other(config.dataset, dataset)
     found = linter.lint(config.dataset_dir, dataset, config.num_samples)
     print(linter.report(found, dataset))
     path = config.contact_sheet or os.path.join(config.dataset_dir, "contact_sheet.png")

@@ -3,9 +3,9 @@
     python scripts/fuzz_programs.py [--runs=500] [--seed=0] [--inputs=FOLDER] [--work_dir=DIR]
 
 All runs share one process and small data that the script makes first. A run passes if its exit code is 0, if it prints
-one line that begins with "error: ", or if `predict` names the files that it skipped. Everything else is printed with
-the command that repeats it, and the script ends with code 1. The same seed draws the same commands. `--inputs` adds
-the files below a folder to the odd files that the script makes.
+one line that begins with "error: ", or if `predict` or `check` names the files that it could not read. Everything else
+is printed with the command that repeats it, and the script ends with code 1. The same seed draws the same commands.
+`--inputs` adds the files below a folder to the odd files that the script makes.
 
 `serve`, `data_service` and `benchmark` only read their command line here: the first two run until they are stopped, the
 third takes minutes.
@@ -32,7 +32,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "datasets")]
 
 from absl import flags  # noqa: E402  the project has to be found first
 
-from deeplab import cli  # noqa: E402
+from deeplab import UserError, cli  # noqa: E402
+from deeplab.config import effects  # noqa: E402
+from deeplab.config.model import ModelConfig  # noqa: E402
 from deeplab.config.options import field_kind  # noqa: E402
 
 PROGRAMS = {  # program: (module, function, module of the configuration, class, whether it is run)
@@ -74,10 +76,9 @@ VALUES = {  # flags whose values are drawn from here, so that a run takes second
     "preset": ("mobilenetv2_dm05_coco_voc_trainaug", "other"),
     "num_shards": ("0", "1", "3"),
 }
-NUMBERS = {
-    int: ("-1", "0", "1", "2", "3", "8", "33", "x", ""),
-    float: ("-1", "0", "0.25", "0.5", "1", "2", "nan", "inf", "x", "1e-9"),
-}
+NUMBERS = {int: ("0", "1", "2", "3", "8", "16", "33"), float: ("0", "1e-9", "0.25", "0.5", "1", "2")}
+NONSENSE = ("-1", "0", "1e9", "nan", "inf", "x", "", "é")
+NONSENSE_SHARE = 0.2  # small enough that most runs get beyond their command line
 TEXTS = ("", "missing", "{data}", "{data}/images", "{data}/images/0.png", "{data}/shards", "{data}/run",
          "{data}/run/model.ckpt-2", "{data}/export", "{work}/new", "train", "val", "best", "a,b", "é")  # fmt: skip
 
@@ -86,11 +87,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=500, help="how many commands to draw")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--inputs", help="a folder of further odd files")
+    parser.add_argument("--inputs", type=os.path.abspath, help="a folder of further odd files")
     parser.add_argument("--work_dir", help="folder for the data; a temporary one if left out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        place = pathlib.Path(options.work_dir or temporary)
+        place = pathlib.Path(options.work_dir or temporary).resolve()
         data = make_data(place / "data")
         problems = odd_files(data, place / "odd", options.inputs)
         problems += random_flags(data, place / "runs", options.runs, options.seed)
@@ -126,23 +127,48 @@ def random_flags(data, work, runs, seed):
     rng, problems = random.Random(seed), []
     for number in range(runs):
         program = rng.choices(list(PROGRAMS), weights=[6 if row[-1] else 1 for row in PROGRAMS.values()])[0]
-        drawn = " ".join(one_flag(program, rng) for _ in range(rng.randint(1, 4)))
+        drawn = some_flags(program, rng)
         print(f"{number + 1}/{runs}  {program} {drawn}", flush=True)
         problems += filter(None, [attempt(program, f"{BASE[program]} {drawn}", data, work)])
     return problems
 
 
+def some_flags(program, rng):
+    """Returns one to four flags of a program. Most of the time, the program accepts them on its command line."""
+    for _ in range(20 if rng.random() > NONSENSE_SHARE else 1):
+        drawn = " ".join(one_flag(program, rng) for _ in range(rng.randint(1, 4)))
+        if is_legal(program, drawn):
+            break
+    return drawn
+
+
+def is_legal(program, drawn):
+    """Tells whether the command line of a program can be read."""
+    try:
+        config = cli.read(
+            config_class(program), [program, *shlex.split(f"{BASE[program]} {drawn}")], flags.FlagValues()
+        )
+        if program == "train":
+            effects.refuse_without_effect(config, effects.TRAIN)
+            effects.refuse_without_effect(config.model_config(3), effects.MODEL, config.model)
+    except UserError:
+        return False
+    return True
+
+
 def one_flag(program, rng):
     """Returns a flag of a program with a value that is often legal and sometimes nonsense."""
     fields = [(field, owner) for field, owner, _ in cli.all_fields(config_class(program)) if field.name not in LEFT_OUT]
+    if program != "train" and rng.random() > NONSENSE_SHARE:  # another network than the trained one is mostly refused
+        fields = [(field, owner) for field, owner in fields if owner is not ModelConfig]
     field, owner = rng.choice(fields)
     kind, is_tuple, _ = field_kind(owner, field.name)
-    if field.name in VALUES:
-        value = rng.choice(VALUES[field.name])
-    elif field.metadata["choices"]:
-        value = rng.choice((*field.metadata["choices"], "other"))
+    if rng.random() < NONSENSE_SHARE:
+        value = rng.choice(NONSENSE)
     elif kind is bool:
-        return rng.choice((f"--{field.name}", f"--no{field.name}", f"--{field.name}=other"))
+        return rng.choice((f"--{field.name}", f"--no{field.name}"))
+    elif field.name in VALUES or field.metadata["choices"]:
+        value = rng.choice(VALUES.get(field.name) or field.metadata["choices"])
     else:
         pool = NUMBERS.get(kind, TEXTS)
         value = ",".join(rng.choice(pool) for _ in range(rng.randint(1, 3))) if is_tuple else rng.choice(pool)
@@ -202,10 +228,8 @@ def make_odd_files(folder):
     picture.save(folder / "two pages.tif", save_all=True, append_images=[picture])
     picture.save(folder / "moves.gif", save_all=True, append_images=[picture.transpose(Image.Transpose.ROTATE_180)])
     picture.save(folder / "line\nbreak é.webp")
-    for height, width in ((1, 1), (1, 40), (40, 1), (2, 2)):
-        Image.fromarray(rng.integers(0, 255, (height, width, 3)).astype(np.uint8)).save(
-            folder / f"{height}x{width}.png"
-        )
+    for size in ((1, 1), (1, 40), (40, 1), (2, 2)):
+        Image.fromarray(rng.integers(0, 255, (*size, 3)).astype(np.uint8)).save(folder / "{}x{}.png".format(*size))
     (folder / "folder.png").mkdir(exist_ok=True)
     if not (folder / "nowhere.png").is_symlink():
         (folder / "nowhere.png").symlink_to("missing")
@@ -218,7 +242,7 @@ def attempt(program, text, data, work):
     work.mkdir(parents=True)
     arguments = shlex.split(text.replace("{data}", str(data)).replace("{work}", str(work)))
     out, err, code = io.StringIO(), io.StringIO(), "no exit code"
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), fresh_state():
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), fresh_state(work):
         try:
             start(program, arguments)
         except SystemExit as ended:
@@ -228,7 +252,8 @@ def attempt(program, text, data, work):
     if "KeyboardInterrupt" in str(code):
         raise KeyboardInterrupt
     told = [line for line in err.getvalue().splitlines() if line.startswith("error: ")]
-    skipped = program == "predict" and code == 1 and "skipped" in out.getvalue() + err.getvalue()
+    print(f"    code {str(code).splitlines()[-1]}", *told, flush=True)
+    skipped = program == "predict" and code == 1 and "failed, see above" in out.getvalue()
     found_problems = program == "check" and code == 1  # its report names them
     if code in (None, 0) or (code == cli.EXIT_BAD_INPUT and len(told) == 1) or skipped or found_problems:
         return None
@@ -251,14 +276,14 @@ def config_class(program):
 
 
 @contextlib.contextmanager
-def fresh_state():
-    """Takes back what a program changes in its process: its flags, the type to compute in, Keras' names, locks."""
+def fresh_state(folder):
+    """Runs a program in `folder`, and takes back what it changes: flags, the compute type, Keras' names, locks."""
     from tensorflow import keras
 
     from deeplab.files import locks
 
-    known = set(flags.FLAGS)
-    here = os.getcwd()
+    known, here = set(flags.FLAGS), os.getcwd()
+    os.chdir(folder)  # drawn names of files without a folder shall lie there
     try:
         yield
     finally:

@@ -34,7 +34,8 @@ fi
 
 say "3/7  Training: $logdir  (curves: .venv/bin/tensorboard --logdir=$logdir)"
 "$python" -m deeplab.train --flagfile=scripts/recipes/quickstart.flags \
-  --dataset_dir="$shards" --train_logdir="$logdir" ${STEPS:+--training_number_of_steps="$STEPS" --slow_start_step=0}
+  --dataset_dir="$shards" --train_logdir="$logdir" \
+  ${STEPS:+--training_number_of_steps="$STEPS" --slow_start_step=0 --slow_start_burnin_type=none}
 
 say "4/7  Evaluating on images that it was not trained on"
 "$python" -m deeplab.eval --checkpoint_dir="$logdir" --dataset_dir="$shards"

@@ -28,9 +28,12 @@ def refuse_without_effect(config, needs: Mapping[str, Needs], given: Mapping[str
       given: {option: value} of the options that were given, or None for the options of `config` that differ from their
         defaults.
     """
-    for name, value in (changed_options(config) if given is None else given).items():
+    changed = changed_options(config) if given is None else {name: (value, None) for name, value in given.items()}
+    for name, (value, default) in changed.items():
         if name in needs and not needs[name].holds(config):
-            raise UserError(f"{name}={value!r}: has no effect {needs[name].told}; leave it out, or change that")
+            # An option of a flag file cannot be left out, but the command line can take it back.
+            back = "" if default is None else f", which means {default!r}"
+            raise UserError(f"{name}={value!r}: has no effect {needs[name].told}; leave it out{back}, or change that")
 
 
 def _table(told, holds, *names):
@@ -43,10 +46,13 @@ def reads_tfds(config):
     return (config.dataset or "").startswith("tfds:")
 
 
-_TFDS = _table(
-    "without --dataset=tfds:NAME", reads_tfds,
-    "label_offset", "ignore_label", "tfds_num_classes", "tfds_data_dir", "tfds_image", "tfds_label",
-)  # fmt: skip
+_TFDS = {
+    **_table(
+        "without --dataset=tfds:NAME", reads_tfds,
+        "label_offset", "ignore_label", "tfds_num_classes", "tfds_data_dir", "tfds_image", "tfds_label",
+    ),
+    **_table("with --dataset=tfds:NAME", lambda c: not reads_tfds(c), "dataset_dir"),
+}  # fmt: skip
 _TILES = _table("without --tile_size", lambda c: c.tiles.tile_size is not None, "tile_overlap", "tile_shared_context")
 _SCHEDULE = {
     **_table(
@@ -108,8 +114,17 @@ _RUN = {
     ),
     **_table("with --nosave_summaries_images", lambda c: c.run.save_summaries_images, "save_summaries_secs"),
     **_table("with this --distribution_strategy", lambda c: c.run.distribution_strategy in ("auto", "tpu"), "tpu"),
+    **_table("with fewer --training_number_of_steps",
+             lambda c: c.run.eval_interval_steps <= c.schedule.training_number_of_steps, "eval_interval_steps"),
+    **_table("without a second stretch of --log_steps, which is what is profiled",
+             lambda c: _first_stretch(c.run) < c.schedule.training_number_of_steps, "profile_logdir"),
 }  # fmt: skip
 _RESIZE = _table("without --min_resize_value", lambda c: _resize(c).min_resize_value is not None, "resize_factor")
+
+
+def _first_stretch(run):
+    """Returns the number of steps after which a training stops for the first time, to log, save or evaluate."""
+    return min(filter(None, (run.log_steps, run.save_interval_steps, run.eval_interval_steps)))
 
 
 def _resize(config):
@@ -134,8 +149,11 @@ EVAL = {
              "max_number_of_evaluations"),
     **_table(_ONE_AT_A_TIME, lambda c: not c.saved_model and c.tiles.tile_size is None,
              "eval_batch_size", "distribution_strategy"),
-    **_table("with --saved_model", lambda c: not c.saved_model, "checkpoint", "use_moving_averages"),
+    **_table("with --saved_model", lambda c: not c.saved_model, "checkpoint", "use_moving_averages", "preset"),
+    **_table("with --tile_size", lambda c: c.tiles.tile_size is None, "eval_crop_size"),
 }  # fmt: skip
+# Asked before the first checkpoint is scored: afterwards, the configuration holds the name of the checkpoint that came.
+EVAL_CONTINUOUS = _table("with --continuous, which scores every new checkpoint", lambda c: False, "checkpoint")
 _ONCE = "since pictures are drawn once"
 VIS = {
     **_TFDS, **_RESIZE,
@@ -169,6 +187,22 @@ BENCHMARK = {
              "json", "compare"),
 }  # fmt: skip
 
+# Options of ModelConfig that do not change the network, but how eval, vis, predict and export use its logits.
+PASSES = _table(
+    "where several passes or separate tiles are averaged", lambda c: _is_single_pass(c),
+    "prediction_with_upsampled_logits",
+)  # fmt: skip
+
+
+def _is_single_pass(config):
+    """Tells whether labels come from the logits of one pass. Otherwise they come from mean probabilities."""
+    if hasattr(config, "inference_scales"):
+        return config.inference_scales == (1.0,) and not config.add_flipped_images
+    tiles = getattr(config, "tiles", None)
+    separate = tiles is not None and tiles.tile_size is not None and not tiles.tile_shared_context
+    return config.passes.eval_scales == (1.0,) and not config.passes.add_flipped_images and not separate
+
+
 _ASPP = ("without an ASPP", lambda m: m.aspp_with_batch_norm and not m.dense_prediction_cell_json)
 _POOLING = (
     "without image pooling",
@@ -195,7 +229,11 @@ MODEL = {
     **_table("without Xception, an ASPP or a decoder",
              lambda m: m.model_variant.startswith("xception") or _ASPP[1](m) or _DECODER[1](m),
              "use_bounded_activation"),
-    **_table(*_NAS, "nas_stem_output_num_conv_filters", "nas_remove_os32_stride"),
+    **_table(*_NAS, "nas_stem_output_num_conv_filters"),
+    # Only there do cells lie at stride 32, see `levels` in `deeplab/model/backbones/nas.py`.
+    **_table("without nas_hnasnet, or nas_pnasnet at output stride 32",
+             lambda m: m.model_variant == "nas_hnasnet" or (_NAS[1](m) and m.output_stride == 32),
+             "nas_remove_os32_stride"),
     **_table("with --nofine_tune_batch_norm", lambda m: m.fine_tune_batch_norm, "batch_norm_warmup"),
 }  # fmt: skip
 # Options of ModelConfig that change the training and not the network that it leaves.

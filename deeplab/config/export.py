@@ -101,6 +101,7 @@ class ExportConfig(NetworkConfig):
             resize = self.resize.min_resize_value
             require(resize is None, "min_resize_value", resize, "none with this --format; resize before")
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
+        effects.refuse_without_effect(self, effects.PASSES, self.model)
         effects.refuse_without_effect(self, effects.EXPORT)
 
     def _check_outputs(self):

@@ -108,6 +108,7 @@ class _SplitConfig(NetworkConfig):
     def check(self):
         self.check_network()
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
+        effects.refuse_without_effect(self, effects.PASSES, self.model)
         if not (self.dataset or "").startswith(TFDS_PREFIX):
             check_given(self, "dataset_dir")
 
@@ -258,6 +259,7 @@ class PredictConfig(NetworkConfig):
             chosen = self.input_size != input_size.AUTO and self.input_size
             check_export_brings(self, crop_size=self.crop_size, preset=self.preset, input_size=chosen)
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
+        effects.refuse_without_effect(self, effects.PASSES, self.model)
         effects.refuse_without_effect(self, effects.PREDICT)
 
 

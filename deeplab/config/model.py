@@ -155,7 +155,10 @@ class ModelConfig(Checked):
         for name in ("depth_multiplier", "aspp_convs_filters", "decoder_filters", "nas_stem_output_num_conv_filters"):
             require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
         require(all(rate > 0 for rate in self.rates), "atrous_rates", self.atrous_rates, "positive rates")
-        require(all(s > 0 for s in self.image_pyramid or ()), "image_pyramid", self.image_pyramid, "positive scales")
+        scales = self.image_pyramid or ()
+        names = {f"{scale:.2f}" for scale in scales}  # the logits of a scale are named so
+        distinct = len(names) == len(scales) and all(scale > 0 for scale in scales)
+        require(distinct, "image_pyramid", self.image_pyramid, "positive scales, which differ by 0.01 or more")
         if self.label_weights is not None:
             require(
                 len(self.label_weights) == self.num_classes,
@@ -197,6 +200,10 @@ class ModelConfig(Checked):
             legal = not self.aspp_with_batch_norm and bool(self.rates) and self.logits_kernel_size > 0
             expected = "1, unless aspp_with_batch_norm=False and atrous_rates are given"
             require(legal, "logits_kernel_size", self.logits_kernel_size, expected)
+        if self.model_variant == "nas_pnasnet" and self.output_stride == 32 and self.add_image_level_feature:
+            removes = self.nas_remove_os32_stride and self.aspp_with_batch_norm
+            expected = "False with image pooling at output stride 32, since the features then have stride 16"
+            require(not removes, "nas_remove_os32_stride", True, expected)
         if self.dense_prediction_cell_json:
             require(
                 self.output_stride != 32, "output_stride", 32, "8 or 16: the dense prediction cell's rates are 0 at 32"

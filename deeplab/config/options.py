@@ -129,7 +129,7 @@ def from_json(config_class, values, where):
 
 
 def changed_options(config):
-    """Returns {option: value} of all options, also of nested configurations, whose value is not the default."""
+    """Returns {option: (value, default)} of all options whose value is another one, those of nested ones included."""
     return _changed(config, type(config))
 
 
@@ -142,7 +142,7 @@ def _changed(config, defaults):
             changed.update(_changed(value, field.default_factory()))
         elif "help" in field.metadata:
             default = field.default if isinstance(defaults, type) else getattr(defaults, field.name)
-            changed.update({field.name: value} if value != default else {})
+            changed.update({field.name: (value, default)} if value != default else {})
     return changed
 
 

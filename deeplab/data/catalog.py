@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from deeplab.config.data import TFDS_PREFIX
 from deeplab.data import published_classes
 from deeplab.errors import UserError
 from deeplab.files import atomic, formats
@@ -229,6 +230,15 @@ def load(dataset_dir, name=None):
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Dataset))
 _KIND = formats.Kind("a description of a data set", "build the data set again", _FIELDS[:2], _FIELDS[2:])
+
+
+def refuse_other(name, dataset):
+    """Raises a UserError if --dataset names another data set than `dataset`, which is used whatever the flag says."""
+    if name and not name.startswith(TFDS_PREFIX) and name != dataset.name:
+        raise UserError(
+            f"--dataset={name}: has no effect, because the data set is {dataset.name!r} with {dataset.num_classes} "
+            f"classes, as {FILE} or the checkpoint tells; leave the flag out"
+        )
 
 
 def save(dataset, dataset_dir):

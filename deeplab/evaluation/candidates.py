@@ -14,6 +14,7 @@ from deeplab.evaluation import report, scoring
 from deeplab.evaluation.boundary import BoundaryScores
 from deeplab.evaluation.split_predictor import restore_split_predictor
 from deeplab.inference import exports, input_size
+from deeplab.training import run_folder
 
 _OWN_SIZE = "at their own size"  # padded only as far as the network needs
 
@@ -104,15 +105,29 @@ def score_candidates(candidates, config):
 
 def _open_compared(config, name, path):
     """Returns the `Candidate` at `path`, which --compare calls `name`: an export, or else a checkpoint."""
-    if exports.newest(path):  # it was made of one checkpoint, so that --checkpoint is for the others
-        changes = {"saved_model": path, "checkpoint": EvalConfig.checkpoint}
-    else:
-        changes = {"checkpoint_dir": path}
+    kind = "saved_model" if exports.newest(path) else "checkpoint_dir"
     try:
-        (candidate,) = open_candidates(dataclasses.replace(config, compare=(), **changes))
+        changes = {"compare": (), kind: path, **_meant_for_others(config, path)}
+        (candidate,) = open_candidates(dataclasses.replace(config, **changes))
     except UserError as error:
         raise UserError(f"compare={name}={path}: {error}") from None
     return dataclasses.replace(candidate, name=name, title=f"{name}: {candidate.title}")
+
+
+def _meant_for_others(config, path):
+    """Returns {option: default} of the options that have no effect on `path`, but on another one that is compared."""
+    taken, by_any = _taken(path), set().union(*(_taken(other) for _name, other in config.candidates))
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    return {name: defaults[name] for name in by_any - taken}
+
+
+def _taken(path):
+    """Returns the names of the options that have an effect on `path`, among those that not every candidate takes."""
+    if exports.newest(path):
+        return set()
+    is_folder, configured = tf.io.gfile.isdir(path), run_folder.is_configured(run_folder.of(path))
+    names = {"use_moving_averages", "eval_batch_size", "distribution_strategy"}
+    return names | ({"checkpoint"} if is_folder else set()) | (set() if configured else {"preset"})
 
 
 def _open_checkpoint(config):
@@ -154,6 +169,7 @@ def _open_export(config):
     path = exports.find(config.saved_model).path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
     pipeline.refuse_unlabelled(split)
+    catalog.refuse_other(config.dataset, split.dataset)
     card = exports.read_card(path)
     predicted = catalog.Dataset("export", len(card["classes"]), class_names=card["classes"])
     catalog.require_same_classes(predicted, split.dataset, path, config.dataset_dir)

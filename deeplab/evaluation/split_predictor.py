@@ -130,16 +130,10 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
         data set has.
     """
     split = source.open_split(config.dataset_dir, split_name, config.dataset_name, config.read)
+    catalog.refuse_other(config.dataset, split.dataset)
     overrides = {**config.model, **({"crop_size": crop_size} if crop_size else {})}
     with strategy.scope() if strategy else contextlib.nullcontext():
-        loaded = trained.load(
-            config.checkpoint_dir,
-            config.checkpoint,
-            overrides,
-            config.model_defaults,
-            split.dataset,
-            config.use_moving_averages,
-        )
+        loaded = trained.load_configured(config, config.checkpoint_dir, overrides, split.dataset)
         passes = config.passes
         predictor = Predictor(loaded.model, crop_size, passes.eval_scales, passes.add_flipped_images)
     catalog.require_same_classes(loaded.dataset, split.dataset, config.checkpoint_dir, config.dataset_dir)

@@ -76,6 +76,26 @@ def load(
     return Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
 
 
+def load_configured(config, directory: str, overrides: dict, dataset: catalog.Dataset | None) -> Trained:
+    """Returns what `load` returns, for the options that all programs share.
+
+    Args:
+      config: a `NetworkConfig` with the option `checkpoint`.
+      directory, overrides, dataset: as in `load`.
+
+    Raises:
+      UserError: as in `load`, or there is a --preset beside a config.json, which says what the network is.
+    """
+    folder, _prefix = find(directory, config.checkpoint)
+    if config.preset and run_folder.is_configured(folder):
+        path = tf.io.gfile.join(folder, run_folder.CONFIG_FILE)
+        raise UserError(
+            f"preset={config.preset!r}: has no effect, because {path} says what the network is; leave it out"
+        )
+    averages = config.use_moving_averages
+    return load(directory, config.checkpoint, overrides, config.model_defaults, dataset, averages)
+
+
 def _network_config(recorded, overrides, defaults, dataset):
     """Returns the `ModelConfig` to build: as recorded in config.json, or as the defaults say; overrides always win."""
     if recorded is None:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+from deeplab.config import effects
 from deeplab.config.inference import ALL_CHECKPOINTS
 from deeplab.errors import UserError
 from deeplab.evaluation import candidates, report
@@ -17,6 +18,7 @@ def evaluate(config):
     if not config.continuous:
         evaluate_once(config)
         return
+    effects.refuse_without_effect(config, effects.EVAL_CONTINUOUS)
     names = trained.new_checkpoints(config.checkpoint_dir, config.eval_interval_secs, config.eval_timeout_secs)
     scored = (name for name in names if _evaluate_unless_removed(dataclasses.replace(config, checkpoint=name)))
     for _ in itertools.islice(scored, config.max_number_of_evaluations or None):

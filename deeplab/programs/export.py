@@ -27,9 +27,8 @@ def export(config):
     # From what: the network as it was trained, for images that are padded to the crop size or as large as they come.
     dataset = catalog.load(None, config.dataset_name)
     source = config.checkpoint_path or config.checkpoint_dir
-    loaded = trained.load(
-        source, config.checkpoint, config.model, config.model_defaults, dataset, config.use_moving_averages
-    )
+    loaded = trained.load_configured(config, source, config.model, dataset)
+    catalog.refuse_other(config.dataset, loaded.dataset)
     print(f"{loaded.checkpoint}: {loaded.config.model_variant}, {loaded.config.num_classes} classes")
 
     # What: the same path from images to labels as in eval, but faster.

@@ -47,7 +47,7 @@ def predict(config):
     # From what: photographs and videos. None may lie in the output folder, or results would be inputs the next time.
     found = input_files.find(config.input, config.output)
     output_folder.refuse_inputs(config.output, found.files)
-    _tell(found.notes)
+    _tell([*found.notes, *_without_effect(config, found.files)])
 
     # What: an export, or a checkpoint.
     segmenter = _open_export(config) if config.saved_model else _open_checkpoint(config)
@@ -58,6 +58,17 @@ def predict(config):
         jobs = output_folder.plan(config.output, found.files, segmenter.settings, config)
         # Go: one file after the other.
         return _run(jobs, segmenter, config)
+
+
+def _without_effect(config, files):
+    """Returns a sentence for each option that changes nothing, because there is no input of the kind it is for."""
+    videos = [video.is_video(file.path) for file in files]
+    needs = (("save_frames", "video", any(videos)), ("save_probabilities", "image", not all(videos)))
+    return [
+        f"--{name} has no effect, because there is no {kind} among the inputs"
+        for name, kind, is_there in needs
+        if getattr(config, name) and not is_there
+    ]
 
 
 def _open_export(config):
@@ -74,15 +85,15 @@ def _open_export(config):
         **output_folder.identity(f"{path}/{exports.GRAPH_FILE}"),  # another export may take the place of this one
     }
     dataset, notice = export.dataset(config.dataset), input_size.Notice(input_size.of_card(export.card))
+    catalog.refuse_other(config.dataset, dataset)
     return Segmenter(export.segment, export.segment_with_probabilities, dataset, settings, notice)
 
 
 def _open_checkpoint(config):
     """Returns the `Segmenter` of a train_logdir or another checkpoint."""
     named = catalog.load(None, config.dataset_name)
-    loaded = trained.load(
-        config.checkpoint_dir, config.checkpoint, config.model, config.model_defaults, named, config.use_moving_averages
-    )
+    loaded = trained.load_configured(config, config.checkpoint_dir, config.model, named)
+    catalog.refuse_other(config.dataset, loaded.dataset)
     seen = input_size.resolve(config.input_size, loaded.trained_size)
     passes, settings, notice = config.passes, _settings(config, loaded, seen), input_size.Notice(seen, config.tiles)
     untrained.treat(loaded, config.zero_untrained_taps)

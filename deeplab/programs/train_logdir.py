@@ -28,6 +28,7 @@ def claim(config, model_config, dataset):
     resumes = run_folder.is_configured(folder) and run_folder.holds_checkpoint(folder)
     if not resumes:
         effects.refuse_without_effect(config, effects.TRAIN)
+        catalog.refuse_other(config.dataset, dataset)
         effects.refuse_without_effect(model_config, effects.MODEL, config.model)
     recorded = run_folder.refuse_changed_options(folder, options)
     if resumes:

@@ -43,13 +43,58 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError, match=r"--compare=.*old\.json"):
-        benchmark.benchmark(BenchmarkConfig(cost=True, compare=str(path)))
+        benchmark.benchmark(BenchmarkConfig(input=True, compare=str(path)))
 
 
 @pytest.mark.parametrize("options", [{}, {"export": True, "networks": ("vgg",)}, {"cost": True, "runs": 0}])
 def test_refused_options(options):
     with pytest.raises(UserError, match=next(reversed(options), "cost")):
         BenchmarkConfig(**options)
+
+
+BASE = {"size": (65, 97), "runs": 3, "networks": ("mobilenet_v2",)}
+ASKED = [  # (options, what is called with them)
+    ({"cost": True}, [("print_costs", False)]),
+    ({"cost": True, "quick": True}, [("print_costs", True)]),
+    ({"input": True, "quick": True}, [("print_input", True)]),
+    ({"export": True, **BASE, "profile_logdir": "p"},
+     [("print_networks", "export", {"mobilenet_v2": NETWORKS["mobilenet_v2"]}, (65, 97), 3, "p")]),
+    ({"export": True, "checkpoint_dir": "run", "runs": 3}, [("print_export", "export", "run", (513, 513), 3)]),
+    ({"training": True, "precisions": ("bfloat16",), "runs": 3}, [("alone", "print_training", 3, ("bfloat16",), None)]),
+    ({"scaling": True, "networks": ("mobilenet_v2",)}, [("print_scaling", NETWORKS["mobilenet_v2"], "mobilenet_v2", 20),
+     ("print_batches", "mobilenet_v2", 20, training.SETTINGS[0].crop, scaling.BATCHES)]),
+    ({"startup": True, "runs": 3}, [("print_startup", 3)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "expected"), ASKED)
+def test_what_is_asked_for_is_measured(options, expected, monkeypatch):
+    calls = []
+
+    def note(name):
+        return lambda *arguments, **_: calls.append((name, *arguments)) or []
+
+    for name in {call[0] for call in expected}:
+        monkeypatch.setattr(benchmark, name, note(name))
+    monkeypatch.setattr(benchmark, "export", "export")
+    monkeypatch.setattr(benchmark, "print_training", "print_training")
+    if "startup" in options:
+        monkeypatch.setattr(benchmark, "write_untrained", lambda *_: None)
+        monkeypatch.setattr(benchmark, "export", lambda _config: None)
+        monkeypatch.setattr(
+            benchmark, "print_startup", lambda runs, _folder: calls.append(("print_startup", runs)) or []
+        )
+    benchmark.benchmark(BenchmarkConfig(**options))
+    assert calls == expected
+
+
+def test_results_are_written_and_compared(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(benchmark, "print_input", lambda quick: [Row.of("images", [4.0])])
+    path = str(tmp_path / "figures.json")
+    benchmark.benchmark(BenchmarkConfig(input=True, json=path))
+    assert timing.load(path) == {"images": Row.of("images", [4.0])}
+    benchmark.benchmark(BenchmarkConfig(input=True, compare=path))
+    assert capsys.readouterr().out.splitlines()[-1].split()[0] == "images"
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ REFUSED = [
     ({"depth_multiplier": 0.5, "model_variant": "xception_65"}, "depth_multiplier=0.5: expected 1 for xception_65"),
     ({"divisible_by": 8, "model_variant": "mobilenet_edgetpu"}, "divisible_by=8"),
     ({"image_pyramid": (0.5, -1.0)}, "image_pyramid"),
+    ({"image_pyramid": (0.5, 1.0, 0.5)}, "image_pyramid"),
     ({"merge_method": "min"}, "merge_method='min': expected one of max, avg"),
     ({"label_weights": (1.0, 2.0)}, "21 weights, one per class"),
     ({"logits_kernel_size": 3}, "logits_kernel_size=3: expected 1, unless"),

@@ -40,17 +40,23 @@ ALONE = {  # (program, option): further flags that make it an option without eff
     ("train", "learning_rate_boundaries"): "--learning_rate_values=0.1,0.2",
     ("train", "learning_rate_values"): "--learning_rate_boundaries=7",
     ("train", "save_summaries_secs"): "--nosave_summaries_images",
+    ("train", "eval_interval_steps"): "--training_number_of_steps=3",
+    ("train", "profile_logdir"): "--training_number_of_steps=10",
+    **dict.fromkeys([(program, "dataset_dir") for program in ("train", "eval", "vis")],
+                    "--dataset=tfds:voc --dataset_dir="),
     ("train", "tpu"): "--distribution_strategy=mirrored",
     ("train", "scale_factor_step_size"): "--min_scale_factor=1 --max_scale_factor=1",
     **dict.fromkeys([("eval", name) for name in ("eval_batch_size", "distribution_strategy")], "--tile_size=65,65"),
     **dict.fromkeys(itertools.product(("eval", "predict"), ("checkpoint", "use_moving_averages")),
                     "--saved_model=export --checkpoint_dir="),
+    ("eval", "preset"): "--saved_model=export --checkpoint_dir=",
+    ("eval", "eval_crop_size"): "--tile_size=65,65",
     ("export", "dataset_dir"): "--noverify",
     ("export", "constant_weights"): "--format=frozen_graph",
     ("serve", "batch_timeout_ms"): "--max_batch_size=1",
 }  # fmt: skip
 TOGETHER = {  # words of the refusal: flags with which the option has an effect
-    "without --dataset=tfds:NAME": "--dataset=tfds:voc",
+    "without --dataset=tfds:NAME": "--dataset=tfds:voc --dataset_dir=",
     "without --tile_size": "--tile_size=65,65",
     "without --learning_policy=step": "--learning_policy=step",
     "without --learning_policy=piecewise": "--learning_policy=piecewise",
@@ -109,6 +115,7 @@ def another_value(program, name):
         "eval_crop_size": "65,65",
         "dataset_dir": "shards",
         "learning_policy": "cosine",
+        "preset": "mobilenetv2_dm05_coco_voc_trainaug",
     }
     if name in special:
         return special[name]
@@ -138,6 +145,14 @@ def test_an_option_without_effect_is_refused(program, name):
     assert "\n" not in str(refused.value)
 
 
+def test_an_option_of_a_flag_file_can_be_taken_back(tmp_path):
+    (tmp_path / "recipe.flags").write_text("--slow_start_step=100\n--slow_start_burnin_type=linear\n")
+    shortened = f"{BASE['train']} --flagfile={tmp_path / 'recipe.flags'} --slow_start_step=0"
+    with pytest.raises(UserError, match=r"burnin_type='linear'.*leave it out, which means 'none', or change"):
+        read("train", shortened)
+    read("train", f"{shortened} --slow_start_burnin_type=none")
+
+
 @pytest.mark.parametrize(("program", "name"), ROWS)
 def test_the_same_option_is_taken_where_it_has_an_effect(program, name):
     value = {("eval", "max_number_of_evaluations"): "3", ("vis", "max_number_of_iterations"): "1"}.get(
@@ -156,10 +171,27 @@ def test_the_same_option_is_taken_where_it_has_an_effect(program, name):
 
 
 @pytest.mark.parametrize("program", ["eval", "vis", "predict", "export"])
-@pytest.mark.parametrize("flag", ["label_weights=1,2", "nofine_tune_batch_norm", "nobatch_norm_warmup"])
+@pytest.mark.parametrize(
+    "flag", ["label_weights=1,2", "nofine_tune_batch_norm", "nobatch_norm_warmup", "drop_path_keep_prob=0.5"]
+)
 def test_options_of_the_training_alone_are_refused_elsewhere(program, flag):
     with pytest.raises(UserError, match="has no effect outside train"):
         read(program, f"{BASE[program]} --{flag}")
+
+
+@pytest.mark.parametrize(
+    ("program", "flags"),
+    [
+        *itertools.product(("eval", "vis", "predict"), ("--eval_scales=0.5,1", "--add_flipped_images")),
+        *itertools.product(("export",), ("--inference_scales=0.5,1", "--add_flipped_images")),
+        *itertools.product(("eval", "predict"), ("--tile_size=65,65 --notile_shared_context",)),
+    ],
+)
+def test_classes_are_not_chosen_before_upsampling_where_probabilities_are_averaged(program, flags):
+    base = f"{BASE[program]} --noprediction_with_upsampled_logits"
+    read(program, base)
+    with pytest.raises(UserError, match="prediction_with_upsampled_logits=False: has no effect where several passes"):
+        read(program, f"{base} {flags}")
 
 
 def test_the_flag_that_the_original_never_reads_is_refused():
@@ -195,6 +227,7 @@ NETWORKS = {
     },
 }  # fmt: skip
 TRIED = {
+    "num_classes": 5, "output_stride": 8,
     "atrous_rates": (2, 3), "depth_multiplier": 0.5, "divisible_by": 16, "image_pyramid": (1.0, 0.75),
     "merge_method": "avg", "add_image_level_feature": False, "image_pooling_crop_size": (33, 33),
     "image_pooling_stride": (2, 2), "aspp_with_batch_norm": False, "aspp_with_separable_conv": False,
@@ -239,3 +272,31 @@ def test_an_option_of_the_network_changes_it_or_is_refused(network, shortest_mob
             assert graph(config) == before, f"{name} is refused although it changes the network"
         else:
             assert graph(config) != before, f"{name} is taken although it changes nothing"
+
+
+OF_OTHER_BACKBONES = {  # option: (a network in which it has an effect, another value)
+    "multi_grid": ({"model_variant": "resnet_v1_18"}, (1, 2)),
+    "nas_stem_output_num_conv_filters": ({"model_variant": "nas_pnasnet", "output_stride": 32}, 12),
+    "nas_remove_os32_stride": (
+        {"model_variant": "nas_pnasnet", "output_stride": 32, "add_image_level_feature": False},
+        True,
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_OTHER_BACKBONES)
+def test_an_option_of_another_backbone_changes_it(name):
+    base, value = OF_OTHER_BACKBONES[name]
+    changed = ModelConfig(**{**base, name: value})
+    effects.refuse_without_effect(changed, effects.MODEL, {name: value})
+    assert graph(changed) != graph(ModelConfig(**base))
+
+
+def test_a_stride_that_no_cell_has_cannot_be_removed():
+    with pytest.raises(UserError, match="nas_remove_os32_stride=True: expected False with image pooling"):
+        ModelConfig(model_variant="nas_pnasnet", output_stride=32, nas_remove_os32_stride=True)
+    for stride in (8, 16):
+        config = ModelConfig(model_variant="nas_pnasnet", output_stride=stride, nas_remove_os32_stride=True)
+        with pytest.raises(UserError, match="nas_remove_os32_stride=True: has no effect without nas_hnasnet"):
+            effects.refuse_without_effect(config, effects.MODEL, {"nas_remove_os32_stride": True})

@@ -1,6 +1,7 @@
 """Batches and examples from shards: exact, repeatable, and clear about bad records."""
 
 import collections
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -191,3 +192,33 @@ def test_bad_records_are_named(message, shards, tmp_path):
             list(dataset.take(1))
         assert "decoded" in message or "odd" in str(error.value)
         assert "\n" not in str(error.value)
+
+
+STILL = {"min_scale_factor": 1.0, "max_scale_factor": 1.0, "flip_probability": 0.0}  # nothing is drawn but the crop
+OTHERWISE = {  # option: (an augmentation in which it has an effect, another value of the option)
+    "min_resize_value": (STILL, 40),
+    "max_resize_value": ({**STILL, "min_resize_value": 40}, 45),
+    "resize_factor": ({**STILL, "min_resize_value": 40}, 16),
+    "min_scale_factor": ({**STILL, "max_scale_factor": 2.0}, 0.5),
+    "max_scale_factor": (STILL, 2.0),
+    "scale_factor_step_size": ({**STILL, "max_scale_factor": 2.0}, 0.0),
+    "flip_probability": (STILL, 1.0),
+    "color_jitter": (STILL, 0.5),
+    "blur_sigma": (STILL, 3.0),
+    "rotation_degrees": (STILL, 20.0),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_every_option_of_the_augmentation_changes_the_images(shards, name):
+    base, value = OTHERWISE[name]
+    split, batches = open_split(shards, "train"), Batches((33, 41), 4, GRAY, seed=3)
+    configs = (AugmentConfig(**base), AugmentConfig(**{**base, name: value}))
+    (plain, _, names), (changed, _, same) = (steps(train_batches(split, c, batches), 1)[0] for c in configs)
+    np.testing.assert_array_equal(names, same)
+    assert np.abs(plain.astype(int) - changed).max() > 8
+
+
+def test_every_option_of_the_augmentation_is_tried():
+    fields = {field.name for field in dataclasses.fields(AugmentConfig)}
+    assert set(OTHERWISE) == fields - {"keep_aspect_ratio"}  # which is refused

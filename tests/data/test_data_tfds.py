@@ -1,5 +1,7 @@
 """TFDS: our folders open with it, and its data sets open with ours. The data set is built by the test."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -8,6 +10,7 @@ from deeplab import cli
 from deeplab.config.data import AugmentConfig, ReadConfig
 from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
+from deeplab.data import catalog
 from deeplab.data.pipeline import Batches, eval_examples, train_batches
 from deeplab.data.source import open_split, open_splits
 from deeplab.errors import UserError
@@ -55,6 +58,33 @@ def test_masks_become_labels(read):
         assert example["image"].shape == (48, 64, 3)
 
 
+OTHERWISE = {  # option: another value
+    "label_offset": 0,
+    "ignore_label": 1,
+    "tfds_num_classes": 5,
+    "tfds_data_dir": "elsewhere",
+    "tfds_image": "segmentation_mask",
+    "tfds_label": "image",
+}
+
+
+def opened(read):
+    """Returns the data set and the labels of its first image, or the refusal."""
+    try:
+        split = open_split("", "train", "tfds:striped_scenes", read)
+    except UserError as error:
+        return str(error)
+    example = next(iter(eval_examples(split, checked=False)))
+    return catalog.to_json(split.dataset), split.paths, example["label"].numpy().tobytes()
+
+
+def test_every_option_of_reading_changes_what_is_read(read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = opened(read)
+    for name, value in OTHERWISE.items():
+        assert opened(dataclasses.replace(read, **{name: value})) != plain, name
+
+
 def test_trains_on_a_part(read):
     split = open_split("", "train[25%:75%]", "tfds:striped_scenes", read)
     assert len(split) == 2
@@ -95,10 +125,8 @@ def test_trains_and_evaluates(read, tmp_path, capsys):
     ],
 )
 def test_what_cannot_be_is_named(read, name, options, message):
-    from dataclasses import replace
-
     with pytest.raises(UserError, match=message):
-        open_split("", "train", name, replace(read, **options))
+        open_split("", "train", name, dataclasses.replace(read, **options))
 
 
 def test_built_folders_open_with_tfds(tmp_path):

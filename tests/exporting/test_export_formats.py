@@ -1,6 +1,7 @@
 """Every format in its own runtime."""
 
 import os
+import types
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.config.export import ExportConfig
-from deeplab.exporting.formats import openvino, tflite
+from deeplab.exporting.formats import openvino, tflite, trial_images
 from deeplab.layers import resize
 from deeplab.programs import export
 from helpers import small_export, small_training
@@ -69,6 +70,17 @@ def test_int8_learns_ranges_from_a_data_set_and_runs(tmp_path):
     labels = tflite.reader(str(folder))(small_training.pictures()[2][None])
     assert labels.shape == (1, *SIZE)
     assert set(np.unique(labels)) <= set(range(small_training.CLASSES))
+
+
+def test_images_of_a_data_set_come_from_the_split_that_is_named():
+    def count(**options):
+        config = ExportConfig(checkpoint_dir="here", export_path="there", **options)
+        return len(list(trial_images.of_size(types.SimpleNamespace(config=config), 9, SIZE)))
+
+    dataset_dir = small_training.shards()
+    assert count(dataset_dir=dataset_dir) == 1  # the split train
+    assert count(dataset_dir=dataset_dir, split="val") == 5
+    assert count() == 9
 
 
 @pytest.mark.slow

@@ -10,3 +10,12 @@ CONFIG_OF = {  # program: (module, name) of its configuration class
     "serve": ("deeplab.config.serve", "ServeConfig"),
     "data_service": ("deeplab.config.data_service", "DataServiceConfig"),
 }
+BUILDERS = {  # script in datasets/: (module, name) of its configuration class
+    "build_ade20k_data": ("build_ade20k_data", "AdeConfig"),
+    "build_camvid_data": ("build_camvid_data", "CamvidConfig"),
+    "build_cityscapes_data": ("build_cityscapes_data", "CityscapesConfig"),
+    "build_folder_data": ("build_folder_data", "FolderConfig"),
+    "build_voc2012_data": ("build_voc2012_data", "VocConfig"),
+    "check": ("check", "CheckConfig"),
+    "draw_shapes": ("draw_shapes", "DrawConfig"),
+}

@@ -52,6 +52,8 @@ def test_newest_best_named(logdir):
     steps = {name: trained.load(str(logdir), name).step for name in ("newest", "best", "model.ckpt-7")}
     assert steps == {"newest": 9, "best": 8, "model.ckpt-7": 7}
     assert trained.load(str(logdir / "model.ckpt-7")).step == 7
+    with pytest.raises(deeplab.UserError, match=r"checkpoint=best: has no effect, because .*model\.ckpt-7 is one"):
+        trained.load(str(logdir / "model.ckpt-7"), "best")
 
 
 def test_every_name_of_the_best_checkpoint_means_the_same(logdir, monkeypatch):

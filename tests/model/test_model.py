@@ -246,6 +246,16 @@ def test_frozen_batch_norm_keeps_statistics_and_learns_gamma():
             np.testing.assert_array_equal(variable.numpy(), before[reference_name(variable)])
 
 
+def test_moving_averages_settle_fast_unless_told_otherwise():
+    means = {}
+    for warmup in (True, False):
+        config = ModelConfig(batch_norm_warmup=warmup, depth_multiplier=0.25, output_stride=16)
+        model = build_model(config, (33, 33, 3))
+        model(IMAGES[:, :33, :33], training=True)
+        means[warmup] = max(np.abs(v.numpy()).max() for v in model.variables if v.path.endswith("moving_mean"))
+    assert means[True] > 10 * means[False] > 0
+
+
 @pytest.mark.slow
 def test_nas_networks_depend_on_the_stride_only_where_they_say():
     for variant in NAS:

@@ -39,7 +39,7 @@ def results(tmp_path, **changes):
 
 
 EDGES = {"trimap_widths": (1, 4), "boundary_scores": True}
-RESIZE = ResizeConfig(33, 65, 16)  # 48x64 becomes 33x49
+RESIZE = ResizeConfig(min_resize_value=33, max_resize_value=65, resize_factor=16)  # 48x64 becomes 33x49
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,8 @@ def test_scores_do_not_depend_on_the_order_of_the_shards(tmp_path, plain):
 @pytest.mark.slow
 def test_tiles_that_hold_the_images_score_the_same(tmp_path):
     whole = np.array(results(tmp_path, eval_crop_size=(65, 65))["confusion_matrix"])
-    tiled = np.array(results(tmp_path, tiles=TilesConfig((65, 65), 8, False))["confusion_matrix"])
+    tiles = TilesConfig(tile_size=(65, 65), tile_overlap=8, tile_shared_context=False)
+    tiled = np.array(results(tmp_path, tiles=tiles)["confusion_matrix"])
     assert np.abs(whole - tiled).sum() <= 4  # pixels where two classes are equal but for rounding
 
 

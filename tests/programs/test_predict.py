@@ -139,6 +139,19 @@ def test_what_is_finished_is_skipped(tmp_path, colours, capsys):
     assert "Segmented 3 of 3 images" in capsys.readouterr().out.splitlines()[-1]
 
 
+@pytest.mark.parametrize(("option", "kind"), [("save_frames", "video"), ("save_probabilities", "image")])
+def test_options_for_inputs_that_are_not_there_are_told(tmp_path, colours, capsys, option, kind):
+    if kind == "video":
+        saved(tmp_path, "a.png")
+    else:
+        (tmp_path / "in").mkdir()
+        videos.make(tmp_path / "in" / "film.mp4", [PHOTO])
+    predict(config(tmp_path, **{option: True}))
+    assert f"note: --{option} has no effect, because there is no {kind} among the inputs" in capsys.readouterr().err
+    predict(config(tmp_path, overwrite=True))
+    assert "has no effect" not in capsys.readouterr().err
+
+
 def test_results_of_another_network_are_not_mixed(tmp_path, colours):
     saved(tmp_path, "a.png", "b.png")
     predict(config(tmp_path))

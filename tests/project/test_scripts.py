@@ -1,5 +1,6 @@
-"""The shell scripts: syntax, messages, and the quickstart in a short form, run twice."""
+"""The scripts: syntax, messages, the quickstart in a short form, run twice, and a few runs with flags at random."""
 
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -50,3 +51,12 @@ def test_quickstart_short_and_then_again(tmp_path):
     assert "Resuming" in again.stdout
     assert (tmp_path / "out" / "train" / "model.ckpt-5.index").exists()
     assert (tmp_path / "out" / "export" / "2" / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+def test_flags_at_random_end_well_or_with_one_line(tmp_path, short_mobilenet):
+    spec = importlib.util.spec_from_file_location("fuzz_programs", ROOT / "scripts" / "fuzz_programs.py")
+    fuzz_programs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fuzz_programs)
+    data = fuzz_programs.make_data(tmp_path / "data")
+    assert fuzz_programs.random_flags(data, tmp_path / "runs", 20, seed=0) == []

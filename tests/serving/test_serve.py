@@ -18,13 +18,14 @@ from PIL import Image
 
 from deeplab.config.serve import ServeConfig
 from deeplab.data import catalog
+from deeplab.errors import UserError
 from deeplab.inference import exports
 from deeplab.inference.exports import Signature, Spec
 from deeplab.inference.input_size import InputSize
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving.app import Application
-from deeplab.serving.run import http_server
+from deeplab.serving.run import _bind, http_server
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
 LABELS = Spec(np.dtype(np.int32), "DT_INT32", (None, None, None), "labels:0")
@@ -60,6 +61,7 @@ class Running:
         self.folder, self.versions = folder, []
         self.add_version()
         options = {"port": 0, "read_timeout_secs": 0.5, "max_request_bytes": 200_000, "max_pixels": 10_000}
+        options |= {"page_pixels": 9_000, "model_name": "scenes"}
         config = ServeConfig("unused", max_queue_size=2, max_batch_size=1, poll_secs=0.05, **options)
         self.application = Application(config, functools.partial(exports.newest, str(folder)), Fake)
         self.server = http_server(self.application)
@@ -87,7 +89,7 @@ class Running:
         return answer.status, answer.headers, json.loads(content) if is_json else content.decode()
 
     def predict(self, body):
-        status, _headers, answer = self.ask("/v1/models/deeplab:predict", body)
+        status, _headers, answer = self.ask("/v1/models/scenes:predict", body)
         return status, answer
 
 
@@ -128,16 +130,16 @@ def test_rows_and_columns(running, request_, answer):
 
 
 def test_status_and_metadata(running):
-    for path in ("/v1/models/deeplab", f"/v1/models/deeplab/versions/{running.versions[-1]}"):
+    for path in ("/v1/models/scenes", f"/v1/models/scenes/versions/{running.versions[-1]}"):
         status, _headers, answer = running.ask(path)
         assert (status, answer["model_version_status"][0]["state"]) == (200, "AVAILABLE")
-    answer = running.ask("/v1/models/deeplab/metadata")[2]
+    answer = running.ask("/v1/models/scenes/metadata")[2]
     image = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["images"]
     assert image["dtype"] == "DT_UINT8"
     assert [dim["size"] for dim in image["tensor_shape"]["dim"]] == ["-1", "-1", "-1", "3"]
     assert running.ask("/healthz")[0] == running.ask("/readyz")[0] == 200
     assert "deeplab_requests_total" in running.ask("/metrics")[2]
-    assert running.ask("/v1/models/other")[0] == running.ask("/v1/models/deeplab/versions/99")[0] == 404
+    assert running.ask("/v1/models/other")[0] == running.ask("/v1/models/scenes/versions/99")[0] == 404
 
 
 def encoded(content):
@@ -190,9 +192,18 @@ def test_the_page_tells_at_which_size_a_large_picture_is_seen(running, monkeypat
     assert running.ask("/page/model")[2]["max_pixels"] == 10_000
 
 
+def test_it_listens_at_the_host_and_port_of_the_flags():
+    with _bind(ServeConfig("unused", host="127.0.0.2", port=0)) as listener:
+        host, port = listener.getsockname()
+        listener.listen()
+        assert host == "127.0.0.2"
+        with pytest.raises(UserError, match=rf"--host=127.0.0.2 --port={port}: cannot listen there"):
+            _bind(ServeConfig("unused", host=host, port=port))
+
+
 def test_the_page_segments_a_picture(running):
     assert "Drop a picture" in running.ask("/")[2]
-    assert running.ask("/page/model")[2]["max_pixels"] == 10_000
+    assert running.ask("/page/model")[2]["max_pixels"] == 9_000  # page_pixels
     status, _headers, answer = running.ask("/page/segment", png(20, 30))
     assert status == 200
     assert [(entry["id"], entry["share"]) for entry in answer["classes"]] == [(3, 1.0)]
@@ -202,7 +213,7 @@ def test_the_page_segments_a_picture(running):
 
 
 @pytest.mark.parametrize(
-    "start", [b"POST /v1/models/deeplab:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{", b"GET /"]
+    "start", [b"POST /v1/models/scenes:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{", b"GET /"]
 )
 def test_slow_senders_are_cut_off(running, start):
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection:
@@ -226,7 +237,7 @@ def test_a_full_queue_gives_503_and_the_others_are_answered(running):
         thread.start()
     while "deeplab_queue_length 2.0" not in running.ask("/metrics")[2]:
         time.sleep(0.01)
-    status, headers, _answer = running.ask("/v1/models/deeplab:predict", {"instances": [PIXELS]})
+    status, headers, _answer = running.ask("/v1/models/scenes:predict", {"instances": [PIXELS]})
     assert (status, headers["Retry-After"]) == (503, "1")
     Fake.gate.set()
     for thread in threads:
@@ -237,8 +248,8 @@ def test_a_full_queue_gives_503_and_the_others_are_answered(running):
 def test_a_new_version_replaces_the_old_one(running):
     running.add_version()
     deadline = time.monotonic() + 20
-    while running.ask(f"/v1/models/deeplab/versions/{running.versions[-1]}")[0] != 200:
+    while running.ask(f"/v1/models/scenes/versions/{running.versions[-1]}")[0] != 200:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert running.ask(f"/v1/models/deeplab/versions/{running.versions[-2]}")[0] == 404
+    assert running.ask(f"/v1/models/scenes/versions/{running.versions[-2]}")[0] == 404
     assert running.predict({"instances": [PIXELS]})[0] == 200

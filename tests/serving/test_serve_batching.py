@@ -106,3 +106,21 @@ def test_a_full_queue_is_answered_503_at_once():
     results, runs, _observed = submit([image(value) for value in range(3)], max_queue_size=2)
     assert [getattr(result, "status", 200) for result in results] == [200, 200, 503]
     assert runs == [(2, 2, 3, 3)]
+
+
+@pytest.mark.parametrize(("batch_timeout_ms", "counts"), [(0.0, [1, 1]), (1000.0, [2])])
+def test_a_request_waits_for_others_as_long_as_it_is_told(batch_timeout_ms, counts):
+    model = Fake()
+
+    async def run():
+        batcher = Batcher(ServeConfig("unused", batch_timeout_ms=batch_timeout_ms))
+        task = asyncio.create_task(batcher.serve())
+        first = asyncio.create_task(batcher.submit(model, "any", {"images": image(1)}))
+        while batch_timeout_ms == 0 and not model.runs:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        await asyncio.gather(first, batcher.submit(model, "any", {"images": image(2)}))
+        task.cancel()
+
+    asyncio.run(run())
+    assert [shape[0] for shape in model.runs] == counts

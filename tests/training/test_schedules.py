@@ -74,3 +74,37 @@ def test_decay_steps_keep_the_curve():
     longer = dataclasses.replace(POLY, training_number_of_steps=200, decay_steps=100.0)
     rates = [[float(schedules.learning_rate(config, step)) for step in range(101)] for config in (POLY, longer)]
     assert rates[0] == rates[1]
+
+
+OTHERWISE = {  # option: (a schedule in which it has an effect, another value of the option)
+    "learning_policy": ({}, "cosine"),
+    "base_learning_rate": ({}, 0.3),
+    "training_number_of_steps": ({}, 50),
+    "decay_steps": ({}, 30.0),
+    "end_learning_rate": ({}, 0.01),
+    "learning_power": ({}, 1.0),
+    "learning_rate_decay_factor": ({"learning_policy": "step"}, 0.5),
+    "learning_rate_decay_step": ({"learning_policy": "step"}, 20),
+    "learning_rate_boundaries": ({"learning_policy": "piecewise", "learning_rate_values": (0.1, 0.2)}, (30,)),
+    "learning_rate_values": ({"learning_policy": "piecewise", "learning_rate_boundaries": (40,)}, (0.1, 0.3)),
+    "slow_start_step": ({}, 20),
+    "slow_start_learning_rate": ({"slow_start_step": 20}, 0.002),
+    "slow_start_burnin_type": ({"slow_start_step": 20}, "linear"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_every_option_changes_the_rates(name):
+    base, value = OTHERWISE[name]
+    plain = {"base_learning_rate": 0.1, "training_number_of_steps": 100, "learning_rate_decay_step": 30, **base}
+    if plain.get("learning_policy") == "piecewise":
+        plain = {"learning_rate_boundaries": (40,), "learning_rate_values": (0.1, 0.2), **plain}
+    before, after = (
+        np.array([schedules.learning_rate(ScheduleConfig(**options), step) for step in range(0, 100, 7)])
+        for options in (plain, {**plain, name: value})
+    )
+    assert np.abs(after - before).max() > 1e-4
+
+
+def test_every_option_of_the_schedule_is_tried():
+    assert set(OTHERWISE) == {field.name for field in dataclasses.fields(ScheduleConfig)}

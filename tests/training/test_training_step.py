@@ -1,6 +1,7 @@
 """The step: rules by name, optimizers, the same weights whatever the number of replicas or parts of a batch."""
 
 import ctypes
+import dataclasses
 
 import numpy as np
 import pytest
@@ -223,3 +224,33 @@ def test_training_uses_freed_memory_again():
     devices.keep_freed_memory()
     next(iterator)
     assert mapped() == 0
+
+
+OTHERWISE = {  # option: (an optimizer with which it has an effect, another value of the option)
+    "optimizer": ({}, "adamw"),
+    "momentum": ({}, 0.5),
+    "nesterov": ({}, True),
+    "adam_learning_rate": ({"optimizer": "adam"}, 0.5),
+    "adam_epsilon": ({"optimizer": "adam"}, 0.1),
+    "weight_decay": ({}, 0.1),
+    "last_layer_gradient_multiplier": ({}, 10.0),
+    "gradient_clip_norm": ({}, 1e-3),
+    "gradient_accumulation_steps": ({}, 2),  # batch norms see half of the batch at a time
+    "moving_average_decay": ({}, 0.9),
+    "freeze_backbone_steps": ({}, 2),
+}
+
+
+def after_two_steps(options):
+    step = tiny.step(tiny.config(schedule=SCHEDULE, optimizer=OptimizerConfig(**options)))
+    for images, labels in tiny.batches(2):
+        step(tf.constant(images), tf.constant(labels))
+    return tiny.weights(step)
+
+
+def test_every_option_of_the_optimizer_changes_what_a_step_changes():
+    assert set(OTHERWISE) == {field.name for field in dataclasses.fields(OptimizerConfig)}
+    for name, (base, value) in OTHERWISE.items():
+        plain, changed = after_two_steps(base), after_two_steps({**base, name: value})
+        moved = [np.abs(changed[variable] - plain[variable]).max() for variable in plain.keys() & changed.keys()]
+        assert plain.keys() != changed.keys() or max(moved) > 1e-5, name

@@ -45,17 +45,17 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
     found = _files(folder, flag, suffix, extensions=extensions)
     if not found:
         ending = f" whose names end in {suffix!r}" if suffix else ""
-        others = other_files(folder)
+        others = other_files(folder, extensions)
         others = f"; it has {others}" if others else ""
         raise UserError(f"--{flag}={folder}: holds no {', '.join(extensions)} files{ending}{others}")
     return found
 
 
-def other_files(folder):
-    """Returns text that counts the files below a folder that are neither images nor hidden: "2 .heic, 1 .txt"."""
+def other_files(folder, extensions=SUFFIXES):
+    """Returns text that counts the other files below a folder, but for hidden ones: "2 .heic, 1 .txt"."""
     names = [name for _, _, names in paths.walk(folder) for name in names if not name.startswith(".")]
-    extensions = collections.Counter(os.path.splitext(name)[1].lower() for name in names)
-    counts = sorted((-count, kind) for kind, count in extensions.items() if kind not in SUFFIXES)
+    found = collections.Counter(os.path.splitext(name)[1].lower() for name in names)
+    counts = sorted((-count, kind) for kind, count in found.items() if kind not in extensions)
     kinds = [f"{-count} {kind or 'without extension'}" for count, kind in counts]
     return ", ".join(kinds[:5])
 

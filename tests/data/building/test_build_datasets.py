@@ -78,18 +78,22 @@ def test_cityscapes_ids_become_train_ids(tmp_path):
 @pytest.mark.slow
 def test_ade20k(tmp_path):
     flags = [f"--output_dir={tmp_path / 'shards'}", "--num_shards=1"]
-    for split, folder, count in (("train", "training", 5), ("val", "validation", 2)):
+    for folder, count, images, annotations in (
+        ("training", 5, "--train_image_folder", "--train_image_label_folder"),
+        ("validation", 2, "--val_image_folder", "--val_image_label_folder"),
+    ):
         for i in range(count):
             fake_data.save(fake_data.image(seed=i), tmp_path / "images" / folder / f"ADE_{folder}_{i:08}.jpg")
             label = fake_data.label(seed=i, num_classes=151, ignore=0)
             fake_data.save(label, tmp_path / "annotations" / folder / f"ADE_{folder}_{i:08}.png")
-        flags += [f"--{split}_image_folder={tmp_path / 'images' / folder}"]
-        flags += [f"--{split}_image_label_folder={tmp_path / 'annotations' / folder}"]
+        flags += [f"{images}={tmp_path / 'images' / folder}", f"{annotations}={tmp_path / 'annotations' / folder}"]
     result = run("build_ade20k_data", *flags)
     assert result.returncode == 0, result.stderr
     labels = labels_of(tmp_path / "shards", "train")
     assert list(labels) != sorted(labels)  # shuffled
     assert set(labels) == {f"ADE_training_{i:08}" for i in range(5)}
+    assert run("build_ade20k_data", *flags, f"--output_dir={tmp_path / 'other'}", "--seed=1").returncode == 0
+    assert list(labels_of(tmp_path / "other", "train")) != list(labels)
 
 
 @pytest.mark.slow

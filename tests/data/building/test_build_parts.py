@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -21,7 +22,12 @@ from deeplab.errors import UserError
 from helpers import fake_data
 from helpers.places import ROOT
 
+sys.path.insert(0, str(ROOT / "datasets"))
+import build_folder_data
+import build_voc2012_data
+
 COLORS = ((10, 20, 30), (0, 0, 255), (255, 0, 0))
+COLORED = "a=#000000,b=#0a0000"  # the third colour of the labels belongs to no class
 
 
 @pytest.mark.parametrize(
@@ -331,3 +337,97 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     (tmp_path / "disk" / "images" / "back").symlink_to(tmp_path / "images")
     found = listing.files_by_name(str(tmp_path / "images"), "image_dir")
     assert list(found) == ["again/img_0", "again/img_1", "linked/img_0", "linked/img_1"]
+
+
+FOLDER = {"class_names": "a,b,c", "num_workers": 1}
+OTHERWISE = {  # option of build_folder_data: (options with which it has an effect, another value of the option)
+    "image_suffix": ({}, "_rgb"),
+    "label_suffix": ({}, "_mask"),
+    "list": ({}, ("one.txt",)),
+    "split": ({}, "test"),
+    "val_fraction": ({}, 0.5),
+    "seed": ({"val_fraction": 0.5}, 3),
+    "class_names": ({}, "x,y,z"),
+    "num_classes": ({"class_names": ""}, 7),
+    "name": ({}, "stripes"),
+    "label_format": ({}, "binary"),
+    "ignore_label": ({}, 2),
+    "ignore_values": ({}, (1,)),
+    "ignore_colors": ({"label_format": "rgb", "label_dir": "colors", "class_names": COLORED}, (20, 0, 0)),
+    "reduce_zero_label": ({"class_names": "a,b"}, True),
+    "num_shards": ({}, 2),
+    "skip_bad": ({"class_names": "a,b"}, True),
+    "output_dir": ({}, "elsewhere"),
+    "image_dir": ({}, "colors"),
+    "label_dir": ({}, "images"),
+}
+
+
+def built(options):
+    """Returns what build_folder_data leaves in the folders below the working folder, or what it refuses."""
+    config = {"image_dir": "images", "label_dir": "labels", "output_dir": "shards", **FOLDER, **options}
+    before = set(os.listdir())
+    try:
+        build_folder_data.build_folder_data(build_folder_data.FolderConfig(**config))
+    except UserError as error:
+        return str(error)
+    finally:
+        made = {name for name in os.listdir() if name in ("shards", "elsewhere")} - before
+        found = {f"{name}/{path.name}": path.read_bytes() for name in made for path in pathlib.Path(name).iterdir()}
+        for name in made:
+            shutil.rmtree(name)
+    return found
+
+
+def test_every_option_of_build_folder_data_changes_what_is_built(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i in range(6):
+        label = fake_data.label(12, 16, seed=i)
+        label[0] = 0
+        colored = np.dstack([label * 10, label * 0, label * 0])
+        for folder, name, pixels in (
+            ("images", f"{i}.png", fake_data.image(12, 16, seed=i)), ("labels", f"{i}.png", label),
+            ("colors", f"{i}.png", colored),
+        ):  # fmt: skip
+            fake_data.save(pixels, tmp_path / folder / name)
+    (tmp_path / "one.txt").write_text("1\n2\n")
+    for name, (base, value) in OTHERWISE.items():
+        assert built({**base, name: value}) != built(base), name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "a/b"}, "split='a/b': expected a name without /"),
+        ({"seed": 3}, "seed=3: has no effect without --val_fraction"),
+        ({"split": "test", "val_fraction": 0.5}, "split='test': has no effect with --val_fraction"),
+        (
+            {"label_format": "index", "ignore_colors": (1, 2, 3)},
+            "ignore_colors=.* has no effect with --label_format=index",
+        ),
+        (
+            {"label_format": "rgb", "ignore_values": (1,)},
+            "ignore_values=.* has no effect where labels are read by colour",
+        ),
+        ({"label_format": "rgb", "reduce_zero_label": True}, "reduce_zero_label=True: has no effect where labels"),
+    ],
+)
+def test_options_of_build_folder_data_without_effect_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        build_folder_data.FolderConfig(image_dir="images", label_dir="labels", output_dir="shards", **FOLDER, **options)
+
+
+def test_images_of_voc_have_the_extension_that_is_asked_for(tmp_path):
+    for name in ("a", "b"):
+        fake_data.save(fake_data.image(12, 16), tmp_path / "images" / f"{name}.png")
+        fake_data.save(fake_data.label(12, 16), tmp_path / "labels" / f"{name}.png", list(range(256)) * 3)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "train.txt").write_text("a\nb\n")
+    config = build_voc2012_data.VocConfig(
+        image_folder=str(tmp_path / "images"), semantic_segmentation_folder=str(tmp_path / "labels"),
+        list_folder=str(tmp_path / "lists"), output_dir=str(tmp_path / "shards"), num_workers=1, image_format="png",
+    )  # fmt: skip
+    build_voc2012_data.build_voc2012_data(config)
+    assert catalog.load(config.output_dir).splits == {"train": 2}
+    with pytest.raises(UserError, match=r"--image_folder=.*: holds no \.jpg files; it has 2 \.png"):
+        build_voc2012_data.build_voc2012_data(dataclasses.replace(config, image_format="jpg"))

@@ -3,6 +3,7 @@
 import io
 import pathlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,12 @@ from PIL import Image
 
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import label_rules, linter
+from deeplab.errors import UserError
 from helpers import fake_data
+from helpers.places import ROOT
+
+sys.path.insert(0, str(ROOT / "datasets"))
+import check
 
 
 @pytest.fixture
@@ -130,3 +136,20 @@ def test_shards_that_are_not_read_are_named(folder):
     write(folder / "train-00003-of-00004.tfrecord")
     (problem,) = lint(folder)[0].problems
     assert problem.endswith("train-00003-of-00004.tfrecord: 1 shards beside a complete split are not read; remove them")
+
+
+def test_the_flags_of_check_say_what_is_looked_at_and_where_the_sheet_goes(folder, tmp_path, capsys):
+    dataset_dir = str(folder)
+    assert check.check(check.CheckConfig(dataset_dir=dataset_dir)) == 0
+    whole = Image.open(folder / "contact_sheet.png").size
+    sheet = str(tmp_path / "other.png")
+    assert check.check(check.CheckConfig(dataset_dir=dataset_dir, contact_sheet=sheet, num_samples=1)) == 0
+    assert np.prod(Image.open(sheet).size) < np.prod(whole)
+    with pytest.raises(UserError, match="--dataset=camvid: has no effect, because the data set is 'fake'"):
+        check.check(check.CheckConfig(dataset_dir=dataset_dir, dataset="camvid"))
+    (folder / "dataset.json").unlink()
+    capsys.readouterr()
+    check.check(check.CheckConfig(dataset_dir=dataset_dir, dataset="camvid"))
+    assert "pedestrian" in capsys.readouterr().out
+    with pytest.raises(UserError, match="nowhere"):
+        check.check(check.CheckConfig(dataset_dir=str(tmp_path / "nowhere")))
