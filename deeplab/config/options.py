@@ -6,6 +6,7 @@ Nothing in `deeplab.config` imports TensorFlow, because importing TensorFlow wou
 
 import dataclasses
 import json
+import math
 import types
 import typing
 
@@ -89,11 +90,12 @@ def _checked(config_class, field, value):
 
 def _as_kind(name, value, kind):
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind in (int, float) and hasattr(value, "item"):  # a NumPy scalar
-        return kind(value)
+        value = float(value)
+    elif kind in (int, float) and hasattr(value, "item"):  # a NumPy scalar
+        value = kind(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise UserError(f"{name}={value!r}: expected {kind.__name__}")
+    require(kind is not float or math.isfinite(value), name, value, "a finite number")
     return value
 
 

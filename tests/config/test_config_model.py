@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from deeplab import ModelConfig, UserError
@@ -23,6 +24,8 @@ REFUSED = [
     ({"divisible_by": 8, "model_variant": "mobilenet_edgetpu"}, "divisible_by=8"),
     ({"image_pyramid": (0.5, -1.0)}, "image_pyramid"),
     ({"image_pyramid": (0.5, 1.0, 0.5)}, "image_pyramid"),
+    ({"depth_multiplier": float("inf")}, "depth_multiplier=inf: expected a finite number"),
+    ({"image_pyramid": (1.0, np.float32("nan"))}, "image_pyramid=nan: expected a finite number"),
     ({"merge_method": "min"}, "merge_method='min': expected one of max, avg"),
     ({"label_weights": (1.0, 2.0)}, "21 weights, one per class"),
     ({"logits_kernel_size": 3}, "logits_kernel_size=3: expected 1, unless"),
