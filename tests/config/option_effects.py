@@ -73,12 +73,16 @@ OF_TRAINING = {
     "fine_tune_batch_norm": "model/test_model.py::test_frozen_batch_norm_keeps_statistics_and_learns_gamma",
     "batch_norm_warmup": "model/test_model.py::test_moving_averages_settle_fast_unless_told_otherwise",
 }
+TAPS_OF_SPLITS = "programs/test_rates_and_crops.py::test_eval_warns_of_them_on_larger_images_or_sets_them_to_0"
 RESTORED = {  # of every program that restores a network
     **ARCHITECTURE,
     **dict.fromkeys(OF_TRAINING, "config/test_effects.py::test_options_of_the_training_alone_are_refused_elsewhere"),
     **_group(NETWORK, "num_classes"),
     **_group(ARRIVE, "checkpoint_dir checkpoint use_moving_averages preset dataset"),
+    "zero_untrained_taps": TAPS_OF_SPLITS,
 }
+TAPS_OF_FILES = "programs/test_rates_and_crops.py::test_export_and_predict_warn_since_images_may_have_any_size"
+SEEN_AT = "inference/test_input_size.py::test_original_and_tiles_keep_the_size_and_unknown_sizes_are_said"
 PASSES = _group(ARRIVE, "eval_scales add_flipped_images")
 RESIZE = {**_group(ARRIVE, "min_resize_value max_resize_value resize_factor"), "keep_aspect_ratio": NEVER_READ}
 TILES = "tile_size tile_overlap tile_shared_context"
@@ -86,7 +90,12 @@ TFDS = _group(
     "data/test_data_tfds.py::test_every_option_of_reading_changes_what_is_read",
     "label_offset ignore_label tfds_num_classes tfds_data_dir tfds_image tfds_label",
 )
-BUILD = _group(FOLDER, "output_dir num_shards num_workers skip_bad")
+REBUILT = "data/building/test_build_parts.py::test_a_second_build_of_a_split_is_refused_unless_it_says_what_it_does"
+BUILD = {
+    **_group(FOLDER, "output_dir num_shards num_workers skip_bad"),
+    "append": "data/building/test_build_parts.py::test_an_appended_split_equals_one_that_is_built_at_once",
+    "overwrite": REBUILT,
+}
 
 OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
     "train": {
@@ -101,6 +110,9 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
             WEIGHTS,
             "tf_initial_checkpoint backbone_weights initialize_last_layer last_layers_contain_logits_only",
         ),
+        "use_moving_averages": "programs/test_initial_weights.py::test_moving_averages_are_taken_as_eval_takes_them",
+        "map_classes_by_name": "programs/test_initial_weights.py::test_classes_in_another_order_are_refused_or_mapped",
+        "restart_batch_norm_averages": "programs/test_rates_and_crops.py::test_averages_of_batch_norm_can_begin_anew",
         "recalibrate_batch_norm": "training/test_fine_tuning.py::test_loss_falls",
         "preset": PRESETS,
         **_group(
@@ -165,6 +177,8 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(ARRIVE, TILES),
         **_group(PROBABILITIES, "input output saved_model save_probabilities"),
         "crop_size": ARRIVE,
+        "zero_untrained_taps": TAPS_OF_FILES,
+        "input_size": SEEN_AT,
         "save_frames": "programs/test_predict.py::test_videos_come_out_with_as_many_frames",
         "overwrite": "programs/test_predict.py::test_what_is_finished_is_skipped",
     },
@@ -181,9 +195,12 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group("exporting/test_export_formats.py::test_images_of_a_data_set_come_from_the_split_that_is_named",
                  "dataset_dir split"),
         **_group(SIGNATURES, "with_probabilities with_logits with_colors"),
+        "zero_untrained_taps": TAPS_OF_FILES,
+        "input_size": "inference/test_input_size.py::test_every_format_holds_the_rule",
     },
     "serve": {
         "saved_model": "serving/test_serve_export.py::test_sigterm_finishes_what_was_accepted",
+        "input_size": "inference/test_input_size.py::test_what_does_not_go_together_is_refused",
         "model_name": "serving/test_serve.py::test_status_and_metadata",
         **_group(LISTENS, "host port"),
         **_group(BATCHED, "max_batch_size"),

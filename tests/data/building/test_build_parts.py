@@ -353,19 +353,19 @@ OTHERWISE = {  # option of build_folder_data: (options with which it has an effe
     "label_format": ({}, "binary"),
     "ignore_label": ({}, 2),
     "ignore_values": ({}, (1,)),
-    "ignore_colors": ({"label_format": "rgb", "label_dir": "colors", "class_names": COLORED}, (20, 0, 0)),
+    "ignore_colors": ({"label_format": "rgb", "label_dir": ("colors",), "class_names": COLORED}, (20, 0, 0)),
     "reduce_zero_label": ({"class_names": "a,b"}, True),
     "num_shards": ({}, 2),
     "skip_bad": ({"class_names": "a,b"}, True),
     "output_dir": ({}, "elsewhere"),
-    "image_dir": ({}, "colors"),
-    "label_dir": ({}, "images"),
+    "image_dir": ({}, ("colors",)),
+    "label_dir": ({}, ("images",)),
 }
 
 
 def built(options):
     """Returns what build_folder_data leaves in the folders below the working folder, or what it refuses."""
-    config = {"image_dir": "images", "label_dir": "labels", "output_dir": "shards", **FOLDER, **options}
+    config = {"image_dir": ("images",), "label_dir": ("labels",), "output_dir": "shards", **FOLDER, **options}
     before = set(os.listdir())
     try:
         build_folder_data.build_folder_data(build_folder_data.FolderConfig(**config))
@@ -414,7 +414,9 @@ def test_every_option_of_build_folder_data_changes_what_is_built(tmp_path, monke
 )
 def test_options_of_build_folder_data_without_effect_are_refused(options, message):
     with pytest.raises(UserError, match=message):
-        build_folder_data.FolderConfig(image_dir="images", label_dir="labels", output_dir="shards", **FOLDER, **options)
+        build_folder_data.FolderConfig(
+            image_dir=("images",), label_dir=("labels",), output_dir="shards", **FOLDER, **options
+        )
 
 
 def test_images_of_voc_have_the_extension_that_is_asked_for(tmp_path):
