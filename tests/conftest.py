@@ -6,6 +6,7 @@ The environment variables are set before a test imports TensorFlow, which reads 
 import collections
 import os
 import pathlib
+import signal
 
 import pytest
 
@@ -86,7 +87,13 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_sessionstart(session):
-    """Splits the CPU into two logical devices, so that tests of several replicas can run on any machine."""
+    """Splits the CPU into two logical devices, so that tests of several replicas can run on any machine.
+
+    Also lets Ctrl-C have its usual effect: where a shell starts the tests in the background, they inherit that it is
+    ignored, and so would the trainings that they interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(session.config.option, "numprocesses", None):
         return  # the controller of xdist runs no tests, and its workers wait for it
     import tensorflow as tf

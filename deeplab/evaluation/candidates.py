@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from deeplab import devices
-from deeplab.config.inference import EvalConfig
 from deeplab.data import catalog, pipeline, source
 from deeplab.errors import UserError
 from deeplab.evaluation import report, scoring
@@ -58,10 +57,6 @@ def open_candidates(config):
       UserError: something is missing, or a network predicts other classes than those of the data set.
     """
     if config.compare:
-        if config.checkpoint != EvalConfig.checkpoint and all(
-            exports.newest(path) for _name, path in config.candidates
-        ):
-            raise UserError(f"checkpoint={config.checkpoint}: expected newest, since --compare names exports only")
         return [_open_compared(config, name, path) for name, path in config.candidates]
     return [_open_export(config) if config.saved_model else _open_checkpoint(config)]
 

@@ -47,7 +47,7 @@ class Kind(NamedTuple):
         try:
             text = paths.read(path)
         except OSError as error:
-            raise UserError(f"{where or path}: cannot be read: {error.strerror or error}") from None
+            raise self._refusal(where or path, error.strerror or str(error)) from None
         return self.parse(text, where or path)
 
     def parse(self, text: str | bytes, where: str) -> dict[str, Any]:

@@ -123,8 +123,8 @@ def find(directory, checkpoint="newest"):
             )
         if checkpoint != "newest":
             raise UserError(
-                f"checkpoint={checkpoint}: {directory} is one checkpoint already; leave --checkpoint out, or name the "
-                "folder"
+                f"checkpoint={checkpoint}: has no effect, because {directory} is one checkpoint; leave it out, or name "
+                "the folder"
             )
         return folder, directory
     if checkpoint in ("newest", "best"):

@@ -226,7 +226,7 @@ def test_the_checkpoint_of_every_folder_that_is_compared_is_the_one_that_is_name
     both = {"a": str(logdir), "b": str(logdir / "best")}
     assert steps(both) == [7, 5]
     assert steps(both | {"c": str(exported)}, checkpoint="best") == [5, 5, 7]
-    with pytest.raises(deeplab.UserError, match="checkpoint=best: expected newest, since --compare names exports"):
+    with pytest.raises(deeplab.UserError, match="checkpoint='best': has no effect with --saved_model"):
         steps({"a": str(exported), "b": str(exported)}, checkpoint="best")
 
 

@@ -15,7 +15,7 @@ from deeplab.config.export import ExportConfig
 from deeplab.config.inference import EvalConfig, PassesConfig, PredictConfig, TilesConfig, VisConfig
 from deeplab.data import source
 from deeplab.evaluation import candidates, split_predictor
-from deeplab.inference import tiles, trained
+from deeplab.inference import tiles, trained, untrained
 from deeplab.programs import draw, evaluate, export, predict
 from helpers import fake_data, small_training
 
@@ -70,7 +70,7 @@ def arrive(monkeypatch, tmp_path):
         seen.update(use_moving_averages=use_moving_averages, dataset="fake")
         loaded = {"model": None, "config": types.SimpleNamespace(num_classes=3, model_variant="mobilenet_v2")}
         return types.SimpleNamespace(
-            **loaded, dataset=small_training.dataset(), folder="run", checkpoint="run/a", step=1
+            **loaded, dataset=small_training.dataset(), folder="run", checkpoint="run/a", step=1, trained_size=None
         )
 
     def predictor(model, crop_size, scales, add_flipped_images):
@@ -87,10 +87,12 @@ def arrive(monkeypatch, tmp_path):
     for module in (split_predictor, predict, export):
         monkeypatch.setattr(module, "Predictor", predictor)
     monkeypatch.setattr(split_predictor, "make_split_predictor", last)
-    monkeypatch.setattr(predict, "_settings", lambda config, loaded: {})
+    monkeypatch.setattr(predict, "_settings", lambda *_: {})
+    monkeypatch.setattr(untrained, "treat", lambda *_: None)
     monkeypatch.setattr(tiles, "window", last)
     monkeypatch.setattr(predict.output_folder, "plan", last)
-    monkeypatch.setattr(export.model_card, "image_size", last)
+    monkeypatch.setattr(export.model_card, "image_size", lambda *_: (65, 65))
+    monkeypatch.setattr(export, "_folded", last)
     monkeypatch.setattr(predict.catalog, "load", lambda *_: small_training.dataset())
 
     def arrive(program, text):
@@ -122,7 +124,7 @@ def test_another_name_than_that_of_the_data_set_is_refused(arrive, program):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_preset_beside_a_config_json_is_refused(arrive, program, monkeypatch):
-    monkeypatch.setattr(trained, "is_configured", lambda folder: True)
+    monkeypatch.setattr(trained.run_folder, "is_configured", lambda folder: True)
     with pytest.raises(UserError, match=rf"preset='{PRESET}': has no effect, because nowhere/config\.json says"):
         arrive(program, f"--preset={PRESET}")
 

@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 
 from deeplab import UserError, devices
-from deeplab.checkpoints import restoring
+from deeplab.checkpoints import bundle, restoring, sources
 from deeplab.config.model import ModelConfig
 from deeplab.config.training import LossConfig, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
 from deeplab.data import source
 from deeplab.files import locks
-from deeplab.programs import train
+from deeplab.programs import train, train_logdir
 from deeplab.training import loop, progress, run_folder
 from deeplab.training.state import Checkpoints
 from helpers import small_training
@@ -45,6 +45,7 @@ class CountingRunner:
         self.count = tf.Variable(0, dtype=tf.int64)
         parts = {"model": types.SimpleNamespace(variables=[]), "state": lambda: {"global_step": self.count}}
         self.step = types.SimpleNamespace(config=config, updates=lambda: int(self.count), **parts)
+        self.step.can_go_on = lambda results: True
 
     def run(self, count):
         self.count.assign_add(count)
@@ -74,7 +75,7 @@ def outcome(folder, monkeypatch, steps=STEPS, **options):
         patch.setattr(progress, "time", time)
         patch.setattr(tf.profiler.experimental, "Profile", profile)
         runner = CountingRunner(config)
-        best = types.SimpleNamespace(evaluate=evaluated.append, patience_is_over=lambda step: False)
+        best = types.SimpleNamespace(evaluate=evaluated.append, why_over=lambda step: None)
         report = progress.Progress(config, sample=sample, colors=np.zeros((256, 3), np.uint8))
         checkpoints = Checkpoints(str(folder), runner.step, config.run.keep_checkpoints)
         loop.TrainingLoop(runner, checkpoints, report, None, best).train()
@@ -152,8 +153,9 @@ def test_batches_follow_the_flags():
 
 def test_initial_weights_are_loaded_as_the_flags_say(monkeypatch):
     calls = []
-    monkeypatch.setattr(restoring, "restore", lambda network, *options: calls.append(options))
-    monkeypatch.setattr(restoring, "restore_backbone", lambda network, model_config, path: calls.append(path))
+    monkeypatch.setattr(sources, "read", lambda path: types.SimpleNamespace(path=path, values={}))
+    monkeypatch.setattr(restoring, "restore", lambda network, file, *options, **_: calls.append((file.path, *options)))
+    monkeypatch.setattr(restoring, "restore_backbone", lambda network, model_config, path, _: calls.append(path))
     averages = types.SimpleNamespace(optimizer=types.SimpleNamespace(start_averages=lambda: None))
     checkpoints = types.SimpleNamespace(resume=lambda: None, step=averages)
     for options in (
@@ -162,13 +164,15 @@ def test_initial_weights_are_loaded_as_the_flags_say(monkeypatch):
         {"backbone_weights": "imagenet"},
         {},
     ):
-        train.restore(TrainConfig(train_logdir="run", dataset_dir="shards", **options), None, None, checkpoints)
+        config = TrainConfig(train_logdir="run", dataset_dir="shards", **options)
+        train.restore(config, None, None, checkpoints, small_training.dataset())
     assert calls == [("old", True, False), ("old", False, True), "imagenet"]
 
 
 def test_evaluations_follow_the_flags(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(source, "open_split", lambda folder, split, *_: seen.append(split))
+    monkeypatch.setattr(train.pipeline, "refuse_unlabelled", lambda split: None)
     monkeypatch.setattr(train, "Predictor", lambda model, crop_size: None)
     monkeypatch.setattr(train.views, "any_size", lambda network: network)
     monkeypatch.setattr(train, "make_split_predictor", lambda *arguments: seen.append(arguments[-1]))
@@ -186,7 +190,7 @@ def claim(folder, **options):
     """Takes the train_logdir as the start of a training does."""
     config = TrainConfig(train_logdir=str(folder), dataset_dir="shards", **options)
     try:
-        train.claim_folder(config, config.model_config(3), small_training.dataset())
+        train_logdir.claim(config, config.model_config(3), small_training.dataset())
     finally:
         locks.release(str(folder))
 
@@ -206,4 +210,5 @@ def test_options_without_effect_are_refused_but_a_training_that_began_with_them_
     config = TrainConfig(train_logdir=str(tmp_path), dataset_dir="shards", **options)
     recorded = run_folder.recorded_options(config, config.model_config(3))
     run_folder.write_config(str(tmp_path), config.model_config(3), recorded["training"])  # as earlier versions did
+    bundle.write(bundle.prefix_for(str(tmp_path), 1), {"global_step": np.int64(1)})
     claim(tmp_path, **options)
