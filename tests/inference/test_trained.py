@@ -73,9 +73,7 @@ def test_every_name_of_the_best_checkpoint_means_the_same(logdir, monkeypatch):
     assert {trained.find(*arguments) for arguments in named} == {(home, best)}
     assert trained.find("best") == (".", "best/model.ckpt-8")
     assert trained.find("model.ckpt-7") == (".", "model.ckpt-7")
-    with pytest.raises(
-        deeplab.UserError, match=r"checkpoint=best: has no effect, .*ckpt-7 is one checkpoint; leave"
-    ):
+    with pytest.raises(deeplab.UserError, match=r"checkpoint=best: has no effect, .*ckpt-7 is one checkpoint; leave"):
         trained.find(f"{home}/model.ckpt-7", "best")
     with pytest.raises(deeplab.UserError, match=r"it holds: model\.ckpt-7, best/model\.ckpt-8$"):
         trained.find(home, "model.ckpt-9")
