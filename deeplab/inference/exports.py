@@ -164,11 +164,12 @@ class Export:
 
     @functools.cached_property
     def card(self) -> dict[str, Any]:
-        """The content of model.json; {} without a readable one."""
-        try:
-            return read_card(self.path)
-        except UserError:
-            return {}
+        """The content of model.json; {} without that file, as in a SavedModel of another program.
+
+        Raises:
+          UserError: the file is damaged, or a newer version wrote it; guessing would give other labels.
+        """
+        return read_card(self.path) if tf.io.gfile.exists(tf.io.gfile.join(self.path, CARD_FILE)) else {}
 
     def dataset(self, name=None):
         """Returns the `catalog.Dataset` of dataset.json; without that file, the catalogue's `name`."""

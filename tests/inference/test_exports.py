@@ -91,7 +91,11 @@ def test_a_card_that_cannot_be_read(folder, tmp_path, text):
         (tmp_path / "1" / exports.CARD_FILE).write_text(text)
     with pytest.raises(deeplab.UserError, match=r"model\.json: not the card of an export"):
         exports.read_card(path)
-    assert exports.load(path).card == {}
+    if text is None:  # a SavedModel of another program
+        assert exports.load(path).card == {}
+    else:
+        with pytest.raises(deeplab.UserError, match=r"model\.json: not the card of an export"):
+            _card = exports.load(path).card
 
 
 def test_card_and_data_set(tmp_path):
