@@ -61,7 +61,7 @@ def load(
       UserError: no such folder or checkpoint; the checkpoint does not fill the network.
     """
     folder, prefix = find(directory, checkpoint)
-    recorded, trained_size = _read_config(folder), _read_trained_size(folder)
+    recorded, trained_size = _read_config(folder)
     averages = use_moving_averages and recorded is not None
     dataset = read_dataset(folder) or dataset
     config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
@@ -86,12 +86,13 @@ def load_configured(config, directory: str, overrides: dict, dataset: catalog.Da
     Raises:
       UserError: as in `load`, or there is a --preset beside a config.json, which says what the network is.
     """
-    folder, _prefix = find(directory, config.checkpoint)
-    if config.preset and run_folder.is_configured(folder):
-        path = tf.io.gfile.join(folder, run_folder.CONFIG_FILE)
-        raise UserError(
-            f"preset={config.preset!r}: has no effect, because {path} says what the network is; leave it out"
-        )
+    if config.preset:
+        folder, _prefix = find(directory, config.checkpoint)
+        if run_folder.is_configured(folder):
+            path = tf.io.gfile.join(folder, run_folder.CONFIG_FILE)
+            raise UserError(
+                f"preset={config.preset!r}: has no effect, because {path} says what the network is; leave it out"
+            )
     averages = config.use_moving_averages
     return load(directory, config.checkpoint, overrides, config.model_defaults, dataset, averages)
 
@@ -207,16 +208,15 @@ def new_checkpoints(directory, interval, timeout):
 
 
 def _read_config(folder):
-    """Returns the `ModelConfig` of the config.json in a folder, or None without that file."""
+    """Returns what the config.json in a folder records: the `ModelConfig`, and the (height, width) of training images.
+
+    Both are None without that file; the size is None where it is not recorded.
+    """
     content = run_folder.read_config(folder)
-    path = tf.io.gfile.join(folder, run_folder.CONFIG_FILE)
-    return None if content is None else from_json(ModelConfig, content["model"], path)
-
-
-def _read_trained_size(folder):
-    """Returns the (height, width) that config.json records of the training images, or None if it does not."""
-    content = run_folder.read_config(folder) or {}
-    return tuple(content["trained_size"]) if content.get("trained_size") else None
+    if content is None:
+        return None, None
+    config = from_json(ModelConfig, content["model"], tf.io.gfile.join(folder, run_folder.CONFIG_FILE))
+    return config, tuple(content.get("trained_size") or ()) or None
 
 
 def read_dataset(folder):

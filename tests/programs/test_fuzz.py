@@ -97,7 +97,7 @@ def test_config_json(place, values):
     path = place / "config.json"
     path.write_text(json.dumps(values))
     with refusals():
-        config = trained._read_config(str(place))
+        config, _size = trained._read_config(str(place))
         assert config is None or config.rates is not None
     with refusals():
         run_folder.refuse_changed_options(

@@ -38,7 +38,7 @@ def logdir(tmp_path):
 def loaded(dataset, path, **options):
     """Returns {name: array} of the logits before and after loading."""
     config = TrainConfig(train_logdir="unused", dataset_dir="shards", tf_initial_checkpoint=str(path), **options)
-    recorded = trained._read_config(str(small_training.logdir()))
+    recorded, _size = trained._read_config(str(small_training.logdir()))
     model_config = dataclasses.replace(recorded, num_classes=dataset.num_classes)
     network = deeplab.build_model(model_config, (65, 65, 3))
 
