@@ -7,6 +7,11 @@ from deeplab.config.options import Checked, option, require
 TFDS_PREFIX = "tfds:"
 
 
+def is_tfds(name):
+    """Tells whether a value of --dataset, which may be None, names a data set of TensorFlow Datasets."""
+    return (name or "").startswith(TFDS_PREFIX)
+
+
 @dataclasses.dataclass(frozen=True)
 class ResizeConfig(Checked):
     """Resizing of images before they enter the network"""

@@ -8,6 +8,7 @@ has an effect, as a function of the whole configuration, and the words that tell
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from deeplab.config.data import is_tfds
 from deeplab.config.options import changed_options
 from deeplab.errors import UserError
 
@@ -41,17 +42,12 @@ def _table(told, holds, *names):
     return dict.fromkeys(names, Needs(holds, told))
 
 
-def reads_tfds(config):
-    """Tells whether the data set is read by TensorFlow Datasets; the prefix is `config.data.TFDS_PREFIX`."""
-    return (config.dataset or "").startswith("tfds:")
-
-
 _TFDS = {
     **_table(
-        "without --dataset=tfds:NAME", reads_tfds,
+        "without --dataset=tfds:NAME", lambda c: is_tfds(c.dataset),
         "label_offset", "ignore_label", "tfds_num_classes", "tfds_data_dir", "tfds_image", "tfds_label",
     ),
-    **_table("with --dataset=tfds:NAME", lambda c: not reads_tfds(c), "dataset_dir"),
+    **_table("with --dataset=tfds:NAME", lambda c: not is_tfds(c.dataset), "dataset_dir"),
 }  # fmt: skip
 _TILES = _table("without --tile_size", lambda c: c.tiles.tile_size is not None, "tile_overlap", "tile_shared_context")
 _SCHEDULE = {

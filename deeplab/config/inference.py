@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from deeplab.config import effects, input_size
-from deeplab.config.data import TFDS_PREFIX, ReadConfig, ResizeConfig
+from deeplab.config.data import ReadConfig, ResizeConfig, is_tfds
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
 from deeplab.config.presets import MODELS, model_options, preset_option
@@ -109,7 +109,7 @@ class _SplitConfig(NetworkConfig):
         self.check_network()
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
         effects.refuse_without_effect(self, effects.PASSES, self.model)
-        if not (self.dataset or "").startswith(TFDS_PREFIX):
+        if not is_tfds(self.dataset):
             check_given(self, "dataset_dir")
 
     def check_network(self):

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from deeplab.config import atrous_rates
-from deeplab.config.data import TFDS_PREFIX, AugmentConfig, InputConfig
+from deeplab.config.data import AugmentConfig, InputConfig, is_tfds
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.optimization import LossConfig, OptimizerConfig, ScheduleConfig
 from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
@@ -128,7 +128,7 @@ class TrainConfig(Checked):
 
     def check(self):
         require(bool(self.train_logdir), "train_logdir", self.train_logdir, "a folder, --train_logdir=DIR")
-        given = bool(self.dataset_dir) or (self.dataset or "").startswith(TFDS_PREFIX)
+        given = bool(self.dataset_dir) or is_tfds(self.dataset)
         require(given, "dataset_dir", self.dataset_dir, "the folder of the shards, --dataset_dir=DIR")
         names = self.train_splits
         fits = all(names) and len(set(names)) == len(names)

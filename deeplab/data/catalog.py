@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from deeplab.config.data import TFDS_PREFIX
+from deeplab.config.data import is_tfds
 from deeplab.data import published_classes
 from deeplab.errors import UserError
 from deeplab.files import atomic, formats
@@ -234,7 +234,7 @@ _KIND = formats.Kind("a description of a data set", "build the data set again", 
 
 def refuse_other(name, dataset):
     """Raises a UserError if --dataset names another data set than `dataset`, which is used whatever the flag says."""
-    if name and not name.startswith(TFDS_PREFIX) and name != dataset.name:
+    if name and not is_tfds(name) and name != dataset.name:
         raise UserError(
             f"--dataset={name}: has no effect, because the data set is {dataset.name!r} with {dataset.num_classes} "
             f"classes, as {FILE} or the checkpoint tells; leave the flag out"

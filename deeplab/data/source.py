@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deeplab.config.data import TFDS_PREFIX, ReadConfig
+from deeplab.config.data import TFDS_PREFIX, ReadConfig, is_tfds
 from deeplab.data import catalog, tfrecord
 from deeplab.data.split import Split
 from deeplab.errors import UserError
@@ -20,7 +20,7 @@ def open_split(dataset_dir, split, name=None, read=None):
     Raises:
       UserError: folder or split missing, shards damaged, no record in the split, unknown name.
     """
-    if name and name.startswith(TFDS_PREFIX):
+    if is_tfds(name):
         from deeplab.data import tfds  # imports tensorflow_datasets, which takes seconds
 
         return tfds.open_split(name.removeprefix(TFDS_PREFIX), split, read or ReadConfig())
@@ -41,7 +41,7 @@ def open_splits(dataset_dir, splits, name=None, read=None):
       splits: the names, a sequence without duplicates; one name gives what `open_split` gives.
       dataset_dir, name, read: as in `open_split`, and so are the errors.
     """
-    if len(splits) > 1 and name and name.startswith(TFDS_PREFIX):
+    if len(splits) > 1 and is_tfds(name):
         return open_split(dataset_dir, "+".join(splits), name, read)  # TFDS joins splits itself
     opened = [open_split(dataset_dir, split, name, read) for split in splits]
     if len(opened) == 1:
