@@ -50,19 +50,14 @@ class Picture(NamedTuple):
     losses: tuple[str, ...]
 
 
-def read(path):
-    """Returns the image in a file as (H, W, 3) uint8.
+def open_picture(path):
+    """Returns the `Picture` in a file: its pixels, and what was lost.
 
     The image is turned as its EXIF data say, transparent images are laid on white, and 16 bit values are scaled to 8.
 
     Raises:
       UserError: the file cannot be read, is not an image, is damaged, or has more than MAX_PIXELS.
     """
-    return open_picture(path).pixels
-
-
-def open_picture(path):
-    """Returns the `Picture` in a file: what `read` gives, and what was lost. It raises what `read` raises."""
     import tensorflow as tf
 
     try:
@@ -74,7 +69,7 @@ def open_picture(path):
 
 
 def decode(content, name):
-    """Returns the image in `content`, the bytes of an image file, as `read` does; error messages call it `name`.
+    """Returns the (H, W, 3) uint8 pixels of `content`, the bytes of an image file; error messages call it `name`.
 
     Raises:
       UserError: the bytes are not an image, are damaged, or hold more than MAX_PIXELS. Damaged or hostile bytes raise

@@ -127,12 +127,12 @@ def test_damaged_bytes_give_an_image_or_a_user_error(file_format):
 def test_huge_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 100)
     with pytest.raises(UserError, match="56x40 pixels; more than 100 are refused"):
-        images.read(fake_data.save(PHOTO, tmp_path / "large.png"))
+        images.open_picture(fake_data.save(PHOTO, tmp_path / "large.png"))
 
 
 def test_a_folder_is_no_image(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
-        images.read(str(tmp_path))
+        images.open_picture(str(tmp_path))
 
 
 GREEN = Image.new("RGB", (56, 40), (0, 200, 0))
@@ -172,7 +172,7 @@ def test_what_a_file_holds_and_the_pixels_do_not_is_told(tmp_path, content, loss
     else:
         picture = images.open_picture(str(tmp_path / "file"))
         assert picture.losses == losses
-        np.testing.assert_array_equal(picture.pixels, images.read(str(tmp_path / "file")))
+        np.testing.assert_array_equal(picture.pixels, images.decode((tmp_path / "file").read_bytes(), "file"))
 
 
 @pytest.mark.parametrize(

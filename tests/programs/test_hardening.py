@@ -202,7 +202,11 @@ def test_what_may_not_be_read_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tf.io.gfile, "GFile", raising(denied))
     monkeypatch.setattr(paths, "read", raising(PermissionError(13, "Permission denied", "x")))
     monkeypatch.setattr(tf.io.gfile, "exists", lambda path: True)
-    for read in (lambda: images.read("photo.jpg"), lambda: catalog.load("shards"), lambda: trained._read_config("log")):
+    for read in (
+        lambda: images.open_picture("photo.jpg"),
+        lambda: catalog.load("shards"),
+        lambda: trained._read_config("log"),
+    ):
         code, told = run(capsys, read)
         assert (code, "Permission denied" in told) == (cli.EXIT_BAD_INPUT, True)
 

@@ -51,7 +51,7 @@ def test_stored_is_what_predict_sees(orientation, extension, tmp_path):
     stored = Image.open(io.BytesIO(item.image))
     assert (stored.format.lower(), upright.orientation(stored)) == (item.image_format, 1)
     assert item.image_format == {"png": "png", "jpg": "jpeg"}[extension]
-    difference = np.abs(np.asarray(stored).astype(int) - images.read(files.image))
+    difference = np.abs(np.asarray(stored).astype(int) - images.open_picture(files.image).pixels)
     assert difference.max() <= (0 if extension == "png" or orientation == 1 else 6)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(item.label))), shown(LABEL, orientation))
     assert (item.turned is None) == (orientation == 1)
