@@ -71,6 +71,8 @@ def open_picture(path):
 def decode(content, name):
     """Returns the (H, W, 3) uint8 pixels of `content`, the bytes of an image file; error messages call it `name`.
 
+    The image is turned and converted as `open_picture` does.
+
     Raises:
       UserError: the bytes are not an image, are damaged, or hold more than MAX_PIXELS. Damaged or hostile bytes raise
         no other error.
