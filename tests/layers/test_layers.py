@@ -5,12 +5,14 @@ import pytest
 import tensorflow as tf
 
 from deeplab import ModelConfig, build_model
-from deeplab.layers import fast_batch_norm
+from deeplab.layers import batch_norm, fast_batch_norm
 from deeplab.layers.basic import AveragePooling, Conv, DepthwiseConv, ResizeToScale
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.fast_convolution import drop_padding_only_taps
 from deeplab.layers.resize import resize_bilinear, resize_nearest
 from deeplab.layers.stochastic import Dropout, DropPath, set_progress
+from deeplab.model.names import reference_name
+from deeplab.training.step import is_last_layer
 from helpers.tiny_training import two_replicas
 
 RNG = np.random.default_rng(1)
@@ -280,3 +282,23 @@ def test_drop_paths_of_a_network_hear_of_the_progress():
     assert len(paths) == 12 * 9  # five pairs of operations, one of them without a weight
     assert {layer.progress.numpy() for layer in paths} == {0.5}
     assert min(layer.keep_probability for layer in paths) == 0.5
+
+
+@pytest.mark.parametrize("variant", ["mobilenet_v2", "mobilenet_v3_small_seg", "resnet_v1_18", "xception_41"])
+def test_every_family_trains_on_one_image_and_while_its_backbone_is_frozen(variant):
+    """With one image, image pooling keeps its averages. So do the norms of a frozen backbone, and no others."""
+    model = build_model(ModelConfig(model_variant=variant, output_stride=16, num_classes=3), (65, 65, 3))
+    norms = {layer.name: layer for layer in model.layers if isinstance(layer, BatchNorm)}
+    (pooling,) = batch_norm.with_few_values(model, 1)
+    assert "image_pooling" in pooling
+    images = np.random.default_rng(0).uniform(0, 255, (1, 65, 65, 3)).astype(np.float32)
+
+    def kept():
+        before = {name: norm.moving_variance.numpy() for name, norm in norms.items()}
+        model(images, training=True)
+        return {name for name, norm in norms.items() if np.array_equal(before[name], norm.moving_variance)}
+
+    assert kept() == {pooling}
+    head = {name for name in norms if is_last_layer(reference_name(norms[name].moving_variance))}
+    batch_norm.freeze_while(model, lambda: tf.constant(True), lambda norm: norm.name not in head)
+    assert kept() == norms.keys() - head | {pooling}
