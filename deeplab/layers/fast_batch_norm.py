@@ -7,6 +7,7 @@ import math
 
 import tensorflow as tf
 
+from deeplab.layers import hardware
 from deeplab.layers.replicas import all_sum, replicas
 
 _LANES = 16  # channels that oneDNN's kernels work on at once
@@ -59,7 +60,7 @@ def by_statistics(x, gamma, beta, mean, variance, epsilon):
 
 def _moments(x, epsilon):
     """Returns (mean, variance) of each channel over all replicas, float32."""
-    mean, within = _own_moments_by_kernel(x, epsilon) if _accelerated() else _own_moments(x)
+    mean, within = _own_moments_by_kernel(x, epsilon) if hardware.is_accelerated() else _own_moments(x)
     if replicas() == 1:
         return mean, within
     mean, within, square = tf.unstack(all_sum(tf.stack([mean, within, tf.square(mean)])) / replicas())
@@ -127,10 +128,6 @@ def _groups(x):
     72 channels, Xception 728. The gradient kernel is not affected.
     """
     groups, cells = _LANES // math.gcd(_LANES, x.shape[-1]), x.shape[:-1].num_elements()
-    if cells is None or cells % groups or cells * x.shape[-1] < _SMALL or _accelerated():
+    if cells is None or cells % groups or cells * x.shape[-1] < _SMALL or hardware.is_accelerated():
         return 1
     return groups
-
-
-def _accelerated():
-    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))

@@ -1,0 +1,32 @@
+"""What the layers are traced for: the kind of machine, and whether XLA compiles the graph.
+
+The fastest form of an operation differs between a CPU, a GPU and XLA. The `fast_*` modules choose the form; they ask
+here, so that the tests can trace on a CPU what a GPU would run.
+"""
+
+import contextlib
+import contextvars
+
+import tensorflow as tf
+
+_COMPILED = contextvars.ContextVar("compiled", default=False)
+
+
+def is_accelerated():
+    """Tells whether TensorFlow sees a GPU or a TPU."""
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
+def is_compiled():
+    """Tells whether the graph that is being traced will be compiled by XLA: inside `compiled`, and on TPUs."""
+    return _COMPILED.get() or bool(tf.config.list_logical_devices("TPU"))
+
+
+@contextlib.contextmanager
+def compiled(value=True):
+    """Graphs that are traced inside the `with` are for XLA: sizes are static, and other forms are the fastest."""
+    token = _COMPILED.set(value)
+    try:
+        yield
+    finally:
+        _COMPILED.reset(token)
