@@ -22,18 +22,19 @@ class _Drawing(keras.layers.Layer):
     random_seed = 0
 
     def build(self, input_shape):
-        self.draws = replicated_weight(self, "draws", (), "zeros", "int32")
+        # On a GPU, int32 variables are in host memory, where a step that XLA compiled for the GPU cannot reach them.
+        self.draws = replicated_weight(self, "draws", (), "zeros", "int64")
         self.built = True
 
     def draw(self, shape):
         """Returns uniform numbers in [0, 1) of the shape (B, ...) of this replica, and counts the draw."""
-        draws = tf.convert_to_tensor(self.draws)
+        draws = tf.convert_to_tensor(self.draws)  # int64; the seeds 0 to 2^31 - 1 give the same numbers in any type
         replicas = tf.distribute.get_replica_context()
         count = replicas.num_replicas_in_sync if replicas else 1
         first = shape[0] * replicas.replica_id_in_sync_group if count > 1 else 0
         # Seed 0 stands for itself: trainings that began before seeds counted here are resumed exactly.
         key = f"{self.name} {self.random_seed}" if self.random_seed else self.name
-        seed = tf.stack([zlib.crc32(key.encode()) >> 1, draws])
+        seed = tf.stack([tf.constant(zlib.crc32(key.encode()) >> 1, draws.dtype), draws])
         uniform = tf.random.stateless_uniform(tf.concat([[shape[0] * count], shape[1:]], axis=0), seed=seed)
         self.draws.assign(draws + 1)
         return tf.slice(uniform, tf.concat([[first], tf.zeros_like(shape[1:])], axis=0), shape)
