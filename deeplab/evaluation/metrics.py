@@ -41,7 +41,7 @@ class ConfusionMatrix(tf.Module):
 
 
 def confusion_matrix(labels, predictions, num_classes, ignore_label):
-    """Counts the pixels of each (label, prediction); runs on the device, also inside tf.function.
+    """Counts the pixels of each (label, prediction), fewer than 2^31; runs on the device, also inside tf.function.
 
     Args:
       labels: class ids of any shape; pixels of `ignore_label` are not counted.
@@ -52,12 +52,13 @@ def confusion_matrix(labels, predictions, num_classes, ignore_label):
     Returns:
       (K, K) int64; rows are labels, columns predictions.
     """
-    labels, predictions = tf.reshape(tf.cast(labels, tf.int32), [-1]), tf.reshape(tf.cast(predictions, tf.int32), [-1])
+    # GPUs compute with int64 and send int32 to the host, except that they count in int32 alone.
+    labels, predictions = tf.reshape(tf.cast(labels, tf.int64), [-1]), tf.reshape(tf.cast(predictions, tf.int64), [-1])
+    counted = tf.not_equal(labels, ignore_label)
     # Shapes must not depend on the number of ignored pixels, so these are counted in the row of class 0, with weight 0.
-    weights = tf.cast(tf.not_equal(labels, ignore_label), tf.int64)
-    cells = tf.where(weights > 0, labels, 0) * num_classes + predictions  # the cells of the matrix, row after row
-    counts = tf.math.unsorted_segment_sum(weights, cells, num_classes * num_classes)
-    return tf.reshape(counts, (num_classes, num_classes))
+    cells = tf.where(counted, labels, 0) * num_classes + predictions  # the cells of the matrix, row after row
+    counts = tf.math.unsorted_segment_sum(tf.cast(counted, tf.int32), cells, num_classes * num_classes)
+    return tf.cast(tf.reshape(counts, (num_classes, num_classes)), tf.int64)
 
 
 @dataclasses.dataclass(frozen=True)

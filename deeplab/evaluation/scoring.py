@@ -20,7 +20,7 @@ from deeplab.evaluation import batches
 from deeplab.evaluation.metrics import ConfusionMatrix, Scores
 from deeplab.files import progress_bar
 from deeplab.inference.tiles import window
-from deeplab.layers.resize import resize_nearest
+from deeplab.layers.resize import resize_labels
 
 
 class SplitScores(NamedTuple):
@@ -79,7 +79,7 @@ def score(split_predictor, batch_size, collectors=()):
         predictions = split_predictor.predict(batch)
         labels, source_predictions, source_sizes = split_predictor.to_source_size(batch, predictions)
         matrices.update(batch["label"], predictions, labels, source_predictions)
-        return labels, source_predictions, source_sizes
+        return (labels, source_predictions, source_sizes) if collectors else ()  # what is returned goes to the host
 
     plan, replicas = split_predictor.plan(batch_size), strategy.num_replicas_in_sync
     stream = split_predictor.batches(plan, fillers=-len(plan) % replicas).map(_without_filename)
@@ -144,8 +144,7 @@ def score_each(split, segment, resize=None, collectors=()):
             source_label, source_prediction = label, prediction
             if resizes:
                 source_label = example["source_label"].numpy()
-                resized = resize_nearest(tf.constant(prediction)[None, :, :, None], source_label.shape)
-                source_prediction = resized[0, :, :, 0].numpy()
+                source_prediction = resize_labels(tf.constant(prediction)[None], source_label.shape)[0].numpy()
             matrices.update(label, prediction, source_label, source_prediction)
             for collector in collectors:
                 collector.add(source_label, source_prediction)

@@ -22,7 +22,7 @@ from deeplab.evaluation import batches
 from deeplab.files import progress_bar
 from deeplab.inference import input_size, trained, untrained
 from deeplab.inference.predictor import Predictor
-from deeplab.layers.resize import resize_bilinear, resize_nearest
+from deeplab.layers.resize import resize_bilinear, resize_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,8 @@ class SplitPredictor:
         source_sizes = tf.stack([batch["height"], batch["width"]], axis=1)
         # A filler has no pixels, and nothing can be resized to or from 0 pixels.
         size, source_size = tf.maximum(batch["sizes"][0], 1), tf.maximum(source_sizes[0], 1)
-        resized = resize_nearest(predictions[:, : size[0], : size[1], tf.newaxis], source_size)[..., 0]
+        floating = tf.cast(predictions, tf.float32)[:, : size[0], : size[1]]  # GPUs cut int32 on the host
+        resized = tf.cast(resize_labels(floating, source_size), predictions.dtype)
         return batch["source_label"], resized, source_sizes
 
 

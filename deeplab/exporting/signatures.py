@@ -8,7 +8,7 @@ from deeplab.config.data import ResizeConfig
 from deeplab.data.augment import range_size
 from deeplab.inference import input_size
 from deeplab.inference.exports import DEFAULT_SIGNATURE, REFERENCE_LABELS, REFERENCE_PROBABILITIES, REFERENCE_SIGNATURE
-from deeplab.layers.resize import resize_bilinear, resize_nearest
+from deeplab.layers.resize import resize_bilinear, resize_labels
 
 _NO_RESIZE, _ORIGINAL = ResizeConfig(), input_size.InputSize()
 
@@ -115,7 +115,7 @@ class ExportedModule(tf.Module):
             return input_size.segment(self._predict, images, self._input_size)
         size = tf.shape(images)[1:3]
         labels, probabilities = self._predict(resize_bilinear(images, range_size(size[0], size[1], self._resize)))
-        return resize_nearest(labels[..., None], size)[..., 0], resize_bilinear(probabilities, size)
+        return resize_labels(labels, size), resize_bilinear(probabilities, size)
 
 
 def tf_variable(variable):

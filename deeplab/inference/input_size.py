@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab.config.input_size import AUTO, ORIGINAL, TRAINED, box
 from deeplab.errors import UserError
 from deeplab.files import progress_bar
-from deeplab.layers.resize import resize_antialiased, resize_bilinear, resize_nearest, take_nearest
+from deeplab.layers.resize import resize_antialiased, resize_bilinear, resize_labels, take_nearest
 
 _LARGER = 1.5  # auto shrinks images that are more than so many times as large; networks bear less, as training scales
 CARD_KEY = "input_size"  # of model.json
@@ -134,7 +134,7 @@ def segment(predictor, images, input_size):
     labels, probabilities = predictor(tf.ensure_shape(seen, (images.shape[0], None, None, 3)))
     size = tf.cast(size, tf.int32)
     return (
-        tf.cond(resizes, lambda: resize_nearest(labels[..., None], size)[..., 0], lambda: labels),
+        tf.cond(resizes, lambda: resize_labels(labels, size), lambda: labels),
         tf.cond(resizes, lambda: resize_bilinear(probabilities, size), lambda: probabilities),
     )
 

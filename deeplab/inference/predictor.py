@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.layers.resize import resize_bilinear, resize_nearest, scale_dimension
+from deeplab.layers.resize import resize_bilinear, resize_labels, scale_dimension
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import config_of
 from deeplab.model.views import at_scale
@@ -138,7 +138,7 @@ class Predictor:
             logits = resize_bilinear(logits, size)
             return tf.argmax(logits, axis=-1, output_type=tf.int32), tf.nn.softmax(logits)
         labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        return resize_nearest(labels[..., None], size)[..., 0], resize_bilinear(tf.nn.softmax(logits), size)
+        return resize_labels(labels, size), resize_bilinear(tf.nn.softmax(logits), size)
 
     def _softmax(self, images, model, scale):
         """One pass: probabilities (B, P, Q, K) of images (B, P, Q, 3)."""
@@ -170,7 +170,8 @@ def _flip(x, width):
     order = tf.where(columns < width, width - 1 - columns, columns)
     if order.shape.rank == 1:
         return tf.gather(x, order, axis=2)
-    return tf.gather(x, tf.repeat(order[:, tf.newaxis], _size(x)[0], axis=1), axis=2, batch_dims=2)
+    rows = tf.repeat(tf.cast(order, tf.int64)[:, tf.newaxis], _size(x)[0], axis=1)  # GPUs repeat int32 on the host
+    return tf.gather(x, rows, axis=2, batch_dims=2)
 
 
 def _refuse_larger(crop_size, size):

@@ -71,6 +71,15 @@ def resize_nearest(x, size):
     return tf.raw_ops.ResizeNearestNeighbor(images=x, size=size, align_corners=True)
 
 
+def resize_labels(labels, size):
+    """Resizes class ids (B, h, w) to `size` by nearest neighbour with corners aligned; keeps the dtype.
+
+    The work is done in float32, which holds every integer up to 2^24: GPUs resize and slice no int32.
+    """
+    floating = tf.cast(labels, tf.float32)[..., tf.newaxis]
+    return tf.cast(resize_nearest(floating, size)[..., 0], labels.dtype)
+
+
 def take_nearest(x, size):
     """Does what `resize_nearest` does by taking rows and columns; source and target sizes are ints.
 
