@@ -7,7 +7,6 @@ twice as often (README, "Benchmarks"). Gradients arrive summed over the replicas
 """
 
 import contextlib
-import functools
 from collections.abc import Collection, Mapping
 
 import tensorflow as tf
@@ -143,32 +142,48 @@ class Optimizer:
         context.merge_call(self._apply, args=(gradients, rate, step, accept))
 
     def _apply(self, strategy, gradients, rate, step, accept):
+        # All variables are on the same devices, so the first one says where `_update` runs.
+        anchor, variables = next(iter(self.variables.values())), {}
         for name, variable in self.variables.items():
-            start = self.starts.get(name, 0)
-            if start is None:
-                continue
-            slots = [slots[name] for slots in self.slots.values()]
-            arguments = (gradients[name], rate, step, accept, *slots)
-            update = functools.partial(self._update, name in self.decays, start)
-            strategy.extended.update(variable, update, args=arguments, group=False)
+            variables[name] = (variable, *(slots[name] for slots in self.slots.values()))
+        arguments = (variables, gradients, rate, step, accept)
+        strategy.extended.update(anchor, self._update, args=arguments, group=False)
 
-    def _update(self, decays, start, variable, gradient, rate, step, accept, *slots):
-        if start:
-            step -= start
-            accept = step >= 0 if accept is None else accept & (step >= 0)
+    def _update(self, _anchor, variables, gradients, rate, step, accept):
+        """Updates {name: (variable, *slots)} of one device.
+
+        A condition is a number on the device that the host has to wait for. So all variables that begin to change at
+        the same step share one conditional.
+        """
+        starts = {name: self.starts.get(name, 0) for name in variables}
+        for start in sorted({start for start in starts.values() if start is not None}):
+            count, accepted = step, accept
+            if start:
+                count = step - start
+                accepted = count >= 0 if accept is None else accept & (count >= 0)
+            changed = {name: variables[name] for name in variables if starts[name] == start}
+            self._change_if(accepted, changed, gradients, rate, count)
+
+    def _change_if(self, accepted, variables, gradients, rate, step):
+        """Changes {name: (variable, *slots)}: always, or only where the bool scalar `accepted` is True."""
 
         def change():
-            self.rule.update(variable, gradient, rate, step, *slots[: len(self.rule.slots)], decays=decays)
-            if self.decay:
-                count = tf.cast(step, tf.float32)
-                # Early averages forget fast, as in tf.train.ExponentialMovingAverage: they still hold initial weights.
-                decay = tf.minimum(self.decay, (1 + count) / (10 + count))
-                slots[-1].assign(decay * slots[-1] + (1 - decay) * variable)
+            for name, (variable, *slots) in variables.items():
+                self._change(name, variable, gradients[name], rate, step, slots)
 
-        if accept is None:
+        if accepted is None:
             change()
         else:
-            tf.cond(accept, change, lambda: None)
+            tf.cond(accepted, change, lambda: None)
+
+    def _change(self, name, variable, gradient, rate, step, slots):
+        own = slots[: len(self.rule.slots)]
+        self.rule.update(variable, gradient, rate, step, *own, decays=name in self.decays)
+        if self.decay:
+            count = tf.cast(step, tf.float32)
+            # Early averages forget fast, as in tf.train.ExponentialMovingAverage: they still hold initial weights.
+            decay = tf.minimum(self.decay, (1 + count) / (10 + count))
+            slots[-1].assign(decay * slots[-1] + (1 - decay) * variable)
 
 
 def _raw(variable):
