@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from deeplab.config.training import TrainConfig
+from deeplab.errors import UserError
 from deeplab.layers.batch_norm import freeze_while
 from deeplab.layers.replicas import all_sum
 from deeplab.layers.stochastic import set_progress, set_random_seed
@@ -199,4 +200,12 @@ class TrainingStep:
 
 
 def _split(tensor, parts):
-    return tf.split(tensor, parts) if parts > 1 else [tensor]
+    """Returns a batch in `parts` equal parts. They are slices, since GPUs have no kernel that splits uint8."""
+    if parts == 1:
+        return [tensor]
+    if tensor.shape[0] % parts:
+        raise UserError(
+            f"gradient_accumulation_steps={parts}: expected a divisor of the {tensor.shape[0]} images of each device"
+        )
+    images = tensor.shape[0] // parts
+    return [tensor[i * images : (i + 1) * images] for i in range(parts)]
