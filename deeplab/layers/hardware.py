@@ -8,6 +8,7 @@ import contextlib
 import contextvars
 
 import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 _COMPILED = contextvars.ContextVar("compiled", default=False)
 
@@ -20,6 +21,14 @@ def is_accelerated():
 def is_compiled():
     """Tells whether the graph that is being traced will be compiled by XLA: inside `compiled`, and on TPUs."""
     return _COMPILED.get() or bool(tf.config.list_logical_devices("TPU"))
+
+
+def is_deterministic():
+    """Tells whether kernels that may give other results in every run are forbidden, as by `--deterministic`.
+
+    On a GPU, `tf.config.experimental.enable_op_determinism` then lets operations fail that have no other kernel.
+    """
+    return is_op_determinism_enabled()
 
 
 @contextlib.contextmanager

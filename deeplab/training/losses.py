@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from deeplab.config.optimization import LossConfig
 from deeplab.errors import UserError
+from deeplab.layers import hardware
 from deeplab.layers.replicas import all_gather, all_sum, replica_index, replicas
-from deeplab.layers.resize import resize_bilinear, resize_nearest
+from deeplab.layers.resize import resize_bilinear, resize_labels
 
 _MAX_WEIGHT = 10.0  # of a rare class with class_weights=auto
 _BALANCES = {"auto": 1.0, "sqrt": 0.5}  # class_weights: exponents of the balancing weights
@@ -44,7 +45,7 @@ class Objective:
           labels: (B, H, W) class ids.
           step: int64 scalar; hard example mining ramps up with it.
         """
-        labels = tf.cast(labels, tf.int32)
+        labels = tf.cast(labels, tf.int64)  # GPUs compare and clip int32 on the host
         return {name: self._loss(tf.cast(logits, tf.float32), labels, step) for name, logits in outputs.items()}
 
     def _loss(self, logits, labels, step):
@@ -131,13 +132,13 @@ def same_size(logits, labels, upsample_logits):
     """Brings logits (B, h, w, K) and labels (B, H, W) to one size: upsamples the logits, or subsamples the labels."""
     if upsample_logits:
         return resize_bilinear(logits, tf.shape(labels)[1:3]), labels
-    small = resize_nearest(labels[..., tf.newaxis], tf.shape(logits)[1:3])
-    return logits, small[..., 0]
+    return logits, resize_labels(labels, tf.shape(logits)[1:3])
 
 
 def cross_entropy(logits, labels, config):
     """Softmax cross entropy, (N,), of logits (N, K); 0 for a label outside the classes, as in the reference."""
-    if config.label_smoothing:
+    # With determinism, GPUs would sort the gradient of the sparse form, pixel by pixel.
+    if config.label_smoothing or (hardware.is_deterministic() and hardware.is_accelerated()):
         classes = logits.shape[-1]
         smooth = config.label_smoothing
         targets = tf.one_hot(labels, classes) * (1 - smooth) + smooth / classes
@@ -150,10 +151,18 @@ def cross_entropy(logits, labels, config):
 def focal(logits, labels, config):
     """Cross entropy times (1 - probability of the label) ^ gamma. Source: arXiv 1708.02002, eq. 4 without alpha."""
     losses = cross_entropy(logits, labels, config)
-    probability = tf.gather(tf.nn.softmax(logits), tf.clip_by_value(labels, 0, logits.shape[-1] - 1), batch_dims=1)
+    probability = _of_labels(tf.nn.softmax(logits), labels)
     return losses * tf.pow(
         tf.maximum(1.0 - probability, 1e-6), config.focal_gamma
     )  # 0 ^ gamma has no gradient for gamma < 1
+
+
+def _of_labels(values, labels):
+    """Returns (N,): of each row of `values` (N, K) the value of its label. The loss is 0 where a label is no class."""
+    classes = values.shape[-1]
+    if hardware.is_accelerated():  # the gradient of a gather is a slow scatter there, and its places travel to the host
+        return tf.reduce_sum(values * tf.one_hot(labels, classes), axis=-1)
+    return tf.gather(values, tf.cast(tf.clip_by_value(labels, 0, classes - 1), tf.int32), batch_dims=1)
 
 
 def mined_share(share, mining_step, step):
@@ -180,8 +189,9 @@ def hardest_mean(losses, share):
     # XLA needs a static number of values. If the share changes from step to step, all losses are sorted.
     static = tf.get_static_value(count)
     values, places = tf.math.top_k(everyones, pixels if static is None else int(static))
-    chosen = tf.cast(tf.range(tf.size(values)) < count, tf.float32)
-    mask = tf.scatter_nd(places[:, tf.newaxis], chosen, [pixels])
+    ranks = tf.range(tf.size(values, tf.int64))
+    chosen = tf.cast(ranks < tf.cast(count, tf.int64), tf.float32)
+    mask = _put_back(chosen, places, pixels)
     own = tf.slice(mask, [replica_index() * tf.size(losses)], [tf.size(losses)])
     nonzero = tf.cast(tf.math.count_nonzero(values * chosen), tf.float32)
     return tf.math.divide_no_nan(tf.reduce_sum(losses * own), nonzero)
@@ -230,7 +240,16 @@ def _lovasz_weights(errors, truth):
     union = positives + tf.cumsum(1.0 - truth)
     jaccard = 1.0 - tf.math.divide_no_nan(missed, union)
     steps = jaccard - tf.concat([[0.0], jaccard[:-1]], axis=0)
-    return tf.scatter_nd(order[:, tf.newaxis], steps, tf.shape(errors)), tf.cast(positives > 0, tf.float32)
+    return _put_back(steps, order, tf.size(errors)), tf.cast(positives > 0, tf.float32)
+
+
+def _put_back(values, places, size):
+    """Returns (size,) with each of `values` in its place, an int32 that no other value has; 0 elsewhere.
+
+    It is a sum, since GPUs have no deterministic scatter and would copy everything to the host instead. Int32 indices
+    are changed to int64 before anything is done with them, because GPUs work on int32 on the host.
+    """
+    return tf.math.unsorted_segment_sum(values, tf.cast(places, tf.int64), size)
 
 
 def _with_everyones(own):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tensorflow import keras
 
 from deeplab.layers.basic import ResizeLike
+from deeplab.layers.pooling import MaxPooling
 from deeplab.layers.stochastic import DropPath
 from deeplab.model.blocks import Style
 
@@ -146,7 +147,7 @@ def _atrous(blocks, x, kernel, filters, stride):
 
 
 def _max(blocks, x, kernel, filters, stride):
-    x = keras.layers.MaxPooling2D(kernel, strides=stride, padding="same")(x)
+    x = MaxPooling(kernel, stride)(x)
     return x if x.shape[-1] == filters else _conv_bn(blocks, x, "1x1", "bn_1", filters)
 
 

@@ -5,8 +5,7 @@ The beta variants replace the 7x7 convolution by three 3x3 ones.
 
 from typing import NamedTuple
 
-from tensorflow import keras
-
+from deeplab.layers.pooling import MaxPooling
 from deeplab.model.atrous import plan
 from deeplab.model.blocks import Style, he_initializer
 
@@ -62,7 +61,7 @@ VARIANTS = {
 def build(network, blocks, images, config):
     """Builds a ResNet; returns (features at the output stride, {stride: decoder features})."""
     x = _stem(network, blocks, images)
-    x = keras.layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    x = MaxPooling(3, stride=2)(x)
     units = [
         (block, number, unit) for number, block in enumerate(network.blocks, 1) for unit in range(1, block.units + 1)
     ]
@@ -106,5 +105,5 @@ def _sum(blocks, x, residual, channels, stride):
     if x.shape[-1] != channels:
         x = blocks.conv(x, "shortcut", channels, stride=stride, activation=None)
     elif stride > 1:
-        x = keras.layers.MaxPooling2D(1, strides=stride)(x)
+        x = MaxPooling(1, stride)(x)
     return blocks.activate(blocks.add(x, residual), "relu")
