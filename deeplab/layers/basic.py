@@ -111,9 +111,9 @@ class DepthwiseConv(_Convolution):
         self.kernel = self.add_weight(name="depthwise_weights", shape=shape, initializer=seeded(self.initializer))
         self.built = True
 
-    def call(self, x):
+    def call(self, x, training=False):
         x, padding = self.padded(x)
-        return depthwise_conv2d(x, tf.convert_to_tensor(self.kernel), self.stride, self.rate, padding)
+        return depthwise_conv2d(x, tf.convert_to_tensor(self.kernel), self.stride, self.rate, padding, training)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self._output_size(input_shape), input_shape[-1])
@@ -132,8 +132,8 @@ class SeparableConv(DepthwiseConv):
         shape = (1, 1, input_shape[-1], self.filters)
         self.pointwise = self.add_weight(name="pointwise_weights", shape=shape, initializer=seeded(self.initializer))
 
-    def call(self, x):
-        return tf.nn.conv2d(super().call(x), tf.convert_to_tensor(self.pointwise), strides=1, padding="SAME")
+    def call(self, x, training=False):
+        return tf.nn.conv2d(super().call(x, training), tf.convert_to_tensor(self.pointwise), strides=1, padding="SAME")
 
     def compute_output_shape(self, input_shape):
         return (*super().compute_output_shape(input_shape)[:3], self.filters)

@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 from tensorflow import keras
 
+from deeplab.layers import hardware
 from deeplab.layers.fast_batch_norm import batch_norm, by_statistics
 from deeplab.layers.replicas import replicas
 from deeplab.layers.weights import FLOAT32, replicated_weight
@@ -79,16 +80,23 @@ class BatchNorm(keras.layers.Layer):
         return y
 
     def _update(self, mean, variance, frozen=None):
-        updates = tf.convert_to_tensor(self.update_count)
-        decay = tf.minimum(self.decay, (1 + updates) / (10 + updates)) if self.warmup else tf.constant(self.decay)
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            old = tf.convert_to_tensor(moving)
-            new = old * decay + tf.stop_gradient(value) * (1 - decay)
-            moving.assign(new if frozen is None else tf.where(frozen, old, new))
-        self.update_count.assign(updates + (1 if frozen is None else tf.where(frozen, 0.0, 1.0)))
+        variables = self.moving_mean, self.moving_variance, self.update_count
+        old = [tf.convert_to_tensor(variable) for variable in variables]
+        values = tf.stop_gradient(mean), tf.stop_gradient(variance)
+        moved = _moved(*old, *values, decay=self.decay, warmup=self.warmup)
+        for variable, before, after in zip(variables, old, moved, strict=True):
+            variable.assign(after if frozen is None else tf.where(frozen, before, after))
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+@hardware.part
+def _moved(moving_mean, moving_variance, updates, mean, variance, *, decay, warmup):
+    """Returns the moving averages and the number of updates after one more update."""
+    decay = tf.minimum(decay, (1 + updates) / (10 + updates)) if warmup else tf.constant(decay)
+    pairs = ((moving_mean, mean), (moving_variance, variance))
+    return *(old * decay + value * (1 - decay) for old, value in pairs), updates + 1
 
 
 def _are_few(values, times=1):

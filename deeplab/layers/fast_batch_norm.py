@@ -8,6 +8,7 @@ import math
 import tensorflow as tf
 
 from deeplab.layers import hardware
+from deeplab.layers.batch_norm_parts import batch_norm_by_parts, gradient_of_constants
 from deeplab.layers.replicas import all_sum, replicas
 
 _LANES = 16  # channels that oneDNN's kernels work on at once
@@ -26,9 +27,13 @@ def batch_norm(x, gamma, beta, epsilon):
     Returns:
       (y, mean, unbiased variance); no gradient goes through the last two.
     """
+    values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]) * replicas(), tf.float32)
+    unbiased = values / tf.maximum(values - 1, 1)
+    if hardware.compiles_parts():
+        y, mean, variance = batch_norm_by_parts(x, gamma, beta, epsilon)
+        return y, mean, variance * unbiased
     if replicas() == 1 and _groups(x) == 1:
         return tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon)
-    values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]) * replicas(), tf.float32)
 
     @tf.custom_gradient
     def normalise(x, gamma, beta):
@@ -48,7 +53,7 @@ def batch_norm(x, gamma, beta, epsilon):
         return (by_statistics(x, gamma, beta, mean, variance, epsilon), mean, variance), gradient
 
     y, mean, variance = normalise(x, gamma, beta)
-    return y, mean, variance * values / tf.maximum(values - 1, 1)
+    return y, mean, variance * unbiased
 
 
 def by_statistics(x, gamma, beta, mean, variance, epsilon):
@@ -117,9 +122,7 @@ def _rows(x):
 def _gradient(dy, x, gamma, mean, variance, epsilon, is_training):
     """Returns the gradients by (x, gamma, beta). Without `is_training` mean and variance count as constants."""
     if _lacks_gradient_kernel(is_training):
-        inverse, slopes = tf.math.rsqrt(variance + epsilon), tf.cast(dy, tf.float32)
-        dgamma = tf.reduce_sum(slopes * (tf.cast(x, tf.float32) - mean), axis=[0, 1, 2]) * inverse
-        return tf.cast(slopes * (gamma * inverse), x.dtype), dgamma, tf.reduce_sum(slopes, axis=[0, 1, 2])
+        return gradient_of_constants(dy, x, gamma, mean, variance, epsilon=epsilon)
     statistics = {"reserve_space_1": mean, "reserve_space_2": variance, "reserve_space_3": tf.zeros([0])}
     gradients = tf.raw_ops.FusedBatchNormGradV3(
         y_backprop=dy, x=x, scale=gamma, **statistics, epsilon=epsilon, is_training=is_training
@@ -128,8 +131,9 @@ def _gradient(dy, x, gamma, mean, variance, epsilon, is_training):
 
 
 def _lacks_gradient_kernel(is_training):
-    """Tells whether the gradient kernel fails: with constant statistics, GPUs have no deterministic one."""
-    return not is_training and hardware.is_accelerated() and hardware.is_deterministic()
+    """Tells whether GPUs lack a good gradient kernel: with constant statistics theirs is not deterministic."""
+    deterministic = hardware.is_accelerated() and hardware.is_deterministic()
+    return not is_training and (hardware.compiles_parts() or deterministic)
 
 
 def _widened(x, *of_channels):

@@ -1,0 +1,117 @@
+"""Batch normalization in parts that XLA compiles, for the training step on GPUs.
+
+cuDNN has no fast kernel for channels that come last in float32, and in bfloat16 TensorFlow does not use it unless an
+environment variable says so: it transposes every input and output. These functions make three passes over the memory
+forward and five backward. The arithmetic is in float32, whatever the type of x is.
+"""
+
+import tensorflow as tf
+
+from deeplab.layers import hardware
+from deeplab.layers.replicas import all_sum, replicas
+
+
+def batch_norm_by_parts(x, gamma, beta, epsilon):
+    """Normalises by the mean and variance of each channel in the whole batch; replicas hold equal parts of it.
+
+    Args:
+      x: (B, h, w, C), the part of this replica.
+      gamma, beta: (C,), float32.
+      epsilon: added to the variance.
+
+    Returns:
+      (y, mean, variance), of which the last two are (C,) float32 over all replicas; no gradient goes through them.
+    """
+
+    @tf.custom_gradient
+    def normalise(x, gamma, beta):
+        if replicas() == 1:
+            y, mean, variance = _normalise(x, gamma, beta, epsilon=epsilon)
+        else:
+            own = tf.stack(_moments(x))
+            mean, within, square = tf.unstack(all_sum(tf.concat([own, tf.square(own[:1])], 0)) / replicas())
+            variance = within + tf.maximum(square - tf.square(mean), 0)
+            y = _by_statistics(x, gamma, beta, mean, variance, epsilon=epsilon)
+
+        def gradient(dy, *_of_statistics):
+            if replicas() == 1:
+                return _gradient(dy, x, gamma, mean, variance, epsilon=epsilon)
+            sums = tf.stack(_sums(dy, x, mean))
+            dx = _by_input(dy, x, gamma, mean, variance, all_sum(sums) / replicas(), epsilon=epsilon)
+            return dx, sums[1] * tf.math.rsqrt(variance + epsilon), sums[0]
+
+        return (y, mean, variance), gradient
+
+    return normalise(x, gamma, beta)
+
+
+@hardware.part
+def gradient_of_constants(dy, x, gamma, mean, variance, *, epsilon):
+    """Returns the gradients by (x, gamma, beta) of a norm whose mean and variance are constants."""
+    inverse = tf.math.rsqrt(variance + epsilon)
+    total, product = _plain_sums(dy, x, mean)
+    return tf.cast(tf.cast(dy, tf.float32) * (gamma * inverse), x.dtype), product * inverse, total
+
+
+@hardware.part
+def _normalise(x, gamma, beta, *, epsilon):
+    mean, variance = _plain_moments(x)
+    return _plain_by_statistics(x, gamma, beta, mean, variance, epsilon), mean, variance
+
+
+@hardware.part
+def _gradient(dy, x, gamma, mean, variance, *, epsilon):
+    sums = _plain_sums(dy, x, mean)
+    dx = _plain_by_input(dy, x, gamma, mean, variance, sums, epsilon)
+    return dx, sums[1] * tf.math.rsqrt(variance + epsilon), sums[0]
+
+
+@hardware.part
+def _moments(x):
+    return _plain_moments(x)
+
+
+@hardware.part
+def _by_statistics(x, gamma, beta, mean, variance, *, epsilon):
+    return _plain_by_statistics(x, gamma, beta, mean, variance, epsilon)
+
+
+@hardware.part
+def _sums(dy, x, mean):
+    return _plain_sums(dy, x, mean)
+
+
+@hardware.part
+def _by_input(dy, x, gamma, mean, variance, sums, *, epsilon):
+    return _plain_by_input(dy, x, gamma, mean, variance, sums, epsilon)
+
+
+def _plain_moments(x):
+    """Returns (mean, variance) of each channel in one pass, by sums of the differences to the first cell.
+
+    The square of a mean is subtracted from a mean of squares. If the mean were much larger than the deviation, little
+    of the variance would be left; the first cell is about as far from the mean as the deviation.
+    """
+    first = tf.cast(x[0, 0, 0], tf.float32)
+    differences = tf.cast(x, tf.float32) - first
+    mean, square = (tf.reduce_mean(values, [0, 1, 2]) for values in (differences, tf.square(differences)))
+    return first + mean, tf.maximum(square - tf.square(mean), 0)
+
+
+def _plain_by_statistics(x, gamma, beta, mean, variance, epsilon):
+    slope = gamma * tf.math.rsqrt(variance + epsilon)
+    return tf.cast((tf.cast(x, tf.float32) - mean) * slope + beta, x.dtype)
+
+
+def _plain_sums(dy, x, mean):
+    """Returns the sums of dy, and of dy * (x - mean), over the cells: (C,) float32 each."""
+    slopes = tf.cast(dy, tf.float32)
+    return tf.reduce_sum(slopes, [0, 1, 2]), tf.reduce_sum(slopes * (tf.cast(x, tf.float32) - mean), [0, 1, 2])
+
+
+def _plain_by_input(dy, x, gamma, mean, variance, sums, epsilon):
+    """Returns the gradient by x, through mean and variance as well; `sums` are those of all replicas / replicas."""
+    cells = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
+    inverse = tf.math.rsqrt(variance + epsilon)
+    through = sums[0] / cells + (tf.cast(x, tf.float32) - mean) * (tf.square(inverse) * sums[1] / cells)
+    return tf.cast((tf.cast(dy, tf.float32) - through) * (gamma * inverse), x.dtype)
