@@ -183,15 +183,26 @@ def of_keras_layers(network):
 def _of_keras(layer):
     """Returns the Keras layer that does what `layer` does, or `layer` itself where Keras has no such layer."""
     if isinstance(layer, BatchNorm):
-        return keras.layers.BatchNormalization(momentum=layer.decay, epsilon=layer.epsilon, name=layer.name)
+        norm = keras.layers.BatchNormalization(momentum=layer.decay, epsilon=layer.epsilon)
+        return keras.Sequential([norm, *_activations(layer.activation)], name=layer.name)
     if isinstance(layer, (basic.Conv, basic.DepthwiseConv)):
-        how = {"strides": layer.stride, "padding": "same", "dilation_rate": layer.rate, "name": layer.name}
+        how = {"strides": layer.stride, "padding": "same", "dilation_rate": layer.rate}
         l2 = keras.regularizers.L2(_WEIGHT_DECAY / 2)
         if isinstance(layer, basic.Conv):
             return keras.layers.Conv2D(
-                layer.filters, layer.kernel_size, use_bias=layer.use_bias, kernel_regularizer=l2, **how
+                layer.filters, layer.kernel_size, use_bias=layer.use_bias, kernel_regularizer=l2, name=layer.name, **how
             )
-        return keras.layers.DepthwiseConv2D(layer.kernel_size, use_bias=False, **how)
-    if isinstance(layer, basic.Activation) and layer.kind in ("relu", "relu6"):
-        return keras.layers.ReLU(6.0 if layer.kind == "relu6" else None, name=layer.name)
+        depthwise = keras.layers.DepthwiseConv2D(layer.kernel_size, use_bias=False, **how)
+        return keras.Sequential([*_activations(layer.before), depthwise], name=layer.name)
+    if isinstance(layer, basic.Activation):
+        return keras.Sequential(_activations(layer.kind), name=layer.name)
     return layer
+
+
+def _activations(name):
+    """Returns a list of the Keras layer for an activation, or [] for None."""
+    if name is None:
+        return []
+    return [
+        keras.layers.ReLU(6.0 if name == "relu6" else None) if name in ("relu", "relu6") else basic.Activation(name)
+    ]

@@ -11,7 +11,7 @@ import contextlib
 import numpy as np
 from tensorflow import keras
 
-from deeplab.layers.basic import Conv, DepthwiseConv
+from deeplab.layers.basic import Activation, Conv, DepthwiseConv
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.folded import Folded, fastest_native_rate
 from deeplab.model.views import layers_of, with_layers
@@ -43,7 +43,7 @@ def fold(model, precision="float32", native_rate=None):
                 norm = norm if norm is not None and readers[layer] == {norm} else None
                 layers[name] = _folded(layer, norm, native_rate)
                 if norm is not None:
-                    layers[norm.name] = keras.layers.Activation("linear", name=norm.name)
+                    layers[norm.name] = Activation(norm.activation, name=norm.name)
         return with_layers(model, layers)
 
 

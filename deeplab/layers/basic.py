@@ -6,30 +6,22 @@ Tensors are (B, h, w, C); kernels (k, k, in, out), depthwise kernels (k, k, C, 1
 import tensorflow as tf
 from tensorflow import keras
 
+from deeplab.layers.activations import activated
 from deeplab.layers.fast_convolution import conv2d, depthwise_conv2d, unfused_sum
 from deeplab.layers.resize import dynamic_size, resize_bilinear, same_static_size, scale_dimension
 from deeplab.layers.weights import seeded
 
-ACTIVATIONS = {
-    "relu": tf.nn.relu,
-    "relu6": tf.nn.relu6,
-    "hard_swish": lambda x: x * tf.nn.relu6(x + 3) * (1 / 6),
-    "gate": lambda x: tf.nn.relu6(x + 3) * 0.16667,  # the reference's literal, not 1/6
-    "sigmoid": tf.nn.sigmoid,
-    "clip6": lambda x: tf.clip_by_value(x, -6, 6),
-}
-
 
 @keras.utils.register_keras_serializable("deeplab")
 class Activation(keras.layers.Layer):
-    """Applies one of `ACTIVATIONS`."""
+    """Applies one of `activations.ACTIVATIONS`."""
 
     def __init__(self, kind, **kwargs):
         super().__init__(**kwargs)
         self.kind = kind
 
     def call(self, x):
-        return ACTIVATIONS[self.kind](x)
+        return activated(x, self.kind)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -104,7 +96,16 @@ class Conv(_Convolution):
 
 @keras.utils.register_keras_serializable("deeplab")
 class DepthwiseConv(_Convolution):
-    """Depthwise convolution: one kernel per channel. With a rate > 1: the atrous half of a separable convolution."""
+    """Depthwise convolution: one kernel per channel. With a rate > 1: the atrous half of a separable convolution.
+
+    Args:
+      before: one of `activations.ACTIVATIONS`, which is applied to the input, or None. Xception's units begin with it;
+        GPUs compute both in one pass over the memory.
+    """
+
+    def __init__(self, kernel_size, before=None, **kwargs):
+        super().__init__(kernel_size, **kwargs)
+        self.before = before
 
     def build(self, input_shape):
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], 1)
@@ -113,7 +114,8 @@ class DepthwiseConv(_Convolution):
 
     def call(self, x, training=False):
         x, padding = self.padded(x)
-        return depthwise_conv2d(x, tf.convert_to_tensor(self.kernel), self.stride, self.rate, padding, training)
+        how = (self.stride, self.rate, padding, self.before, training)
+        return depthwise_conv2d(x, tf.convert_to_tensor(self.kernel), *how)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self._output_size(input_shape), input_shape[-1])

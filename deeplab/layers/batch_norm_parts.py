@@ -8,36 +8,40 @@ forward and five backward. The arithmetic is in float32, whatever the type of x 
 import tensorflow as tf
 
 from deeplab.layers import hardware
+from deeplab.layers.activations import activated, slope_times
 from deeplab.layers.replicas import all_sum, replicas
 
 
-def batch_norm_by_parts(x, gamma, beta, epsilon):
+def batch_norm_by_parts(x, gamma, beta, epsilon, activation=None):
     """Normalises by the mean and variance of each channel in the whole batch; replicas hold equal parts of it.
 
     Args:
       x: (B, h, w, C), the part of this replica.
       gamma, beta: (C,), float32.
       epsilon: added to the variance.
+      activation: one of `activations.ACTIVATIONS`, which is applied last, or None.
 
     Returns:
       (y, mean, variance), of which the last two are (C,) float32 over all replicas; no gradient goes through them.
     """
+    how = {"epsilon": epsilon, "activation": activation}
 
     @tf.custom_gradient
     def normalise(x, gamma, beta):
         if replicas() == 1:
-            y, mean, variance = _normalise(x, gamma, beta, epsilon=epsilon)
+            y, mean, variance = _normalise(x, gamma, beta, **how)
         else:
             own = tf.stack(_moments(x))
             mean, within, square = tf.unstack(all_sum(tf.concat([own, tf.square(own[:1])], 0)) / replicas())
             variance = within + tf.maximum(square - tf.square(mean), 0)
-            y = _by_statistics(x, gamma, beta, mean, variance, epsilon=epsilon)
+            y = _by_statistics(x, gamma, beta, mean, variance, **how)
 
         def gradient(dy, *_of_statistics):
+            known = (x, gamma, beta, mean, variance)
             if replicas() == 1:
-                return _gradient(dy, x, gamma, mean, variance, epsilon=epsilon)
-            sums = tf.stack(_sums(dy, x, mean))
-            dx = _by_input(dy, x, gamma, mean, variance, all_sum(sums) / replicas(), epsilon=epsilon)
+                return _gradient(dy, *known, **how)
+            sums = tf.stack(_sums(dy, *known, **how))
+            dx = _by_input(dy, known, all_sum(sums) / replicas(), **how)
             return dx, sums[1] * tf.math.rsqrt(variance + epsilon), sums[0]
 
         return (y, mean, variance), gradient
@@ -48,21 +52,23 @@ def batch_norm_by_parts(x, gamma, beta, epsilon):
 @hardware.part
 def gradient_of_constants(dy, x, gamma, mean, variance, *, epsilon):
     """Returns the gradients by (x, gamma, beta) of a norm whose mean and variance are constants."""
-    inverse = tf.math.rsqrt(variance + epsilon)
-    total, product = _plain_sums(dy, x, mean)
-    return tf.cast(tf.cast(dy, tf.float32) * (gamma * inverse), x.dtype), product * inverse, total
+    inverse, slopes = tf.math.rsqrt(variance + epsilon), tf.cast(dy, tf.float32)
+    total, product = _plain_sums(slopes, x, mean)
+    return tf.cast(slopes * (gamma * inverse), x.dtype), product * inverse, total
 
 
 @hardware.part
-def _normalise(x, gamma, beta, *, epsilon):
+def _normalise(x, gamma, beta, *, epsilon, activation):
     mean, variance = _plain_moments(x)
-    return _plain_by_statistics(x, gamma, beta, mean, variance, epsilon), mean, variance
+    normalised = _plain_by_statistics(x, gamma, beta, mean, variance, epsilon)
+    return tf.cast(activated(normalised, activation), x.dtype), mean, variance
 
 
 @hardware.part
-def _gradient(dy, x, gamma, mean, variance, *, epsilon):
-    sums = _plain_sums(dy, x, mean)
-    dx = _plain_by_input(dy, x, gamma, mean, variance, sums, epsilon)
+def _gradient(dy, x, gamma, beta, mean, variance, *, epsilon, activation):
+    slopes = _before_activation(dy, x, gamma, beta, mean, variance, epsilon, activation)
+    sums = _plain_sums(slopes, x, mean)
+    dx = _plain_by_input(slopes, x, gamma, mean, variance, sums, epsilon)
     return dx, sums[1] * tf.math.rsqrt(variance + epsilon), sums[0]
 
 
@@ -72,18 +78,21 @@ def _moments(x):
 
 
 @hardware.part
-def _by_statistics(x, gamma, beta, mean, variance, *, epsilon):
-    return _plain_by_statistics(x, gamma, beta, mean, variance, epsilon)
+def _by_statistics(x, gamma, beta, mean, variance, *, epsilon, activation):
+    normalised = _plain_by_statistics(x, gamma, beta, mean, variance, epsilon)
+    return tf.cast(activated(normalised, activation), x.dtype)
 
 
 @hardware.part
-def _sums(dy, x, mean):
-    return _plain_sums(dy, x, mean)
+def _sums(dy, x, gamma, beta, mean, variance, *, epsilon, activation):
+    return _plain_sums(_before_activation(dy, x, gamma, beta, mean, variance, epsilon, activation), x, mean)
 
 
 @hardware.part
-def _by_input(dy, x, gamma, mean, variance, sums, *, epsilon):
-    return _plain_by_input(dy, x, gamma, mean, variance, sums, epsilon)
+def _by_input(dy, known, sums, *, epsilon, activation):
+    x, gamma, _beta, mean, variance = known
+    slopes = _before_activation(dy, *known, epsilon, activation)
+    return _plain_by_input(slopes, x, gamma, mean, variance, sums, epsilon)
 
 
 def _plain_moments(x):
@@ -99,19 +108,23 @@ def _plain_moments(x):
 
 
 def _plain_by_statistics(x, gamma, beta, mean, variance, epsilon):
-    slope = gamma * tf.math.rsqrt(variance + epsilon)
-    return tf.cast((tf.cast(x, tf.float32) - mean) * slope + beta, x.dtype)
+    return (tf.cast(x, tf.float32) - mean) * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
 
 
-def _plain_sums(dy, x, mean):
-    """Returns the sums of dy, and of dy * (x - mean), over the cells: (C,) float32 each."""
-    slopes = tf.cast(dy, tf.float32)
+def _before_activation(dy, x, gamma, beta, mean, variance, epsilon, activation):
+    """Returns the gradient by the normalised values, float32, of which dy is the gradient after the activation."""
+    normalised = _plain_by_statistics(x, gamma, beta, mean, variance, epsilon)
+    return slope_times(tf.cast(dy, tf.float32), normalised, activation)
+
+
+def _plain_sums(slopes, x, mean):
+    """Returns the sums of slopes, and of slopes * (x - mean), over the cells: (C,) float32 each."""
     return tf.reduce_sum(slopes, [0, 1, 2]), tf.reduce_sum(slopes * (tf.cast(x, tf.float32) - mean), [0, 1, 2])
 
 
-def _plain_by_input(dy, x, gamma, mean, variance, sums, epsilon):
+def _plain_by_input(slopes, x, gamma, mean, variance, sums, epsilon):
     """Returns the gradient by x, through mean and variance as well; `sums` are those of all replicas / replicas."""
     cells = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
     inverse = tf.math.rsqrt(variance + epsilon)
     through = sums[0] / cells + (tf.cast(x, tf.float32) - mean) * (tf.square(inverse) * sums[1] / cells)
-    return tf.cast((tf.cast(dy, tf.float32) - through) * (gamma * inverse), x.dtype)
+    return tf.cast((slopes - through) * (gamma * inverse), x.dtype)

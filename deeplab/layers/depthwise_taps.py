@@ -8,10 +8,11 @@ are in float32, whatever the type of the input is.
 import tensorflow as tf
 
 from deeplab.layers import hardware
+from deeplab.layers.activations import activated, slope_times
 
 
-def depthwise_by_taps(x, kernel, stride, rate, padding):
-    """Equals tf.nn.depthwise_conv2d with `dilations=rate`.
+def depthwise_by_taps(x, kernel, stride, rate, padding, before=None):
+    """Equals tf.nn.depthwise_conv2d of `activated(x, before)` with `dilations=rate`.
 
     Args:
       x: (B, h, w, C), h and w static.
@@ -19,44 +20,45 @@ def depthwise_by_taps(x, kernel, stride, rate, padding):
       stride: cells between the windows, both ways; 1 where a rate is larger than 1.
       rate: (vertical, horizontal), cells between the taps.
       padding: "SAME" or "VALID".
+      before: one of `activations.ACTIVATIONS`, or None.
 
     Returns:
       (B, h', w', C).
     """
-    how = {"stride": stride, "rate": tuple(rate), "padding": padding}
+    how = {"stride": stride, "rate": tuple(rate), "padding": padding, "before": before}
 
     @tf.custom_gradient
     def convolve(x, kernel):
-        def gradient(dy):
-            if stride == 1 and padding == "SAME":  # then the gradient is a convolution with the mirrored kernel
-                dx = _convolve(dy, kernel[::-1, ::-1], **how)
-            else:
-                dx = _by_input(dy, x, kernel, **how)
-            return dx, _by_kernel(dy, x, kernel, **how)
-
-        return _convolve(x, kernel, **how), gradient
+        return _convolve(x, kernel, **how), lambda dy: (
+            _by_input(dy, x, kernel, **how),
+            _by_kernel(dy, x, kernel, **how),
+        )
 
     return convolve(x, kernel)
 
 
 @hardware.part
-def _convolve(x, kernel, *, stride, rate, padding):
-    return _sum_of_taps(x, kernel, stride, rate, padding)
+def _convolve(x, kernel, *, stride, rate, padding, before):
+    return _sum_of_taps(activated(x, before), kernel, stride, rate, padding)
 
 
 @hardware.part
-def _by_input(dy, x, kernel, *, stride, rate, padding):
+def _by_input(dy, x, kernel, *, stride, rate, padding, before):
     """Returns the gradient by x."""
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = _sum_of_taps(x, kernel, stride, rate, padding)
-    return tape.gradient(y, x, output_gradients=dy)
+    if stride == 1 and padding == "SAME":  # then it is a convolution with the mirrored kernel
+        dx = _sum_of_taps(dy, kernel[::-1, ::-1], stride, rate, padding)
+    else:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = _sum_of_taps(x, kernel, stride, rate, padding)
+        dx = tape.gradient(y, x, output_gradients=dy)
+    return slope_times(dx, x, before)
 
 
 @hardware.part
-def _by_kernel(dy, x, kernel, *, stride, rate, padding):
+def _by_kernel(dy, x, kernel, *, stride, rate, padding, before):
     """Returns the gradient by the kernel: for each tap, the sum over all cells of what it saw times `dy`."""
-    slopes = tf.cast(dy, tf.float32)
+    slopes, x = tf.cast(dy, tf.float32), activated(x, before)
     sums = [tf.reduce_sum(seen * slopes, [0, 1, 2]) for seen in _seen(x, kernel.shape[:2], stride, rate, padding)]
     return tf.cast(tf.reshape(tf.stack(sums), kernel.shape), kernel.dtype)
 
@@ -68,9 +70,10 @@ def _sum_of_taps(x, kernel, stride, rate, padding):
 
 
 def _seen(x, sides, stride, rate, padding):
-    """Yields for each tap the cells (B, h', w', C) that it sees in its windows, float32; row after row of the kernel."""
+    """Yields for each tap, row after row of the kernel, the cells (B, h', w', C) that it sees, float32."""
     spans = [(side - 1) * step for side, step in zip(sides, rate, strict=True)]  # cells from the first to the last tap
-    margins, outputs = zip(*(_margins(*axis, stride, padding) for axis in zip(x.shape[1:3], spans)), strict=True)
+    axes = [_margins(side, span, stride, padding) for side, span in zip(x.shape[1:3], spans, strict=True)]
+    margins, outputs = zip(*axes, strict=True)
     padded = tf.cast(tf.pad(x, [[0, 0], *margins, [0, 0]]), tf.float32)
     last = [(count - 1) * stride + 1 for count in outputs]
     for top in range(0, spans[0] + 1, rate[0]):

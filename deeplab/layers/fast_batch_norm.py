@@ -8,6 +8,7 @@ import math
 import tensorflow as tf
 
 from deeplab.layers import hardware
+from deeplab.layers.activations import activated
 from deeplab.layers.batch_norm_parts import batch_norm_by_parts, gradient_of_constants
 from deeplab.layers.replicas import all_sum, replicas
 
@@ -16,24 +17,40 @@ _LONG = 1024  # values in a row that matrix products sum fast
 _SMALL = 400_000  # values; smaller arrays cost about a millisecond, so they keep the original's kernel and its rounding
 
 
-def batch_norm(x, gamma, beta, epsilon):
-    """Normalises by the mean and variance of each channel in the whole batch. Replicas hold equal parts of the batch.
+def batch_norm(x, gamma, beta, epsilon, activation=None):
+    """Normalises by the mean and variance of each channel in the whole batch, then activates.
+
+    Replicas hold equal parts of the batch.
 
     Args:
       x: (B, h, w, C), the part of this replica.
       gamma, beta: (C,), float32.
       epsilon: added to the variance.
+      activation: one of `activations.ACTIVATIONS`, or None.
 
     Returns:
       (y, mean, unbiased variance); no gradient goes through the last two.
     """
-    values = tf.cast(tf.reduce_prod(tf.shape(x)[:3]) * replicas(), tf.float32)
-    unbiased = values / tf.maximum(values - 1, 1)
+    if replicas() == 1 and _groups(x) == 1 and not hardware.compiles_parts():
+        y, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon)
+        return activated(y, activation), mean, unbiased
     if hardware.compiles_parts():
-        y, mean, variance = batch_norm_by_parts(x, gamma, beta, epsilon)
-        return y, mean, variance * unbiased
-    if replicas() == 1 and _groups(x) == 1:
-        return tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon)
+        y, mean, variance = batch_norm_by_parts(x, gamma, beta, epsilon, activation)
+    else:
+        y, mean, variance = _by_two_kernels(x, gamma, beta, epsilon)
+        y = activated(y, activation)
+    values = tf.cast(_values_of_all(x), tf.float32)
+    return y, mean, variance * values / tf.maximum(values - 1, 1)
+
+
+def _values_of_all(x):
+    """Returns how many values each channel has in the whole batch, an int32 scalar."""
+    return tf.reduce_prod(tf.shape(x)[:3]) * replicas()
+
+
+def _by_two_kernels(x, gamma, beta, epsilon):
+    """Returns (y, mean, variance): statistics by one kernel, over all replicas, and normalisation by another."""
+    values = tf.cast(_values_of_all(x), tf.float32)
 
     @tf.custom_gradient
     def normalise(x, gamma, beta):
@@ -52,8 +69,7 @@ def batch_norm(x, gamma, beta, epsilon):
 
         return (by_statistics(x, gamma, beta, mean, variance, epsilon), mean, variance), gradient
 
-    y, mean, variance = normalise(x, gamma, beta)
-    return y, mean, variance * unbiased
+    return normalise(x, gamma, beta)
 
 
 def by_statistics(x, gamma, beta, mean, variance, epsilon):

@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from deeplab.layers import hardware
+from deeplab.layers.activations import activated
 from deeplab.layers.depthwise_taps import depthwise_by_taps
 
 # Largest rate at which oneDNN's dilated depthwise kernel beats a dense one between SpaceToBatch and BatchToSpace: it is
@@ -34,12 +35,16 @@ def conv2d(x, kernel, stride, rate, padding, training=False):
     return tf.nn.conv2d(x, kernel, stride, padding)
 
 
-def depthwise_conv2d(x, kernel, stride, rate, padding, training=False):
-    """Equals tf.nn.depthwise_conv2d with `dilations=rate`; arguments as of `conv2d`, kernel (k, k, C, 1)."""
+def depthwise_conv2d(x, kernel, stride, rate, padding, before=None, training=False):
+    """Equals tf.nn.depthwise_conv2d of `activated(x, before)` with `dilations=rate`; arguments as of `conv2d`.
+
+    The kernel is (k, k, C, 1). Zeros of the padding stay zeros.
+    """
     size = kernel.shape[0]
     kernel, rate = drop_padding_only_taps(kernel, rate, x.shape[1:3])
     if training and hardware.compiles_parts() and None not in x.shape[1:3]:
-        return depthwise_by_taps(x, kernel, stride, rate, padding)
+        return depthwise_by_taps(x, kernel, stride, rate, padding, before)
+    x = activated(x, before)
     if max(rate) > 1:
         # The gradient by the kernel takes oneDNN three times as long on grids that are smaller than the kernel.
         return in_blocks(x, rate, lambda blocks: tf.nn.depthwise_conv2d(blocks, kernel, [1] * 4, "SAME"), least=size)

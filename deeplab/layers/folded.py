@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from deeplab.layers.activations import activated
 from deeplab.layers.basic import DepthwiseConv, SeparableConv
 from deeplab.layers.fast_convolution import (
     NATIVE_RATE,
@@ -39,6 +40,7 @@ class Folded(keras.layers.Layer):
     def __init__(self, layer, scale, shift, native_rate, **kwargs):
         super().__init__(**kwargs)
         self.rate, self.stride, self.native_rate = layer.rate, layer.stride, native_rate
+        self.before = getattr(layer, "before", None)
         self.padded, self.compute_output_shape = layer.padded, layer.compute_output_shape
         kernel = np.asarray(layer.kernel, np.float64)
         self.spatial = self.plain = None  # the depthwise kernel, and the kernel over all channels
@@ -74,6 +76,6 @@ class Folded(keras.layers.Layer):
 
     def _depthwise(self, x, then):
         """Returns `then` of the depthwise convolution of x; see `inference_depthwise_conv2d`."""
-        x, padding = self.padded(x)
+        x, padding = self.padded(activated(x, self.before))
         kernel = tf.convert_to_tensor(self.spatial)
         return inference_depthwise_conv2d(x, kernel, self.stride, self.rate, padding, self.native_rate, then)

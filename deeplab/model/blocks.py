@@ -130,8 +130,8 @@ class Blocks:
         style, config = self.style, self.config
         path = f"{scope}/{norm_scope}" if norm_scope else scope
         settings = {"warmup": config.batch_norm_warmup, "frozen": not config.fine_tune_batch_norm}
-        x = self.layer(path, lambda name: BatchNorm(style.epsilon, style.decay, name=name, **settings))(x)
-        return self.activate(x, activation)
+        settings["activation"] = activation
+        return self.layer(path, lambda name: BatchNorm(style.epsilon, style.decay, name=name, **settings))(x)
 
     def add(self, x, shortcut):
         """Adds two tensors of one shape: the end of a residual unit."""

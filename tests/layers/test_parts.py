@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab.layers import hardware
+from deeplab.layers.activations import ACTIVATIONS, activated
 from deeplab.layers.batch_norm_parts import batch_norm_by_parts, gradient_of_constants
 from deeplab.layers.depthwise_taps import depthwise_by_taps
 
@@ -52,6 +53,24 @@ def test_a_sum_over_taps_is_a_depthwise_convolution(parts, size, taps, stride, r
     strides = [1, stride, stride, 1]
     expected = results(lambda *pair: tf.nn.depthwise_conv2d(*pair, strides, padding, dilations=rate), *inputs)
     assert_close(found, expected, 2e-5)
+
+
+@pytest.mark.parametrize("name", [None, *ACTIVATIONS])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_activations_before_and_after_are_part_of_it(parts, name, stride):
+    x, kernel = (tf.constant(RNG.normal(0, 4, size), tf.float32) for size in ((2, 6, 5, 3), (3, 3, 3, 1)))
+    gamma, beta = (tf.constant(RNG.normal(0, 4, 3), tf.float32) for _ in range(2))
+
+    def plainly(x, kernel, gamma, beta):
+        y = tf.nn.depthwise_conv2d(activated(x, name), kernel, [1, stride, stride, 1], "SAME")
+        return activated(tf.compat.v1.nn.fused_batch_norm(y, gamma, beta, epsilon=1e-3)[0], name)
+
+    def by_parts(x, kernel, gamma, beta):
+        y = depthwise_by_taps(x, kernel, stride, (1, 1), "SAME", name)
+        return batch_norm_by_parts(y, gamma, beta, 1e-3, name)[0]
+
+    inputs = x, kernel, gamma, beta
+    assert_close(results(by_parts, *inputs), results(plainly, *inputs), 1e-3)
 
 
 def test_a_depthwise_convolution_keeps_the_type(parts):

@@ -93,7 +93,6 @@ def _unit(blocks, x, row, stride, rates, bounded):
 def _separable(blocks, x, scope, depth, row, bounded, **how):
     """One separable convolution: relu, depthwise, norm, pointwise, norm; in the last block relu after each norm."""
     after = blocks.style.activation if row.relu_inside else ("clip6" if bounded else None)
-    if not row.relu_inside:
-        x = blocks.activate(x, blocks.style.activation)
-    x = blocks.depthwise(x, f"{scope}_depthwise", activation=after, **how)
+    before = None if row.relu_inside else blocks.style.activation
+    x = blocks.depthwise(x, f"{scope}_depthwise", activation=after, before=before, **how)
     return blocks.conv(x, f"{scope}_pointwise", depth, activation=after)
