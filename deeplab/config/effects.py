@@ -158,15 +158,16 @@ TRAIN = {
         "scale_factor_step_size",
     ),
 }  # fmt: skip
-_ONE_AT_A_TIME = "with --saved_model or --tile_size, which run one image at a time on one device"
 EVAL = {
     **_TFDS, **_TILES, **_RESIZE,
     **_table("without --continuous", lambda c: c.continuous, "eval_interval_secs", "eval_timeout_secs"),
     # The original's commands ask for one evaluation, which is what happens without --continuous.
     **_table("without --continuous", lambda c: c.continuous or c.max_number_of_evaluations == 1,
              "max_number_of_evaluations"),
-    **_table(_ONE_AT_A_TIME, lambda c: not c.saved_model and c.tiles.tile_size is None,
-             "eval_batch_size", "distribution_strategy"),
+    **_table("with --saved_model or --tile_size, which run on one device",
+             lambda c: not c.saved_model and c.tiles.tile_size is None, "distribution_strategy"),
+    **_table("with --tile_size, which segments one image at a time", lambda c: c.tiles.tile_size is None,
+             "eval_batch_size"),
     **_table("with --saved_model", lambda c: not c.saved_model, "checkpoint", "use_moving_averages", "preset"),
     **_table("with --tile_size", lambda c: c.tiles.tile_size is None, "eval_crop_size"),
 }  # fmt: skip

@@ -17,6 +17,7 @@ from deeplab.config.options import (
     option,
     overrides,
     require,
+    require_count,
     require_pair,
 )
 from deeplab.config.presets import MODELS, model_options, preset_option
@@ -135,7 +136,10 @@ class EvalConfig(_SplitConfig):
     )
     eval_split: str = option("val", "Split of the data set to score.")
     eval_crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
-    eval_batch_size: int = option(1, "Images per step and device. It does not change the scores.")
+    eval_batch_size: int | None = option(
+        None,
+        "Images per step and device. It does not change the scores. Not given: 1, or on a GPU what suits the size.",
+    )
     eval_logdir: str | None = option(
         None,
         "Folder for results.json and TensorBoard scalars. Not given: eval_SPLIT in checkpoint_dir or saved_model.",
@@ -164,7 +168,7 @@ class EvalConfig(_SplitConfig):
     def check(self):
         super().check()
         require_pair("eval_crop_size", self.eval_crop_size)
-        require(self.eval_batch_size > 0, "eval_batch_size", self.eval_batch_size, "at least 1")
+        require_count("eval_batch_size", self.eval_batch_size)
         widths = self.trimap_widths
         require(
             list(widths) == sorted(set(widths)) and min(widths, default=1) > 0,
@@ -268,7 +272,7 @@ class PredictConfig(NetworkConfig):
     def check(self):
         check_given(self, "input", "output")
         require_pair("crop_size", self.crop_size)
-        require(self.batch_size is None or self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
+        require_count("batch_size", self.batch_size)
         input_size.check(self.input_size, tile_size=self.tiles.tile_size)
         sources = (self.checkpoint_dir, self.saved_model)
         require(sources.count(None) == 1, "checkpoint_dir", sources[0], "it or --saved_model, one of the two")

@@ -155,6 +155,11 @@ def differences(first, second):
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def require_count(name, value):
+    """Raises a UserError unless the option `name` is not given (None) or at least 1."""
+    require(value is None or value > 0, name, value, "at least 1")
+
+
 def check_given(config, *names):
     """Raises a UserError if one of these options of a configuration has no value."""
     for name in names:

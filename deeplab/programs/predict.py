@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.config.model import ModelConfig
-from deeplab.config.options import differences
+from deeplab.config.options import differences, require
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.files import locks, progress_bar
@@ -100,8 +100,8 @@ def _open_export(config):
     dataset, notice = export.dataset(config.dataset), input_size.Notice(input_size.of_card(export.card))
     catalog.refuse_other(config.dataset, dataset)
     together = batches.of_export(export)
-    if config.batch_size is not None and together is None:
-        raise UserError(f"--batch_size={config.batch_size}: {path} takes one image at a time; leave it out")
+    if together is None:
+        require(config.batch_size in (None, 1), "batch_size", config.batch_size, f"1, since {path} takes one at a time")
     return Segmenter(export.segment, export.segment_with_probabilities, dataset, settings, notice, together)
 
 
