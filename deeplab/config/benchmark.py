@@ -21,7 +21,9 @@ class BenchmarkConfig(Checked):
     """What to measure"""
 
     cost: bool = option(False, "Compare multiply-adds of the published networks with the published numbers.")
-    input: bool = option(False, "Images per second of the input pipeline, for images of 480x360 and 1024x2048.")
+    input: bool = option(
+        False, "Images per second and core of the input pipeline, for images like those of CamVid, VOC and Cityscapes."
+    )
     export: bool = option(False, "Time that one image takes in every export format and engine.")
     training: bool = option(False, "Time of a training step, on one device, on two devices and with Keras' fit.")
     scaling: bool = option(

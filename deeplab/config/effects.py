@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from deeplab.config.data import is_tfds
-from deeplab.config.options import changed_options
+from deeplab.config.options import changed_options, require
 from deeplab.errors import UserError
 
 
@@ -35,6 +35,28 @@ def refuse_without_effect(config, needs: Mapping[str, Needs], given: Mapping[str
             # An option of a flag file cannot be left out, but the command line can take it back.
             back = "" if default is None else f", which means {default!r}"
             raise UserError(f"{name}={value!r}: has no effect {needs[name].told}; leave it out{back}, or change that")
+
+
+def refuse_what_exports_bring(config, **more):
+    """Refuses the flags that say how a network is run, because an export has that built in.
+
+    Args:
+      config: an EvalConfig or PredictConfig.
+      more: further flags of the program to refuse, with their values.
+    """
+    scales = config.passes.eval_scales
+    fixed = {
+        "eval_scales": scales != (1.0,) and scales,
+        "add_flipped_images": config.passes.add_flipped_images,
+        "tile_size": config.tiles.tile_size,
+        "zero_untrained_taps": config.zero_untrained_taps,
+        **more,
+        **config.model,
+    }
+    for name, value in fixed.items():
+        require(
+            not value, name, value, "no such flag beside --saved_model: an export brings its own; or --checkpoint_dir"
+        )
 
 
 def _table(told, holds, *names):
@@ -136,15 +158,16 @@ TRAIN = {
         "scale_factor_step_size",
     ),
 }  # fmt: skip
-_ONE_AT_A_TIME = "with --saved_model or --tile_size, which run one image at a time on one device"
 EVAL = {
     **_TFDS, **_TILES, **_RESIZE,
     **_table("without --continuous", lambda c: c.continuous, "eval_interval_secs", "eval_timeout_secs"),
     # The original's commands ask for one evaluation, which is what happens without --continuous.
     **_table("without --continuous", lambda c: c.continuous or c.max_number_of_evaluations == 1,
              "max_number_of_evaluations"),
-    **_table(_ONE_AT_A_TIME, lambda c: not c.saved_model and c.tiles.tile_size is None,
-             "eval_batch_size", "distribution_strategy"),
+    **_table("with --saved_model or --tile_size, which run on one device",
+             lambda c: not c.saved_model and c.tiles.tile_size is None, "distribution_strategy"),
+    **_table("with --tile_size, which segments one image at a time", lambda c: c.tiles.tile_size is None,
+             "eval_batch_size"),
     **_table("with --saved_model", lambda c: not c.saved_model, "checkpoint", "use_moving_averages", "preset"),
     **_table("with --tile_size", lambda c: c.tiles.tile_size is None, "eval_crop_size"),
 }  # fmt: skip
@@ -160,7 +183,9 @@ VIS = {
 PREDICT = {
     **_TILES,
     **_table("with --saved_model", lambda c: not c.saved_model, "checkpoint", "use_moving_averages"),
-}
+    **_table("with --tile_size or --save_probabilities, which segment one image at a time",
+             lambda c: c.tiles.tile_size is None and not c.save_probabilities, "batch_size"),
+}  # fmt: skip
 EXPORT = {
     **_RESIZE,
     **_table("without --dataset_dir", lambda c: c.dataset_dir is not None, "split"),

@@ -13,11 +13,9 @@ from deeplab.config.inference import (
     RETIRED_FLAGS,
     SCALES_HELP,
     NetworkConfig,
-    check_given,
-    check_scales,
 )
 from deeplab.config.model import ModelConfig
-from deeplab.config.options import nested, option, overrides, require, require_pair
+from deeplab.config.options import check_given, check_scales, nested, option, overrides, require, require_pair
 
 FORMATS = ("saved_model", "frozen_graph", "tflite", "onnx", "openvino")
 PRECISIONS = ("float32", "bfloat16", "float16")

@@ -9,7 +9,17 @@ from typing import Any, ClassVar
 from deeplab.config import effects, input_size
 from deeplab.config.data import ReadConfig, ResizeConfig, is_tfds
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
-from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
+from deeplab.config.options import (
+    Checked,
+    check_given,
+    check_scales,
+    nested,
+    option,
+    overrides,
+    require,
+    require_count,
+    require_pair,
+)
 from deeplab.config.presets import MODELS, model_options, preset_option
 
 COLORMAPS = ("pascal", "cityscapes", "ade20k")  # reference: --colormap_type
@@ -126,7 +136,10 @@ class EvalConfig(_SplitConfig):
     )
     eval_split: str = option("val", "Split of the data set to score.")
     eval_crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
-    eval_batch_size: int = option(1, "Images per step and device. It does not change the scores.")
+    eval_batch_size: int | None = option(
+        None,
+        "Images per step and device. It does not change the scores. Not given: 1, or on a GPU what suits the size.",
+    )
     eval_logdir: str | None = option(
         None,
         "Folder for results.json and TensorBoard scalars. Not given: eval_SPLIT in checkpoint_dir or saved_model.",
@@ -155,7 +168,7 @@ class EvalConfig(_SplitConfig):
     def check(self):
         super().check()
         require_pair("eval_crop_size", self.eval_crop_size)
-        require(self.eval_batch_size > 0, "eval_batch_size", self.eval_batch_size, "at least 1")
+        require_count("eval_batch_size", self.eval_batch_size)
         widths = self.trimap_widths
         require(
             list(widths) == sorted(set(widths)) and min(widths, default=1) > 0,
@@ -189,7 +202,9 @@ class EvalConfig(_SplitConfig):
 
     def check_export(self):
         """Refuses the flags that say how a network is run, because an export has that built in."""
-        check_export_brings(self, eval_crop_size=self.eval_crop_size, min_resize_value=self.resize.min_resize_value)
+        effects.refuse_what_exports_bring(
+            self, eval_crop_size=self.eval_crop_size, min_resize_value=self.resize.min_resize_value
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,6 +251,11 @@ class PredictConfig(NetworkConfig):
     crop_size: tuple[int, ...] | None = option(None, CROP_HELP)
     input_size: str = input_size.input_size_option()
     dataset: str | None = option(None, DATASET_HELP)
+    batch_size: int | None = option(
+        None,
+        "Images that are segmented at once if they are padded to one size (an export: if they have one size). It does "
+        "not change the labels. Frames of videos come one at a time. Not given: 1, or on a GPU what suits the size.",
+    )
     save_probabilities: bool = option(
         False, "Images: also write NAME.npz, compressed, with probabilities (H, W, classes) in float16."
     )
@@ -252,43 +272,13 @@ class PredictConfig(NetworkConfig):
     def check(self):
         check_given(self, "input", "output")
         require_pair("crop_size", self.crop_size)
+        require_count("batch_size", self.batch_size)
         input_size.check(self.input_size, tile_size=self.tiles.tile_size)
         sources = (self.checkpoint_dir, self.saved_model)
         require(sources.count(None) == 1, "checkpoint_dir", sources[0], "it or --saved_model, one of the two")
         if self.saved_model:
             chosen = self.input_size != input_size.AUTO and self.input_size
-            check_export_brings(self, crop_size=self.crop_size, preset=self.preset, input_size=chosen)
+            effects.refuse_what_exports_bring(self, crop_size=self.crop_size, preset=self.preset, input_size=chosen)
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
         effects.refuse_without_effect(self, effects.PASSES, self.model)
         effects.refuse_without_effect(self, effects.PREDICT)
-
-
-def check_export_brings(config, **more):
-    """Refuses the flags that say how a network is run, because an export has that built in.
-
-    Args:
-      config: an EvalConfig or PredictConfig.
-      more: further flags of the program to refuse, with their values.
-    """
-    scales = config.passes.eval_scales
-    fixed = {
-        "eval_scales": scales != PassesConfig().eval_scales and scales,
-        "add_flipped_images": config.passes.add_flipped_images,
-        "tile_size": config.tiles.tile_size,
-        "zero_untrained_taps": config.zero_untrained_taps,
-        **more,
-        **config.model,
-    }
-    for name, value in fixed.items():
-        require(
-            not value, name, value, "no such flag beside --saved_model: an export brings its own; or --checkpoint_dir"
-        )
-
-
-def check_given(config, *names):
-    for name in names:
-        require(getattr(config, name), name, getattr(config, name), f"a value: --{name}=...")
-
-
-def check_scales(name, scales):
-    require(len(scales) > 0 and min(scales) > 0, name, scales, "at least one scale, all positive")

@@ -153,3 +153,19 @@ def differences(first, second):
     names = [field.name for field in dataclasses.fields(first)]
     pairs = {name: (getattr(first, name), getattr(second, name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def require_count(name, value):
+    """Raises a UserError unless the option `name` is not given (None) or at least 1."""
+    require(value is None or value > 0, name, value, "at least 1")
+
+
+def check_given(config, *names):
+    """Raises a UserError if one of these options of a configuration has no value."""
+    for name in names:
+        require(getattr(config, name), name, getattr(config, name), f"a value: --{name}=...")
+
+
+def check_scales(name, scales):
+    """Raises a UserError unless the option `name` holds positive numbers, at least one."""
+    require(len(scales) > 0 and min(scales) > 0, name, scales, "at least one scale, all positive")

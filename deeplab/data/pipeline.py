@@ -10,6 +10,7 @@ once, at its own size; inference pads the images.
 
 import dataclasses
 import functools
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from deeplab.config.data import ResizeConfig
 from deeplab.data import photometric, records, sampling, service
 from deeplab.data.augment import resize_to_range
 from deeplab.errors import UserError
+from deeplab.layers import hardware
 
 _ENDLESS = 2**62
 
@@ -77,7 +79,18 @@ def train_batches(split, augment, batches, start_step=0, cache=False, data_servi
             lambda host: batch_stream(split, augment, batches, start_step + host, load, stride=hosts), data_service
         )
     load = _cached(split) if cache else split.record
-    return batch_stream(split, augment, batches, start_step, load).prefetch(tf.data.AUTOTUNE)
+    stream = batch_stream(split, augment, batches, start_step, load).prefetch(tf.data.AUTOTUNE)
+    return stream.with_options(_own_threads()) if hardware.is_accelerated() else stream
+
+
+def _own_threads():
+    """Returns the options that give a dataset threads of its own.
+
+    The threads that TensorFlow shares otherwise also tell a GPU what to do next. Behind a decoder, that would wait.
+    """
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = os.cpu_count() or 1
+    return options
 
 
 def batch_stream(split, augment, batches, start_step, load, stride=1):

@@ -46,9 +46,7 @@ class Split:
         shard, offset, length = tf.unstack(tf.gather(tf.constant(self.index), number))
         path = tf.gather(tf.constant(self.paths), shard)
         if in_graph:
-            sizes = [tf.io.gfile.stat(path).length for path in self.paths]
-            size = tf.gather(tf.constant(sizes, tf.int64), shard)
-            serialized = tfrecord.read_record_in_graph(path, offset, length, size)
+            serialized = tfrecord.read_record_in_graph(path, offset)
         else:
             serialized = tfrecord.read_record(path, offset, length)
         record = self.parse(serialized)

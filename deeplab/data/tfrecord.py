@@ -188,11 +188,15 @@ def _read(path, offset, length):
         return file.read(int(length))
 
 
-def read_record_in_graph(path, offset, length, size):
-    """Does what `read_record` does without Python, in 2.3 ms for a record, so that another machine can run the graph.
+def read_record_in_graph(path, offset):
+    """Returns the record whose content begins at `offset` of the file `path`, without Python.
 
-    `size` is the number of bytes of the file.
+    So another machine can run the graph, and several records are read at a time.
     """
-    # This op reads a range of a file: as one record of fixed length between a header and a footer.
-    footer = size - offset - length
-    return tf.data.FixedLengthRecordDataset(path, length, offset, footer, buffer_size=length).get_single_element()
+    begin = tf.reshape(offset - _LENGTH_BYTES - _CRC_BYTES, (1,))  # of the length, which the file has before the record
+    records = tf.raw_ops.TFRecordDatasetV2(
+        filenames=path[tf.newaxis], compression_type="", buffer_size=tf.constant(0, tf.int64), byte_offsets=begin
+    )
+    kind = {"output_types": [tf.string], "output_shapes": [()]}
+    first = tf.raw_ops.TakeDataset(input_dataset=records, count=tf.constant(1, tf.int64), **kind)
+    return tf.raw_ops.DatasetToSingleElement(dataset=first, **kind)[0]

@@ -63,7 +63,7 @@ def plan(shapes, batch_size, in_order=False):
 
     Args:
       shapes: a tuple of ints for each image; images with equal tuples may share a batch.
-      batch_size: the most images in a batch.
+      batch_size: function from the shape to the most images in a batch.
       in_order: keep the order of the images, so that only neighbours share a batch. Otherwise all images of a shape
         come together; the largest come first, so that a lack of memory shows at once.
 
@@ -73,7 +73,8 @@ def plan(shapes, batch_size, in_order=False):
     numbers = range(len(shapes))
     order = numbers if in_order else sorted(numbers, key=lambda number: shapes[number], reverse=True)
     alike = [list(run) for _shape, run in itertools.groupby(order, key=lambda number: shapes[number])]
-    return [run[i : i + batch_size] for run in alike for i in range(0, len(run), batch_size)]
+    most = [batch_size(shapes[run[0]]) for run in alike]
+    return [run[i : i + size] for run, size in zip(alike, most, strict=True) for i in range(0, len(run), size)]
 
 
 def padded_batches(examples, counts, padded_size, ignore_label, fillers=0):

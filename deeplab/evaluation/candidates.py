@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from deeplab import devices
+from deeplab.config.options import require
 from deeplab.data import catalog, pipeline, source
 from deeplab.errors import UserError
 from deeplab.evaluation import report, scoring
 from deeplab.evaluation.boundary import BoundaryScores
 from deeplab.evaluation.split_predictor import restore_split_predictor
-from deeplab.inference import exports, input_size
+from deeplab.inference import batch_size, exports, input_size
 from deeplab.training import run_folder
 
 _OWN_SIZE = "at their own size"  # padded only as far as the network needs
@@ -90,9 +91,11 @@ def score_candidates(candidates, config):
     Returns:
       A list with a `ScoredCandidate` for each.
     """
-    scored = []
+    scored, note = [], batch_size.note(config.eval_batch_size, "eval_batch_size")
     for candidate in candidates:
         print(candidate.title)
+        if note and not config.tiles.tile_size:
+            print(note)
         boundary_scores = BoundaryScores(config.trimap_widths, config.boundary_scores, candidate.dataset)
         scored.append(ScoredCandidate(candidate, candidate.score(boundary_scores.collectors), boundary_scores))
     return scored
@@ -121,7 +124,7 @@ def _taken(path):
     if exports.newest(path):
         return set()
     is_folder, configured = tf.io.gfile.isdir(path), run_folder.is_configured(run_folder.of(path))
-    names = {"use_moving_averages", "eval_batch_size", "distribution_strategy"}
+    names = {"use_moving_averages", "distribution_strategy"}
     return names | ({"checkpoint"} if is_folder else set()) | (set() if configured else {"preset"})
 
 
@@ -185,8 +188,12 @@ def _open_export(config):
     export = exports.load(path, required=(exports.DEFAULT_SIGNATURE,))
 
     def score(collectors):  # an export resizes images itself, so that it gets them at their source size
-        return scoring.score_each(split, export.segment, collectors=collectors)
+        return scoring.score_in_stacks(split, export.labels, at_once, collectors)
 
+    at_once = config.eval_batch_size
+    if not export.takes_batches:
+        require(at_once in (None, 1), "eval_batch_size", at_once, f"1, since {path} takes one image at a time")
+        at_once = 1
     title = _title(path, facts, f"at the size of --input_size={seen.rule}" if seen.fit_into else _OWN_SIZE)
     folder = tf.io.gfile.join(config.saved_model.rstrip("/"), f"eval_{config.eval_split}")
     return Candidate(title, split.dataset, facts, folder, score)

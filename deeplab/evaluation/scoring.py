@@ -1,7 +1,8 @@
-"""Runs a network over a whole split and counts its pixels: the three ways to get the scores of a split.
+"""Runs a network over a whole split and counts its pixels: the ways to get the scores of a split.
 
 * `score` feeds padded batches to one or more devices, which count the pixels themselves. It is the fast way.
-* `score_each` segments one image at a time with any function, e.g. that of an export.
+* `score_in_stacks` segments images of one size together with any function, e.g. that of an export.
+* `score_each` segments one image at a time with any function.
 * `score_in_tiles` is `score_each` for images that are too large for the memory.
 
 All of them see every image once and count the pixels of the whole split in one confusion matrix. The scores therefore
@@ -9,16 +10,19 @@ do not depend on the order of the images, on the batch size or on the number of 
 """
 
 import contextlib
+import itertools
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab import devices
+from deeplab.config.data import ResizeConfig
 from deeplab.data import records
 from deeplab.evaluation import batches
 from deeplab.evaluation.metrics import ConfusionMatrix, Scores
 from deeplab.files import progress_bar
+from deeplab.inference import batch_size as images_at_once
 from deeplab.inference.tiles import window
 from deeplab.layers.resize import resize_labels
 
@@ -90,12 +94,13 @@ def score(split_predictor, batch_size, collectors=()):
         devices.keep_freed_memory()
         # One trace for images of every size.
         run = tf.function(lambda batch: strategy.run(step, args=(batch,)), input_signature=[stream.element_spec])
+        before = ()  # what the last step returned; a GPU computes the next step while collectors look at it
         for first, batch in zip(range(0, len(plan), replicas), iterator, strict=True):
             by_replica = [strategy.experimental_local_results(value) for value in run(batch)]
-            if collectors:
-                for labels, predictions, sizes in zip(*by_replica, strict=True):
-                    _collect(collectors, labels.numpy(), predictions.numpy(), sizes.numpy())
+            _collect(collectors, before)
+            before = list(zip(*by_replica, strict=True)) if collectors else ()
             bar.update(sum(map(len, plan[first : first + replicas])))
+        _collect(collectors, before)
     return matrices.result()
 
 
@@ -116,12 +121,49 @@ def _without_filename(batch):
     return {name: tensor for name, tensor in batch.items() if name != "filename"}  # text does not go to a GPU
 
 
-def _collect(collectors, labels, predictions, sizes):
-    """Gives the images of a batch to the collectors, without padding and without fillers."""
-    for label, prediction, (height, width) in zip(labels, predictions, sizes, strict=True):
-        if height:
-            for collector in collectors:
-                collector.add(label[:height, :width], prediction[:height, :width])
+def _collect(collectors, replicas):
+    """Gives the images of a step to the collectors, without padding and without fillers.
+
+    `replicas` has the labels, predictions and sizes of each replica.
+    """
+    for tensors in replicas:
+        for label, prediction, (height, width) in zip(*(tensor.numpy() for tensor in tensors), strict=True):
+            if height:
+                for collector in collectors:
+                    collector.add(label[:height, :width], prediction[:height, :width])
+
+
+def score_in_stacks(split, segment, batch_size=None, collectors=()):
+    """Scores a function on a whole split, without padding and without resizing; shows progress.
+
+    Args:
+      split: the `source.Split`.
+      segment: function from images (B, H, W, 3) uint8 to their class ids, a tensor (B, H, W) int32 that the device may
+        still compute when the function returns.
+      batch_size: the most images of one size that it gets at once; None takes what suits the device and the size.
+      collectors: `Collector`s that are given every image.
+
+    Returns:
+      `SplitScores`.
+    """
+    matrices = _ConfusionMatrices(split.dataset, resizes=False)
+    plan = [[number] for number in range(len(split))]
+    if images_at_once.largest(batch_size) > 1:
+        sizes, _resized = batches.image_sizes(split, ResizeConfig())
+        plan = batches.plan(sizes.tolist(), lambda size: images_at_once.images_at_once(batch_size, *size))
+    with progress_bar.show(len(split), "image") as bar, records.user_errors():
+        examples, before = iter(batches.examples(split, numbers=list(itertools.chain(*plan)))), ()
+        for numbers in plan:
+            pairs = [(one["image"].numpy(), one["label"].numpy()) for one in itertools.islice(examples, len(numbers))]
+            images, labels = map(np.stack, zip(*pairs, strict=True))
+            predictions = segment(images)
+            matrices.update(labels, predictions, labels, predictions)
+            _collect(collectors, before)
+            sizes = tf.constant([labels.shape[1:]] * len(labels))
+            before = [(tf.constant(labels), predictions, sizes)] if collectors else ()
+            bar.update(len(numbers))
+        _collect(collectors, before)
+    return matrices.result()
 
 
 def score_each(split, segment, resize=None, collectors=()):

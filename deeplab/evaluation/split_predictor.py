@@ -20,6 +20,7 @@ from deeplab.data import catalog, records, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.files import progress_bar
+from deeplab.inference import batch_size as batch_size_of
 from deeplab.inference import input_size, trained, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.layers.resize import resize_bilinear, resize_labels
@@ -63,7 +64,7 @@ class SplitPredictor:
         """Returns the numbers of the images in each batch, see `batches.plan`.
 
         Args:
-          batch_size: the most images in a batch.
+          batch_size: the most images in a batch; None takes what suits the device and the size of the images.
           total: take so many images, the first ones, in file order. None takes all, in the order that suits batches.
         """
         if self.resizes:  # labels are compared at source size, too
@@ -72,7 +73,11 @@ class SplitPredictor:
             ]
         else:
             shapes = [self.padded_size(*size) for size in self.sizes.tolist()]
-        return batches.plan(shapes[:total], batch_size, in_order=total is not None)
+
+        def most(shape):
+            return batch_size_of.images_at_once(batch_size, *self.padded_size(*shape[:2]))
+
+        return batches.plan(shapes[:total], most, in_order=total is not None)
 
     def batches(self, plan, fillers=0):
         """Returns the batches of a `plan` as `batches.padded_batches`, and after them so many fillers.

@@ -187,7 +187,21 @@ class Export:
         Raises:
           UserError: the export takes no image of that size; some are made for images of one size.
         """
-        return self._of_one(image, DEFAULT_SIGNATURE, "images")["labels"][0].numpy()
+        return self.labels(image[None])[0].numpy()
+
+    def labels(self, images):
+        """Returns labels (B, H, W) int32, a tensor that a GPU may still compute, of images (B, H, W, 3) uint8.
+
+        Raises what `segment` raises. B is 1 unless `takes_batches`.
+        """
+        return self._outputs(images, DEFAULT_SIGNATURE, "images")["labels"]
+
+    @property
+    def takes_batches(self):
+        """Tells whether `labels` takes any number of images."""
+        _arguments, inputs = self._module.signatures[DEFAULT_SIGNATURE].structured_input_signature
+        shape = inputs["images"].shape if "images" in inputs else tf.TensorShape(None)
+        return shape.rank is None or shape[0] is None
 
     @property
     def has_probabilities(self):
@@ -197,15 +211,15 @@ class Export:
 
     def segment_with_probabilities(self, image):
         """Returns what `segment` returns, and probabilities (H, W, K) float32."""
-        results = self._of_one(image, REFERENCE_SIGNATURE, REFERENCE_INPUT)
+        results = self._outputs(image[None], REFERENCE_SIGNATURE, REFERENCE_INPUT)
         return results[REFERENCE_LABELS][0].numpy(), results[REFERENCE_PROBABILITIES][0].numpy()
 
-    def _of_one(self, image, signature, name):
-        """Returns the outputs, as tensors, of a signature for one image, which is its input `name`."""
+    def _outputs(self, images, signature, name):
+        """Returns the outputs, as tensors, of a signature for images (B, H, W, 3), which are its input `name`."""
         try:
-            return self._module.signatures[signature](**{name: tf.constant(image[None])})
+            return self._module.signatures[signature](**{name: tf.constant(images)})
         except (tf.errors.InvalidArgumentError, TypeError) as error:
-            size = "x".join(str(side) for side in image.shape[:2])
+            size = "x".join(str(side) for side in images.shape[1:3])
             raise UserError(f"{self.path}: does not take an image of {size} pixels ({_one_line(error)})") from None
 
 

@@ -11,7 +11,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from deeplab.errors import UserError
 
@@ -22,6 +22,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")  # no
 JPEGS = ("JPEG", "MPO")
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
 _SIXTEEN_BIT_IN_32 = ("PNG", "PPM")  # formats whose 16 bit values Pillow may give as mode I, which has 32 bits
+_QUARTER_TURNS = (5, 6, 7, 8)  # values of EXIF's Orientation that exchange height and width
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 _DEEP = re.compile(r";1[26]")  # in Pillow's name of the layout of a file, such as "RGB;16B": the bits of a value
 _FURTHER_BANDS = "X"  # in Pillow's name of the layout of a TIFF, such as "RGBX": a band that is not read
@@ -66,6 +67,23 @@ def open_picture(path):
     except tf.errors.OpError as error:
         raise UserError(f"{path}: cannot be read ({error.message})") from None
     return _decode(content, path)
+
+
+def size(path):
+    """Returns the (height, width) of `open_picture(path).pixels` from the header of a file; None if it has none.
+
+    The file may still be damaged. Of a file that says how it is turned behind its pixels, sides may be exchanged.
+    """
+    import tensorflow as tf
+
+    with (
+        contextlib.suppress(Exception),  # damaged bytes make decoders raise errors of any type
+        tf.io.gfile.GFile(path, "rb") as file,
+        Image.open(file, formats=FORMATS) as image,
+    ):
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _QUARTER_TURNS
+        return (image.width, image.height) if turned else (image.height, image.width)
+    return None
 
 
 def decode(content, name):

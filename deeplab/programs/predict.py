@@ -1,8 +1,9 @@
 """Segments photographs and videos: `python -m deeplab.predict`."""
 
 import collections
+import contextlib
 import dataclasses
-import io
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -12,16 +13,26 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.config.model import ModelConfig
-from deeplab.config.options import differences
+from deeplab.config.options import differences, require
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.files import atomic, locks, progress_bar
-from deeplab.inference import exports, input_files, input_size, output_folder, tiles, trained, untrained
+from deeplab.files import locks, progress_bar
+from deeplab.inference import (
+    batches,
+    exports,
+    input_files,
+    input_size,
+    output_folder,
+    side_by_side,
+    tiles,
+    trained,
+    untrained,
+)
 from deeplab.inference.predictor import Predictor
 from deeplab.pictures import drawing, images, video
+from deeplab.programs import predict_images
 
 EXIT_SOME_FAILED = 1
-_NO_SPACE = "No space left"  # TensorFlow has one error for a full disk and for too little memory; this tells which
 
 
 class Segmenter(NamedTuple):
@@ -33,6 +44,7 @@ class Segmenter(NamedTuple):
       dataset: what the labels mean, and their colours.
       settings: {name: value} of all that the results depend on except for the image; JSON.
       notice: says for the first image that it is seen at another size.
+      batched: the `batches.Batched` that gives the labels of several images, or None: one image at a time.
     """
 
     labels: Callable[[np.ndarray], np.ndarray]
@@ -40,6 +52,7 @@ class Segmenter(NamedTuple):
     dataset: catalog.Dataset
     settings: dict[str, Any]
     notice: input_size.Notice = input_size.Notice(input_size.InputSize())
+    batched: batches.Batched | None = None
 
 
 def predict(config):
@@ -86,7 +99,10 @@ def _open_export(config):
     }
     dataset, notice = export.dataset(config.dataset), input_size.Notice(input_size.of_card(export.card))
     catalog.refuse_other(config.dataset, dataset)
-    return Segmenter(export.segment, export.segment_with_probabilities, dataset, settings, notice)
+    together = batches.of_export(export)
+    if together is None:
+        require(config.batch_size in (None, 1), "batch_size", config.batch_size, f"1, since {path} takes one at a time")
+    return Segmenter(export.segment, export.segment_with_probabilities, dataset, settings, notice, together)
 
 
 def _open_checkpoint(config):
@@ -112,6 +128,7 @@ def _open_checkpoint(config):
         loaded.dataset,
         settings,
         notice,
+        batches.of_predictor(predictor, seen),
     )
 
 
@@ -141,15 +158,17 @@ def _run(jobs, segmenter, config):
     waiting = [job for job in jobs if not job.is_finished]
     failed, pictures, began = 0, 0, time.monotonic()
     lossy = collections.defaultdict(list)
-    with progress_bar.show(len(waiting), "image") as bar:
-        for job in waiting:
-            done, losses, problem = _attempt(job, segmenter, config)
-            pictures += done
-            for loss in losses:
-                lossy[loss].append(job.path)
+    if any(not video.is_video(job.path) for job in waiting):
+        _tell(filter(None, [predict_images.batch_note(segmenter, config)]))
+    with progress_bar.show(len(waiting), "image") as bar, contextlib.closing(_done(waiting, segmenter, config)) as done:
+        for job, result, problem in done:
             if problem:
                 failed += 1
                 bar.write(f"failed: {problem}", file=sys.stderr)
+            else:
+                pictures += result.pictures
+                for loss in result.losses:
+                    lossy[loss].append(job.path)
             bar.update()
     _tell(images.describe_losses(lossy))
     rate = pictures / (time.monotonic() - began)
@@ -157,44 +176,32 @@ def _run(jobs, segmenter, config):
     return EXIT_SOME_FAILED if failed else 0
 
 
-def _attempt(job, segmenter, config):
-    """Does one job.
+def _done(jobs, segmenter, config):
+    """Does jobs; yields a `side_by_side.Outcome` for each, in their order. The value is a `predict_images.Result`."""
+    stages = predict_images.stages(segmenter, config)
+    limits = side_by_side.limits(stages.batch_size(1, 1))
+    for is_video, alike in itertools.groupby(jobs, key=lambda job: video.is_video(job.path)):
+        if is_video:
+            for job in alike:
+                yield _attempt_video(job, segmenter, config)
+        else:
+            with side_by_side.run(alike, stages, limits) as outcomes:
+                yield from outcomes
 
-    Returns:
-      The number of images or frames that were segmented, the `images.LOSSES` of the file, and what went wrong or None.
-    """
-    write = _write_video if video.is_video(job.path) else _write_image
+
+def _attempt_video(job, segmenter, config):
+    """Does the job of a video."""
     try:
-        return *write(job, segmenter, config), None
-    except UserError as error:
-        return 0, (), str(error)
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        if _NO_SPACE in str(error):  # the disk is full, so that the other files can't be written either
+        return side_by_side.Outcome(job, predict_images.Result(_write_video(job, segmenter, config)))
+    except Exception as error:
+        problem = predict_images.problem(job, error)
+        if problem is None:
             raise
-        problem = "needs more memory than there is; --checkpoint_dir with --tile_size=513,513 needs less"
-        return 0, (), f"{job.path}: {problem}"
-
-
-def _write_image(job, segmenter, config):
-    """Writes the results for one image; returns 1, the number of images, and the `images.LOSSES` of the file."""
-    image, losses = images.open_picture(job.path)
-    segmenter.notice(job.path, image.shape[:2])
-    output_folder.make_folder(job)
-    if config.save_probabilities:
-        labels, probabilities = segmenter.with_probabilities(image)
-        content = io.BytesIO()
-        np.savez_compressed(content, probabilities=probabilities.astype(np.float16))
-        atomic.write(job.stem + output_folder.PROBABILITIES, content.getvalue())
-    else:
-        labels = segmenter.labels(image)
-    colors = catalog.label_colormap(segmenter.dataset)
-    drawing.save_png(job.stem + output_folder.OVERLAY, drawing.overlay(image, labels, colors))
-    drawing.save_png(job.stem + output_folder.IDS, labels, colors)
-    return 1, losses
+        return side_by_side.Outcome(job, problem=problem)
 
 
 def _write_video(job, segmenter, config):
-    """Writes the results for one video, frame by frame; returns the number of frames, and no losses."""
+    """Writes the results for one video, frame by frame; returns the number of frames."""
     colors, number = catalog.label_colormap(segmenter.dataset), 0
     with (
         video.read(job.path) as source,
@@ -212,7 +219,7 @@ def _write_video(job, segmenter, config):
                 drawing.save_png(tf.io.gfile.join(job.stem + output_folder.FRAMES, f"{number:06}.png"), labels, colors)
             number += 1
             bar.update()
-    return number, ()
+    return number
 
 
 def _tell(sentences):

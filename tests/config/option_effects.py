@@ -177,6 +177,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(ARRIVE, TILES),
         **_group(PROBABILITIES, "input output saved_model save_probabilities"),
         "crop_size": ARRIVE,
+        "batch_size": "programs/test_predict.py::test_batches_give_the_labels_of_images_alone",
         "zero_untrained_taps": TAPS_OF_FILES,
         "input_size": SEEN_AT,
         "save_frames": "programs/test_predict.py::test_videos_come_out_with_as_many_frames",

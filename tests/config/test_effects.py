@@ -51,6 +51,7 @@ ALONE = {  # (program, option): further flags that make it an option without eff
                     "--saved_model=export --checkpoint_dir="),
     ("eval", "preset"): "--saved_model=export --checkpoint_dir=",
     ("eval", "eval_crop_size"): "--tile_size=65,65",
+    ("predict", "batch_size"): "--save_probabilities",
     ("export", "dataset_dir"): "--noverify",
     ("export", "constant_weights"): "--format=frozen_graph",
     ("serve", "batch_timeout_ms"): "--max_batch_size=1",

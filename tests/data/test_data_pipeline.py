@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
@@ -14,6 +15,7 @@ from deeplab.data.pipeline import Batches, eval_examples, train_batches
 from deeplab.data.records import user_errors
 from deeplab.data.source import open_split, open_splits
 from deeplab.errors import UserError
+from deeplab.layers import hardware
 from helpers import fake_data
 from helpers.pipeline_goldens import FOLDER, load
 from helpers.places import SHARED
@@ -222,3 +224,13 @@ def test_every_option_of_the_augmentation_changes_the_images(shards, name):
 def test_every_option_of_the_augmentation_is_tried():
     fields = {field.name for field in dataclasses.fields(AugmentConfig)}
     assert set(OTHERWISE) == fields - {"keep_aspect_ratio"}  # which is refused
+
+
+def test_only_where_there_is_a_gpu_batches_have_threads_of_their_own(shards, monkeypatch):
+    split = open_split(shards, "train")
+    options = {}
+    for accelerated in (False, True):
+        monkeypatch.setattr(hardware, "is_accelerated", lambda accelerated=accelerated: accelerated)
+        stream = train_batches(split, AugmentConfig(), Batches((33, 33), 2, (127.5,) * 3))
+        options[accelerated] = stream.options().threading.private_threadpool_size
+    assert options == {False: None, True: os.cpu_count()}

@@ -121,7 +121,7 @@ def test_one_scale_counts_in_every_program(shards, tmp_path):
     ],
 )
 def test_images_of_one_shape_share_batches(shapes, batch_size, in_order, expected):
-    assert batches.plan(shapes, batch_size, in_order) == expected
+    assert batches.plan(shapes, lambda shape: batch_size, in_order) == expected
 
 
 def test_a_split_without_labels_is_refused_at_the_start(tmp_path, monkeypatch):

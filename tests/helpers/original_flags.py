@@ -121,6 +121,7 @@ DIFFERENT = {  # flag: what it is here when it is not given, and why
     "dataset": None,  # dataset.json of the folder says it, else the original's default
     "label_weights": None,  # 1 for each class
     "save_summaries_images": True,  # pictures in TensorBoard are what shows that labels fit images
+    "eval_batch_size": None,  # 1; on a GPU what suits the size of the images
     "eval_crop_size": None,  # the smallest that holds the images
     "vis_crop_size": None,
     "crop_size": None,  # images of any size

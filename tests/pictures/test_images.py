@@ -197,3 +197,14 @@ def test_losses_are_described_once_for_each_kind():
         "2 images have further pages or frames, of which only the first was used, for example a",
         "1 image has more than 8 bits per value, which were scaled to 8 bits, for example c",
     ]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_size_in_the_header_is_that_of_the_pixels(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = str(tmp_path / "photo.jpg")
+    Image.fromarray(fake_data.image(20, 30)).save(path, exif=exif)
+    assert images.size(path) == images.open_picture(path).pixels.shape[:2]
+    (tmp_path / "text.jpg").write_text("no image")
+    assert images.size(str(tmp_path / "text.jpg")) is images.size(str(tmp_path / "nowhere.jpg")) is None

@@ -20,6 +20,7 @@ from deeplab.eval import evaluate
 from deeplab.evaluation import batches, candidates
 from deeplab.evaluation.metrics import Scores
 from deeplab.inference import trained
+from deeplab.layers import hardware
 from deeplab.layers.resize import resize_nearest
 from helpers import fake_data, small_export, small_training
 
@@ -85,6 +86,19 @@ def test_scores_are_those_of_predict_labels(plain):
 @pytest.mark.parametrize("size", [2, 4])
 def test_scores_do_not_depend_on_the_batch_size(tmp_path, plain, size):
     assert results(tmp_path, eval_batch_size=size, **EDGES) == plain[0]
+
+
+@pytest.mark.slow
+def test_on_a_gpu_several_images_are_segmented_at_once_and_it_says_so(tmp_path, monkeypatch, exported):
+    """The scores of checkpoints and exports stay the same; the CPU traces what a GPU would run."""
+    monkeypatch.setattr(hardware, "is_accelerated", lambda: True)
+    kinds = {"checkpoint": {}, "export": {"checkpoint_dir": None, "saved_model": str(exported.parent)}}
+    for name, options in kinds.items():
+        alone = results(tmp_path / f"{name} 1", eval_batch_size=1, **options, **EDGES)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            assert results(tmp_path / name, **options, **EDGES) == alone
+        assert "on a GPU, images of one size are segmented in batches" in printed.getvalue()
 
 
 @pytest.mark.slow

@@ -162,7 +162,7 @@ def test_options_of_some_of_those_compared_are_left_out_for_the_others(monkeypat
         candidates.open_candidates(EvalConfig(compare=pairs, dataset_dir="shards", eval_logdir="out", **options))
         return [(one.preset, one.checkpoint, one.eval_batch_size) for one in opened]
 
-    assert compared("run", "bare", "export") == [(None, "best", 2), (PRESET, "best", 2), (None, "newest", 1)]
+    assert compared("run", "bare", "export") == [(None, "best", 2), (PRESET, "best", 2), (None, "newest", 2)]
     (tmp_path / "second" / "1").mkdir(parents=True)
     (tmp_path / "second" / "1" / "saved_model.pb").touch()
     with pytest.raises(UserError, match=r"compare=export=.*: .*has no effect with --saved_model"):

@@ -1,21 +1,49 @@
 """Segmenting files: every kind of image and videos, with a checkpoint or an export; bad files stop nothing."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import deeplab
-from deeplab.config.inference import PredictConfig, TilesConfig
+from deeplab.config.inference import PassesConfig, PredictConfig, TilesConfig
 from deeplab.data.building import label_rules, survey
 from deeplab.files import paths
+from deeplab.inference import batch_size, batches, side_by_side
 from deeplab.pictures import drawing
 from deeplab.predict import predict
 from deeplab.programs import predict as program
 from helpers import fake_data, small_export, small_training, videos
+from helpers.places import ROOT
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 
+LIKE_A_GPU = side_by_side.Limits(threads=3, images=18, pixels=2**26, window=16, starts_early=True)
 PHOTO = fake_data.image(40, 56)
+
+
+KILLED = """
+import os, signal, sys
+from deeplab.config.inference import PredictConfig
+from deeplab.data import catalog
+from deeplab.inference import side_by_side
+from deeplab.pictures import drawing
+from deeplab.programs import predict
+network = predict.Segmenter(lambda image: image[..., 0] // 100, None, catalog.Dataset("fake", 3), {"step": 5})
+predict._open_checkpoint = lambda config: network
+side_by_side.limits = lambda most: side_by_side.Limits(4, 16, 2**26, 8, True)
+save, count = drawing.save_png, []
+def save_png(path, *how):
+    save(path, *how)
+    count.append(path)
+    if len(count) > 30 and len(sys.argv) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+drawing.save_png = save_png
+sys.exit(predict.predict(PredictConfig(checkpoint_dir="unused", input=sys.argv[1], output=sys.argv[2])))
+"""  # two arguments: dies; three: goes on
 
 
 def config(tmp_path, **changes):
@@ -102,6 +130,45 @@ def test_probabilities_of_a_checkpoint_and_of_an_export(tmp_path):
 
 
 @pytest.fixture
+def of_export(tmp_path):
+    small_export.run(tmp_path / "export")
+    return {"checkpoint_dir": None, "saved_model": str(tmp_path / "export")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["checkpoint", "two passes", "shrunk", "export"])
+def test_batches_give_the_labels_of_images_alone(tmp_path, monkeypatch, request, capsys, kind):
+    """Images of two padded sizes in turn, one of them damaged; what a GPU does with them is traced on the CPU."""
+    sizes = [(40, 56), (33, 49), (60, 40), (40, 50), (40, 56)] * 3
+    for number, size in enumerate(sizes):
+        fake_data.save(fake_data.image(*size, number), tmp_path / "in" / f"{number:02}.png")
+    (tmp_path / "in" / "07.png").write_bytes((tmp_path / "in" / "07.png").read_bytes()[:200])
+    changes = {
+        "checkpoint": {},
+        "two passes": {"passes": PassesConfig((0.75, 1.25), True)},
+        "shrunk": {"input_size": "33,33"},
+        "export": request.getfixturevalue("of_export") if kind == "export" else {},
+    }[kind]
+    monkeypatch.setattr(batch_size.hardware, "is_accelerated", lambda: True)
+    assert predict(config(tmp_path, **{**changes, "output": str(tmp_path / "alone"), "batch_size": 1})) == 1
+    assert "on a GPU" not in capsys.readouterr().err
+    seen = []
+    fetch = batches._fetch
+    monkeypatch.setattr(side_by_side, "limits", lambda most: LIKE_A_GPU._replace(images=most + 2))
+    monkeypatch.setattr(batches, "_fetch", lambda *given: seen.append(len(given[1])) or fetch(*given))
+    assert predict(config(tmp_path, **changes)) == 1
+    said = capsys.readouterr()
+    assert "images of one size are segmented in batches" in said.err
+    assert "07.png: not a readable image" in said.err
+    assert max(seen) > 1
+    for number, size in enumerate(sizes):
+        if number != 7:
+            with Image.open(tmp_path / "alone" / f"{number:02}.png") as image:
+                np.testing.assert_array_equal(ids(tmp_path, f"{number:02}"), np.asarray(image))
+                assert image.size == size[::-1]
+
+
+@pytest.fixture
 def colours(monkeypatch):
     """Replaces the network by one that looks at red only; returns its settings, which a test may change."""
     settings = {"checkpoint": "model.ckpt-5", "step": 5}
@@ -180,6 +247,27 @@ def test_a_run_that_breaks_off_leaves_whole_files_only(tmp_path, colours, monkey
         predict(config(tmp_path))
     monkeypatch.undo()
     assert names(tmp_path) == ["a.png", "a_overlay.png", "b_overlay.png"]
+
+
+def test_a_process_that_is_killed_leaves_whole_files_and_the_next_goes_on(tmp_path):
+    """The process is killed while several threads write; a file is whole or not there, and nothing is done twice."""
+    saved(tmp_path, *(f"{number:03}.png" for number in range(40)))
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "in"), str(tmp_path / "out")]
+    killed = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    before = {
+        name: (tmp_path / "out" / name).stat().st_mtime_ns for name in names(tmp_path) if "unfinished" not in name
+    }
+    assert 0 < len(before) < 80
+    for name in before:
+        with Image.open(tmp_path / "out" / name) as image:
+            image.load()
+    again = subprocess.run([*command, "go on"], cwd=ROOT, check=True, capture_output=True, text=True)
+    finished = [stem for stem in {name[:3] for name in before} if {f"{stem}.png", f"{stem}_overlay.png"} <= set(before)]
+    assert f"Segmented {40 - len(finished)} of 40 images" in again.stdout
+    for stem in finished:
+        assert (tmp_path / "out" / f"{stem}.png").stat().st_mtime_ns == before[f"{stem}.png"]
+    assert {f"{number:03}.png" for number in range(40)} <= set(names(tmp_path))
 
 
 def test_results_never_replace_one_another(tmp_path, colours):
