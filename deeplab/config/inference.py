@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from deeplab.config import effects, input_size
 from deeplab.config.data import ReadConfig, ResizeConfig, is_tfds
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
-from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
+from deeplab.config.options import Checked, GpuConfig, gpu_options, nested, option, overrides, require, require_pair
 from deeplab.config.presets import MODELS, model_options, preset_option
 
 COLORMAPS = ("pascal", "cityscapes", "ade20k")  # reference: --colormap_type
@@ -151,6 +151,7 @@ class EvalConfig(_SplitConfig):
         (), "Also compute the mIoU of the pixels within these distances of the ignore label, e.g. 1,2,4,8,16,40."
     )
     boundary_scores: bool = option(False, "Also compute boundary IoU and boundary F-score.")
+    gpu: GpuConfig = gpu_options()
 
     def check(self):
         super().check()
@@ -207,6 +208,7 @@ class VisConfig(_SplitConfig):
         None, "Colours of the classes. Not given: the colours in dataset.json.", choices=COLORMAPS
     )
     also_save_raw_predictions: bool = option(False, "Also write the predictions as PNG files of class ids.")
+    gpu: GpuConfig = gpu_options()
 
     def check(self):
         super().check()
@@ -248,6 +250,7 @@ class PredictConfig(NetworkConfig):
     passes: PassesConfig = nested(PassesConfig)
     tiles: TilesConfig = nested(TilesConfig)
     model: dict[str, Any] = overrides(ModelConfig, hide=("crop_size",))
+    gpu: GpuConfig = gpu_options()
 
     def check(self):
         check_given(self, "input", "output")

@@ -7,7 +7,16 @@ from deeplab.config import atrous_rates
 from deeplab.config.data import AugmentConfig, InputConfig, is_tfds
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.optimization import LossConfig, OptimizerConfig, ScheduleConfig
-from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
+from deeplab.config.options import (
+    Checked,
+    GpuConfig,
+    gpu_options,
+    nested,
+    option,
+    overrides,
+    require,
+    require_pair,
+)
 from deeplab.config.presets import model_options, preset_option
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
@@ -116,6 +125,7 @@ class TrainConfig(Checked):
     optimizer: OptimizerConfig = nested(OptimizerConfig)
     schedule: ScheduleConfig = nested(ScheduleConfig)
     run: RunConfig = nested(RunConfig)
+    gpu: GpuConfig = gpu_options(tf32=True)
 
     RETIRED: ClassVar[dict[str, str]] = {
         **RETIRED_MODEL_FLAGS,
@@ -183,8 +193,8 @@ class TrainConfig(Checked):
 
 
 # Options that may change when a training resumes: its length and the end of its learning rate, its folders, how its
-# input is fed, devices, logging, checkpoints and evaluation. The other options decide what the network learns, and have
-# to stay.
+# input is fed, devices and their memory, logging, checkpoints and evaluation. The other options decide what the network
+# learns, and have to stay.
 _PLACES = ("train_logdir", "dataset_dir", "tfds_data_dir", "cache", "data_service")
 _BEGINNING = (
     "tf_initial_checkpoint",
@@ -195,4 +205,4 @@ _BEGINNING = (
 )
 _RUN = {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}
 _END = ("training_number_of_steps", "decay_steps", "end_learning_rate")
-MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, *_END})
+MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, *_END, "gpu_memory_growth"})

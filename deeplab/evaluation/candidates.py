@@ -151,6 +151,7 @@ def _open_checkpoint(config):
         "resize_factor": config.resize.resize_factor,
         "tile_size": config.tiles.tile_size,
         "zero_untrained_taps": config.zero_untrained_taps,
+        "tf32": devices.computes_in_tf32(),
     }
     crop_size = split_predictor.crop_size
     title = _title(loaded.checkpoint, facts, f"padded to {report.sides(crop_size)}" if crop_size else _OWN_SIZE)
@@ -181,7 +182,7 @@ def _open_export(config):
         **{name: card["resize"][name] for name in ("min_resize_value", "max_resize_value", "resize_factor")},
     }
     seen = input_size.of_card(card)
-    facts["input_size"] = seen.card()
+    facts |= {"input_size": seen.card(), "tf32": devices.computes_in_tf32()}
     export = exports.load(path, required=(exports.DEFAULT_SIGNATURE,))
 
     def score(collectors):  # an export resizes images itself, so that it gets them at their source size

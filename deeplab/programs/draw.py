@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from deeplab import devices
 from deeplab.data import catalog
 from deeplab.data.building.listing import without_extension
 from deeplab.evaluation.split_predictor import predicted_images, restore_split_predictor
@@ -12,6 +13,7 @@ _GREY = ("cityscapes", "ade20k")  # their evaluation servers take PNGs of one ch
 _COLORMAPS = {"pascal": "pascal_voc_seg", "cityscapes": "cityscapes", "ade20k": "ade20k"}  # --colormap_type: data set
 
 
+@devices.as_configured
 def visualize(config):
     """Draws the images of one split as `config`, a `VisConfig`, says."""
     # What, and from what: the network as it was trained, and the images of the split.

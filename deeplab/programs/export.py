@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from deeplab import devices
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.exporting import folding, model_card
@@ -22,6 +23,7 @@ _VERIFY_SIZES = ((97, 129), (130, 90))  # (height, width)
 _LEAST_AGREEMENT = {"float32": 0.999, "bfloat16": 0.95, "float16": 0.99, "none": 0.999, "dynamic": 0.9, "int8": 0.8}
 
 
+@devices.as_configured
 def export(config):
     """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where the export is."""
     # From what: the network as it was trained, for images that are padded to the crop size or as large as they come.

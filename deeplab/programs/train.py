@@ -25,6 +25,7 @@ from deeplab.training.step import TrainingStep
 RECALIBRATION_BATCHES = 25
 
 
+@devices.as_configured
 def train(config):
     """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 after a SIGTERM."""
     # Where: devices, precision, seed, and a folder that remembers this exact configuration.
@@ -137,7 +138,8 @@ def best_checkpoint(config, network, step, progress):
     split_predictor = make_split_predictor(predictor, split, resize, run.eval_crop_size)
 
     def score():
-        with step.optimizer.averaged():  # eval and export prefer the moving averages, too
+        # As in eval: from the moving averages, without TF32.
+        with step.optimizer.averaged(), devices.tf32(False):
             scores = scoring.score(split_predictor, 1).seen
         progress.say(f"{run.eval_split}: mIoU {scores.mean_iou:.4f}")
         return {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}
