@@ -122,7 +122,19 @@ def evaluation_strategy(kind):
 
 @functools.cache  # TensorFlow 2.21 mixes up the collectives of two MirroredStrategy objects on the same devices
 def _mirrored(devices):
-    return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.MirroredStrategy(devices, _cross_device_ops(devices))
+
+
+def _cross_device_ops(devices):
+    """Returns how replicas sum over `devices`; None leaves it to TensorFlow: NCCL between GPUs, rings between CPUs.
+
+    NCCL refuses two ranks on one card. TensorFlow 2.21 takes it all the same if another card is hidden from it, since
+    it compares the number of logical GPUs with the number of all cards. A single device has nothing to sum, and must
+    not need NCCL.
+    """
+    cards = len(tf.config.get_visible_devices("GPU"))
+    shared = 0 < cards < len(tf.config.list_logical_devices("GPU"))
+    return tf.distribute.ReductionToOneDevice() if shared or len(devices) == 1 else None
 
 
 def _automatic(config):

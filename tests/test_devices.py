@@ -179,3 +179,29 @@ def test_another_process_computes_alike(gpus, monkeypatch):
     for gpu in (GpuConfig(True, True), GpuConfig(False, False)):
         found = own_process._call((__name__, "is_on"), (), 1, gpu)
         assert (found, grown.pop()) == (gpu.tf32, gpu.gpu_memory_growth)
+
+
+@pytest.mark.parametrize(
+    ("cards", "logical", "used", "reduces"),
+    [
+        (0, 0, 1, True),
+        (0, 0, 2, False),
+        (1, 1, 1, True),  # one GPU has nothing to sum
+        (1, 2, 2, True),  # two logical GPUs of one card, which NCCL refuses
+        (2, 3, 3, True),
+        (2, 2, 2, False),  # two cards: NCCL
+    ],
+)
+def test_replicas_need_nccl_only_between_cards(monkeypatch, cards, logical, used, reduces):
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [None] * cards)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [None] * logical)
+    chosen = devices._cross_device_ops([f"/gpu:{i}" for i in range(used)])
+    assert isinstance(chosen, tf.distribute.ReductionToOneDevice) if reduces else chosen is None
+
+
+def test_mirrored_strategies_sum_in_that_way(monkeypatch):
+    made = []
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(devices, "_cross_device_ops", lambda names: f"sums over {names}")
+    devices._mirrored.__wrapped__(("/gpu:0",))
+    assert made == [(("/gpu:0",), "sums over ('/gpu:0',)")]
