@@ -15,14 +15,13 @@ from deeplab import devices
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import differences
 from deeplab.data import catalog
-from deeplab.errors import UserError
+from deeplab.errors import UserError, lack_of_memory
 from deeplab.files import atomic, locks, progress_bar
 from deeplab.inference import exports, input_files, input_size, output_folder, tiles, trained, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.pictures import drawing, images, video
 
 EXIT_SOME_FAILED = 1
-_NO_SPACE = "No space left"  # TensorFlow has one error for a full disk and for too little memory; this tells which
 
 
 class Segmenter(NamedTuple):
@@ -177,11 +176,14 @@ def _attempt(job, segmenter, config):
         return *write(job, segmenter, config), None
     except UserError as error:
         return 0, (), str(error)
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        if _NO_SPACE in str(error):  # the disk is full, so that the other files can't be written either
+    except Exception as error:
+        lack = lack_of_memory(error)
+        if not lack:  # a full disk, for example: the other files can't be written either
             raise
-        problem = "needs more memory than there is; --checkpoint_dir with --tile_size=513,513 needs less"
-        return 0, (), f"{job.path}: {problem}"
+        way_out = tiles.LESS_THAN_AN_EXPORT
+        if not config.saved_model:
+            way_out = tiles.less_memory(config.tiles, config.passes.eval_scales)
+        return 0, (), f"{job.path}: needs more memory than there is; {way_out} ({lack})"
 
 
 def _write_image(job, segmenter, config):
