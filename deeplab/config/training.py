@@ -38,7 +38,9 @@ class RunConfig(Checked):
     mixed_precision: str = option("none", "Type to compute in. Logits and loss stay float32.", choices=MIXED_PRECISIONS)
     random_seed: int = option(0, "Seed of initial weights, data order, augmentation, dropout and drop path.")
     deterministic: bool = option(
-        False, "Use only deterministic kernels on GPUs, which are slower. Kernels on CPUs always are deterministic."
+        False,
+        "Use only deterministic kernels on GPUs, which are slower. Kernels on CPUs always are deterministic; with this "
+        "flag they round in another way.",
     )
     jit_compile: bool = option(
         False, "Compile the training step with XLA. It may help on a GPU and never helps on a CPU."
