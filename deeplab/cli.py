@@ -19,7 +19,7 @@ from absl import (
 )
 
 from deeplab.config.options import field_kind
-from deeplab.errors import UserError
+from deeplab.errors import UserError, lack_of_memory
 from deeplab.files import quiet
 
 EXIT_BAD_INPUT = 2
@@ -46,7 +46,8 @@ class _ItemsParser(flags.ArgumentParser):
 def main(run, config_class, argv=None, uses_tensorflow=True):
     """Reads the command line into a `config_class`, calls `run(config)` and exits with the result as exit code.
 
-    Wrong flags, a `UserError` of `run`, and files that cannot be read or written print one line and exit with code 2.
+    Wrong flags, a `UserError` of `run`, files that cannot be read or written, and a lack of memory print one line and
+    exit with code 2.
     `--help` prints the docstring of the module of `run`, then all flags; it does not import TensorFlow.
     """
     argv = sys.argv if argv is None else argv
@@ -65,9 +66,11 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if not _is_about_files(error):
+        lack = lack_of_memory(error)
+        if not lack and not _is_about_files(error):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        message = f"not enough memory ({lack})" if lack else " ".join(str(error).split())
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     sys.exit(result)
 

@@ -1,4 +1,4 @@
-"""Where and how TensorFlow computes: the distribution strategy, the seed, the compute type and the allocator."""
+"""Where and how TensorFlow computes: GPUs and TF32, the distribution strategy, seed, compute type and allocator."""
 
 import contextlib
 import ctypes
@@ -9,9 +9,71 @@ import random
 import numpy as np
 import tensorflow as tf
 
+from deeplab.config.options import GpuConfig
 from deeplab.errors import UserError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt, see malloc.h
+_AMPERE = (8, 0)  # compute capability of the first GPUs with TF32
+
+
+def as_configured(program):
+    """Decorates a function of a configuration: the options in `config.gpu` hold while the function runs.
+
+    The function must be the first one that makes TensorFlow use a device. Afterwards TF32 is as it was before, so that
+    a program that is called from Python changes nothing for its caller.
+    """
+
+    @functools.wraps(program)
+    def run(config):
+        take_memory_as_needed(config.gpu.gpu_memory_growth)
+        with tf32(config.gpu.tf32):
+            return program(config)
+
+    return run
+
+
+def take_memory_as_needed(wanted):
+    """Lets TensorFlow take the memory of all GPUs as it needs it, if that is `wanted`.
+
+    Raises:
+      UserError: TensorFlow has taken the memory already, or the GPUs are split into logical devices.
+    """
+    for gpu in tf.config.list_physical_devices("GPU") if wanted else ():
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(f"gpu_memory_growth=True: {gpu.name} cannot change any more ({error})") from None
+
+
+@contextlib.contextmanager
+def tf32(enabled):
+    """Lets GPUs use TF32 inside the `with`, or keeps them from it. This holds for all threads of the process.
+
+    TensorFlow reads the switch whenever an operation runs, so that it also holds for graphs that were traced before.
+    There are two exceptions. What XLA has compiled stays as it is. And TensorFlow keeps the algorithm that it has found
+    for a convolution: one of the same batch, sizes and kernel that ran before the `with` runs as it ran then. Images of
+    an evaluation come one at a time, so that their convolutions have other sizes than those of a training.
+    """
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(enabled)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+def computes_in_tf32():
+    """Tells whether float32 convolutions are computed in TF32 now: it is switched on, and a GPU has it."""
+    if not tf.config.experimental.tensor_float_32_execution_enabled():
+        return False
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return any(one.get("compute_capability", _AMPERE) >= _AMPERE for one in details)
+
+
+def gpu_config():
+    """Returns the `GpuConfig` that holds in this process now, for another process that shall compute alike."""
+    growth = map(tf.config.experimental.get_memory_growth, tf.config.list_physical_devices("GPU"))
+    return GpuConfig(tf.config.experimental.tensor_float_32_execution_enabled(), any(growth))
 
 
 def training_strategy(config):
@@ -60,7 +122,19 @@ def evaluation_strategy(kind):
 
 @functools.cache  # TensorFlow 2.21 mixes up the collectives of two MirroredStrategy objects on the same devices
 def _mirrored(devices):
-    return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.MirroredStrategy(devices, _cross_device_ops(devices))
+
+
+def _cross_device_ops(devices):
+    """Returns how replicas sum over `devices`; None leaves it to TensorFlow: NCCL between GPUs, rings between CPUs.
+
+    NCCL refuses two ranks on one card. TensorFlow 2.21 takes it all the same if another card is hidden from it, since
+    it compares the number of logical GPUs with the number of all cards. A single device has nothing to sum, and must
+    not need NCCL.
+    """
+    cards = len(tf.config.get_visible_devices("GPU"))
+    shared = 0 < cards < len(tf.config.list_logical_devices("GPU"))
+    return tf.distribute.ReductionToOneDevice() if shared or len(devices) == 1 else None
 
 
 def _automatic(config):

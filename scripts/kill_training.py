@@ -1,6 +1,7 @@
 """Kills a training again and again, and compares its result with that of a training that was left alone.
 
-    python scripts/kill_training.py --dataset_dir=SHARDS --work_dir=DIR [--kills=20] [--replicas=2] [--signal=term]
+    python scripts/kill_training.py --dataset_dir=SHARDS --work_dir=DIR [--kills=20] [--replicas=2] [--signal=term] \\
+      [--deterministic]
 
 Both trainings save every second step, so that some of the kills (SIGKILL, at random moments) hit a checkpoint that is
 being written. Prints the sha256 over all variables of both trainings, and ends with code 0 if they are the same.
@@ -18,15 +19,6 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-# The CPU has to be split into logical devices before anything else makes TensorFlow look for devices.
-LAUNCH = """
-import tensorflow as tf
-cpus = tf.config.list_physical_devices("CPU")
-tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * {replicas})
-from deeplab.train import main
-main()
-"""
-
 
 def command(options, folder):
     """Returns the command line of one training."""
@@ -42,7 +34,9 @@ def command(options, folder):
         "log_steps": 1,
         "save_interval_steps": 2,
     }
-    return [sys.executable, "-c", LAUNCH.format(replicas=options.replicas), *(f"--{k}={v}" for k, v in flags.items())]
+    launch = [str(ROOT / "scripts" / "on_logical_devices.py"), f"--devices={options.replicas}", "deeplab.train"]
+    deterministic = ["--deterministic"] * options.deterministic
+    return [sys.executable, *launch, *(f"--{name}={value}" for name, value in flags.items()), *deterministic]
 
 
 SIGNALS = {  # signal and expected exit code
@@ -84,7 +78,8 @@ def main():
     parser.add_argument("--dataset_dir", required=True, help="shards with a split train; small images will do")
     parser.add_argument("--work_dir", required=True, help="an empty folder")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--replicas", type=int, default=1, help="logical CPUs that share a batch")
+    parser.add_argument("--replicas", type=int, default=1, help="logical devices that share a batch")
+    parser.add_argument("--deterministic", action="store_true", help="train with --deterministic, as a GPU needs it")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument("--signal", choices=SIGNALS, default="kill", help="kill: at once; term and int: saves first")
     options = parser.parse_args()

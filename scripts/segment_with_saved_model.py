@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 def main(saved_model, picture, output):
     """Writes the labels of `picture` to `output` as a palette PNG and prints how much of it each class covers."""
     image = np.asarray(ImageOps.exif_transpose(Image.open(picture)).convert("RGB"))  # phones store photographs turned
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # GPUs would round, and some labels differ
     segment = tf.saved_model.load(saved_model).signatures["serving_default"]
     labels = segment(images=tf.constant(image[None]))["labels"][0].numpy()  # (H, W) int32
 

@@ -13,6 +13,7 @@ import pytest
 ROOT = str(pathlib.Path(__file__).parent.parent)
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 THREADS = str(max(1, (os.cpu_count() or 1) // WORKERS))  # each worker gets its share of the cores
+GPU_MEGABYTES = 16384  # of a GPU, if there is one: small enough for most cards
 LONG_SECONDS = 5  # a test that takes longer should be marked slow
 LEFT_OUT = pytest.StashKey()  # {file: (number of tests left out, number of tests)}
 
@@ -87,7 +88,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_sessionstart(session):
-    """Splits the CPU into two logical devices, so that tests of several replicas can run on any machine.
+    """Splits the CPU, or the GPU that the tests shall use, into two logical devices for tests of several replicas.
 
     Also lets Ctrl-C have its usual effect: where a shell starts the tests in the background, they inherit that it is
     ignored, and so would the trainings that they interrupt.
@@ -100,6 +101,10 @@ def pytest_sessionstart(session):
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    for gpu in tf.config.list_physical_devices("GPU")[:1]:  # where CUDA_VISIBLE_DEVICES names one
+        half = tf.config.LogicalDeviceConfiguration(memory_limit=GPU_MEGABYTES // 2)
+        tf.config.set_logical_device_configuration(gpu, [half] * 2)
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # numbers are compared with those of a CPU
 
 
 @pytest.fixture(scope="module")

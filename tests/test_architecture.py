@@ -27,6 +27,7 @@ ROOMS = (
     "layers",
     "pictures",
     "devices",
+    "memory",
     "cli",
     "config",
     "files",

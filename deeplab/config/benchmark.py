@@ -4,7 +4,7 @@ import dataclasses
 
 from deeplab.config import effects
 from deeplab.config.model import PROGRAM_DEFAULTS, ModelConfig
-from deeplab.config.options import Checked, option, require, require_pair
+from deeplab.config.options import Checked, GpuConfig, gpu_options, option, require, require_pair
 from deeplab.config.training import MIXED_PRECISIONS
 
 _DECODER = {**PROGRAM_DEFAULTS, "atrous_rates": (6, 12, 18), "decoder_output_stride": (4,)}
@@ -46,6 +46,7 @@ class BenchmarkConfig(Checked):
         False,
         "cost: leave out evaluations at many scales, which take a minute to build. input: read a tenth of the images.",
     )
+    gpu: GpuConfig = gpu_options(tf32=True)
 
     def check(self):
         require_pair("size", self.size)

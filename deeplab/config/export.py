@@ -15,7 +15,17 @@ from deeplab.config.inference import (
     NetworkConfig,
 )
 from deeplab.config.model import ModelConfig
-from deeplab.config.options import check_given, check_scales, nested, option, overrides, require, require_pair
+from deeplab.config.options import (
+    GpuConfig,
+    check_given,
+    check_scales,
+    gpu_options,
+    nested,
+    option,
+    overrides,
+    require,
+    require_pair,
+)
 
 FORMATS = ("saved_model", "frozen_graph", "tflite", "onnx", "openvino")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -71,6 +81,7 @@ class ExportConfig(NetworkConfig):
     verify: bool = option(True, "Load the export and compare its labels with the labels of the network.")
     resize: ResizeConfig = nested(ResizeConfig)
     model: dict[str, Any] = overrides(ModelConfig, hide=("crop_size",))
+    gpu: GpuConfig = gpu_options()
 
     RETIRED: ClassVar[dict[str, str]] = RETIRED_FLAGS | {
         "save_inference_graph": "a SavedModel holds its graph; --format=frozen_graph, as one file"

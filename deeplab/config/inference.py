@@ -11,8 +11,10 @@ from deeplab.config.data import ReadConfig, ResizeConfig, is_tfds
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import (
     Checked,
+    GpuConfig,
     check_given,
     check_scales,
+    gpu_options,
     nested,
     option,
     overrides,
@@ -164,6 +166,7 @@ class EvalConfig(_SplitConfig):
         (), "Also compute the mIoU of the pixels within these distances of the ignore label, e.g. 1,2,4,8,16,40."
     )
     boundary_scores: bool = option(False, "Also compute boundary IoU and boundary F-score.")
+    gpu: GpuConfig = gpu_options()
 
     def check(self):
         super().check()
@@ -222,6 +225,7 @@ class VisConfig(_SplitConfig):
         None, "Colours of the classes. Not given: the colours in dataset.json.", choices=COLORMAPS
     )
     also_save_raw_predictions: bool = option(False, "Also write the predictions as PNG files of class ids.")
+    gpu: GpuConfig = gpu_options()
 
     def check(self):
         super().check()
@@ -268,6 +272,7 @@ class PredictConfig(NetworkConfig):
     passes: PassesConfig = nested(PassesConfig)
     tiles: TilesConfig = nested(TilesConfig)
     model: dict[str, Any] = overrides(ModelConfig, hide=("crop_size",))
+    gpu: GpuConfig = gpu_options()
 
     def check(self):
         check_given(self, "input", "output")

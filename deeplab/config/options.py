@@ -5,6 +5,7 @@ Nothing in `deeplab.config` imports TensorFlow, because importing TensorFlow wou
 """
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -169,3 +170,30 @@ def check_given(config, *names):
 def check_scales(name, scales):
     """Raises a UserError unless the option `name` holds positive numbers, at least one."""
     require(len(scales) > 0 and min(scales) > 0, name, scales, "at least one scale, all positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class GpuConfig(Checked):
+    """GPUs"""
+
+    tf32: bool = option(
+        False,
+        "Let GPUs of the Ampere generation and later round the factors of float32 convolutions to TF32, which has 10 "
+        "bits in place of 23. This is faster, but only 99.5 to 99.9 % of the labels are those of full float32. Other "
+        "devices compute the same with and without it. Evaluations while training never use TF32, so that their "
+        "scores compare with those of eval.",
+    )
+    gpu_memory_growth: bool = option(
+        False,
+        "Take memory of the GPUs as it is needed, so that other programs can use the rest. False: take nearly all of "
+        "it at the start, which leaves fewer gaps between what is in use. Without a GPU it changes nothing.",
+    )
+
+
+def gpu_options(tf32=False):
+    """Declares the field `gpu` of a configuration.
+
+    Args:
+      tf32: whether the program uses TF32 unless the user says otherwise: where numbers are compared it should not.
+    """
+    return nested(functools.partial(GpuConfig, tf32=tf32))

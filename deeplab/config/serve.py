@@ -3,7 +3,7 @@
 import dataclasses
 
 from deeplab.config import effects
-from deeplab.config.options import Checked, option, require
+from deeplab.config.options import Checked, GpuConfig, gpu_options, option, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,7 @@ class ServeConfig(Checked):
         "export itself shrinks large pictures.",
     )
     poll_secs: float = option(5.0, "Seconds between two looks for a new VERSION/ folder. 0: never look.")
+    gpu: GpuConfig = gpu_options()
 
     def check(self):
         require(self.saved_model, "saved_model", self.saved_model, "a value: --saved_model=...")

@@ -7,7 +7,16 @@ from deeplab.config import atrous_rates
 from deeplab.config.data import AugmentConfig, InputConfig, is_tfds
 from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.optimization import LossConfig, OptimizerConfig, ScheduleConfig
-from deeplab.config.options import Checked, nested, option, overrides, require, require_pair
+from deeplab.config.options import (
+    Checked,
+    GpuConfig,
+    gpu_options,
+    nested,
+    option,
+    overrides,
+    require,
+    require_pair,
+)
 from deeplab.config.presets import model_options, preset_option
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
@@ -29,7 +38,9 @@ class RunConfig(Checked):
     mixed_precision: str = option("none", "Type to compute in. Logits and loss stay float32.", choices=MIXED_PRECISIONS)
     random_seed: int = option(0, "Seed of initial weights, data order, augmentation, dropout and drop path.")
     deterministic: bool = option(
-        False, "Use only deterministic kernels on GPUs, which are slower. Kernels on CPUs always are deterministic."
+        False,
+        "Use only deterministic kernels on GPUs, which are slower. Kernels on CPUs always are deterministic; with this "
+        "flag they round in another way.",
     )
     jit_compile: bool = option(
         False, "Compile the training step with XLA. It may help on a GPU and never helps on a CPU."
@@ -116,6 +127,7 @@ class TrainConfig(Checked):
     optimizer: OptimizerConfig = nested(OptimizerConfig)
     schedule: ScheduleConfig = nested(ScheduleConfig)
     run: RunConfig = nested(RunConfig)
+    gpu: GpuConfig = gpu_options(tf32=True)
 
     RETIRED: ClassVar[dict[str, str]] = {
         **RETIRED_MODEL_FLAGS,
@@ -183,8 +195,8 @@ class TrainConfig(Checked):
 
 
 # Options that may change when a training resumes: its length and the end of its learning rate, its folders, how its
-# input is fed, devices, logging, checkpoints and evaluation. The other options decide what the network learns, and have
-# to stay.
+# input is fed, devices and their memory, logging, checkpoints and evaluation. The other options decide what the network
+# learns, and have to stay.
 _PLACES = ("train_logdir", "dataset_dir", "tfds_data_dir", "cache", "data_service")
 _BEGINNING = (
     "tf_initial_checkpoint",
@@ -195,4 +207,4 @@ _BEGINNING = (
 )
 _RUN = {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}
 _END = ("training_number_of_steps", "decay_steps", "end_learning_rate")
-MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, *_END})
+MAY_CHANGE = frozenset({*_PLACES, *_BEGINNING, *_RUN, *_END, "gpu_memory_growth"})

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from deeplab import devices
+from deeplab import devices, memory
 from deeplab.config.options import require
 from deeplab.data import catalog, pipeline, source
 from deeplab.errors import UserError
 from deeplab.evaluation import report, scoring
 from deeplab.evaluation.boundary import BoundaryScores
 from deeplab.evaluation.split_predictor import restore_split_predictor
-from deeplab.inference import batch_size, exports, input_size
+from deeplab.inference import batch_size, exports, input_size, tiles
 from deeplab.training import run_folder
 
 _OWN_SIZE = "at their own size"  # padded only as far as the network needs
@@ -134,9 +134,10 @@ def _open_checkpoint(config):
     loaded, split_predictor = restore_split_predictor(config, config.eval_split, config.eval_crop_size, strategy)
 
     def score(collectors):
-        if config.tiles.tile_size:
-            return scoring.score_in_tiles(split_predictor, config.tiles, collectors)
-        return scoring.score(split_predictor, config.eval_batch_size, collectors)
+        with memory.told(lambda: split_predictor.describe(config.eval_batch_size), lambda size: _less_memory(config)):
+            if config.tiles.tile_size:
+                return scoring.score_in_tiles(split_predictor, config.tiles, collectors)
+            return scoring.score(split_predictor, config.eval_batch_size, collectors)
 
     split = split_predictor.split
     pipeline.refuse_unlabelled(split)
@@ -154,11 +155,20 @@ def _open_checkpoint(config):
         "resize_factor": config.resize.resize_factor,
         "tile_size": config.tiles.tile_size,
         "zero_untrained_taps": config.zero_untrained_taps,
+        "tf32": devices.computes_in_tf32(),
     }
     crop_size = split_predictor.crop_size
     title = _title(loaded.checkpoint, facts, f"padded to {report.sides(crop_size)}" if crop_size else _OWN_SIZE)
     folder = tf.io.gfile.join(loaded.folder, f"eval_{config.eval_split}")
     return Candidate(title, split.dataset, facts, folder, score)
+
+
+def _less_memory(config):
+    """Returns which options of an `EvalConfig` of a checkpoint need less memory, a text."""
+    most = batch_size.largest(config.eval_batch_size)
+    if most > 1:
+        return f"--eval_batch_size={most // 2} needs about half of that"
+    return tiles.less_memory(config.tiles, config.passes.eval_scales)
 
 
 def _open_export(config):
@@ -184,11 +194,12 @@ def _open_export(config):
         **{name: card["resize"][name] for name in ("min_resize_value", "max_resize_value", "resize_factor")},
     }
     seen = input_size.of_card(card)
-    facts["input_size"] = seen.card()
+    facts |= {"input_size": seen.card(), "tf32": devices.computes_in_tf32()}
     export = exports.load(path, required=(exports.DEFAULT_SIGNATURE,))
 
     def score(collectors):  # an export resizes images itself, so that it gets them at their source size
-        return scoring.score_in_stacks(split, export.labels, at_once, collectors)
+        with memory.told(lambda: f"an image of {facts['split']}", lambda size: tiles.LESS_THAN_AN_EXPORT):
+            return scoring.score_in_stacks(split, export.labels, at_once, collectors)
 
     at_once = config.eval_batch_size
     if not export.takes_batches:

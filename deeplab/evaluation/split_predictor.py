@@ -60,6 +60,12 @@ class SplitPredictor:
             return self.crop_size
         return self.predictor.padded_side(height, 0), self.predictor.padded_side(width, 1)
 
+    def describe(self, batch_size):
+        """Returns in words how many images of which size the network sees at a time, for messages."""
+        height, width = self.padded_size(*self.sizes.max(axis=0).tolist())
+        batch_size = batch_size_of.images_at_once(batch_size, height, width)
+        return f"{batch_size} image{'s' * (batch_size > 1)} of up to {height}x{width} pixels at a time"
+
     def plan(self, batch_size, total=None):
         """Returns the numbers of the images in each batch, see `batches.plan`.
 

@@ -8,6 +8,7 @@ import dataclasses
 import tensorflow as tf
 
 import deeplab
+from deeplab import devices
 from deeplab.errors import UserError
 from deeplab.evaluation import report
 from deeplab.files import atomic
@@ -56,6 +57,8 @@ def _content(config, loaded, input_size):
         "add_flipped_images": config.add_flipped_images,
         "resize": dataclasses.asdict(config.resize),
         CARD_KEY: input_size.card(),
+        # Of the verification: the graph itself does not say how a GPU computes it.
+        "tf32": devices.computes_in_tf32() if config.verify else None,
         "multiply_adds": count_multiply_adds(loaded.config, (*size, 3), **passes),
         "multiply_adds_size": size,
         "versions": {"deeplab": deeplab.__version__, "tensorflow": tf.__version__, "keras": tf.keras.__version__},

@@ -21,6 +21,10 @@ def predict_labels(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Segments images of one size.
 
+    On GPUs of the Ampere generation and later, TensorFlow computes float32 convolutions in TF32 unless the caller has
+    called `tf.config.experimental.enable_tensor_float_32_execution(False)`, as the programs do. With TF32, 0.1 to 0.5 %
+    of the labels differ.
+
     Args:
       model: as `build_model` returns it.
       images: (B, H, W, 3) RGB in [0, 255], uint8 or float.

@@ -14,12 +14,10 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
+from deeplab.errors import lack_of_memory
 from deeplab.files import progress_bar
 from deeplab.layers import hardware
 
-OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 _WINDOWS = 8  # full batches are looked for among the images of so many batches
 _MOST_THREADS = 16  # of each kind
 
@@ -233,7 +231,7 @@ class _Line:
 
     def _one_by_one(self, entries, error):
         """Segments the items of a batch that failed: one of them may be at fault, or all of them are too large."""
-        if isinstance(error, OUT_OF_MEMORY) and not self._alone:
+        if lack_of_memory(error) and not self._alone:
             self._alone = True
             progress_bar.note(
                 f"{len(entries)} images at once need more memory than there is; from here on one at a time"

@@ -10,6 +10,9 @@ import tensorflow as tf
 from deeplab.errors import UserError
 from deeplab.model import views
 
+# What an image that is too large for an export can do; exports know no tiles.
+LESS_THAN_AN_EXPORT = "--checkpoint_dir with --tile_size=513,513, in place of --saved_model, needs less"
+
 
 def window(predictor, tiles):
     """Returns the `TiledBackbone` or the `SlidingWindow` that a `TilesConfig` asks for.
@@ -18,6 +21,21 @@ def window(predictor, tiles):
     """
     kind = TiledBackbone if tiles.tile_shared_context and TiledBackbone.suits(predictor) else SlidingWindow
     return kind(predictor, tiles.tile_size, tiles.tile_overlap)
+
+
+def less_memory(tiles, scales):
+    """Returns which options need less memory for one image, a text for messages.
+
+    Args:
+      tiles: the `TilesConfig` with which the memory does not suffice.
+      scales: the scales of the image at which the network runs.
+    """
+    if tiles.tile_size is None:
+        ways = ["--tile_size=513,513"]
+    else:
+        ways = ["a smaller --tile_size"] + ["--notile_shared_context"] * tiles.tile_shared_context
+    ways += ["no --eval_scales above 1"] * (max(scales) > 1)
+    return f"{', or '.join(ways)} needs less"
 
 
 class TiledBackbone:

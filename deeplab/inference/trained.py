@@ -42,7 +42,7 @@ def load(
     dataset: catalog.Dataset | None = None,
     use_moving_averages: bool = True,
 ) -> Trained:
-    """Builds the model of a train_logdir and restores it.
+    """Builds the model of a train_logdir and restores it. How it computes is TensorFlow's choice, see `predict_labels`.
 
     Args:
       directory: a train_logdir, its folder `best`, the prefix of a checkpoint, or anything else that `restore` reads.

@@ -2,6 +2,7 @@
 
 import tempfile
 
+from deeplab import devices
 from deeplab.benchmarks import timing
 from deeplab.benchmarks.export import print_export, print_networks, write_untrained
 from deeplab.benchmarks.input import print_input
@@ -18,6 +19,7 @@ from deeplab.programs.export import export
 _STARTUP_RUNS = 5  # at most; each takes half a minute
 
 
+@devices.as_configured
 def benchmark(config):
     """Measures what `config`, a `BenchmarkConfig`, asks for, and prints it."""
     old = timing.load(config.compare) if config.compare else {}

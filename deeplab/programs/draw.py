@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from deeplab import devices, memory
 from deeplab.data import catalog
 from deeplab.data.building.listing import without_extension
 from deeplab.evaluation.split_predictor import predicted_images, restore_split_predictor
@@ -12,6 +13,7 @@ _GREY = ("cityscapes", "ade20k")  # their evaluation servers take PNGs of one ch
 _COLORMAPS = {"pascal": "pascal_voc_seg", "cityscapes": "cityscapes", "ade20k": "ade20k"}  # --colormap_type: data set
 
 
+@devices.as_configured
 def visualize(config):
     """Draws the images of one split as `config`, a `VisConfig`, says."""
     # What, and from what: the network as it was trained, and the images of the split.
@@ -26,11 +28,19 @@ def visualize(config):
 
     # Go: one picture for each image.
     colors = _label_colors(split.dataset, config.colormap_type)
-    for predicted in predicted_images(split_predictor, config.vis_batch_size, total):
-        drawing.save_png(_png_path(pictures, predicted.filename), _draw(predicted, split.dataset, colors))
-        if config.also_save_raw_predictions:
-            drawing.save_png(_png_path(raw, predicted.filename), *server_ids(predicted.prediction, split.dataset))
+    with memory.told(lambda: split_predictor.describe(config.vis_batch_size), lambda size: _less_memory(config)):
+        for predicted in predicted_images(split_predictor, config.vis_batch_size, total):
+            drawing.save_png(_png_path(pictures, predicted.filename), _draw(predicted, split.dataset, colors))
+            if config.also_save_raw_predictions:
+                drawing.save_png(_png_path(raw, predicted.filename), *server_ids(predicted.prediction, split.dataset))
     print(f"Wrote {total} pictures to {pictures}" + (f", class ids to {raw}" * config.also_save_raw_predictions))
+
+
+def _less_memory(config):
+    """Returns which options need less memory, a text."""
+    if config.vis_batch_size > 1:
+        return f"--vis_batch_size={config.vis_batch_size // 2} needs about half of that"
+    return "python -m deeplab.predict --tile_size=513,513 draws large images in tiles"
 
 
 def server_ids(labels, dataset):

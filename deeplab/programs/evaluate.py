@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+from deeplab import devices
 from deeplab.config import effects
 from deeplab.config.inference import ALL_CHECKPOINTS
 from deeplab.errors import UserError
@@ -10,6 +11,7 @@ from deeplab.evaluation import candidates, report
 from deeplab.inference import trained
 
 
+@devices.as_configured
 def evaluate(config):
     """Scores what `config`, an `EvalConfig`, names; with `continuous` every checkpoint that appears in a folder."""
     if config.checkpoint == ALL_CHECKPOINTS:

@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from deeplab import devices, memory
 from deeplab.data import catalog
-from deeplab.errors import UserError
+from deeplab.errors import UserError, lack_of_memory
 from deeplab.exporting import folding, model_card
 from deeplab.exporting.formats import FORMATS, trial_images
 from deeplab.exporting.formats.common import NetworkToExport
@@ -22,6 +23,7 @@ _VERIFY_SIZES = ((97, 129), (130, 90))  # (height, width)
 _LEAST_AGREEMENT = {"float32": 0.999, "bfloat16": 0.95, "float16": 0.99, "none": 0.999, "dynamic": 0.9, "int8": 0.8}
 
 
+@devices.as_configured
 def export(config):
     """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where the export is."""
     # From what: the network as it was trained, for images that are padded to the crop size or as large as they come.
@@ -52,7 +54,8 @@ def export(config):
             catalog.save(loaded.dataset, unfinished)
             model_card.write(unfinished, config, loaded, seen)
             if config.verify:
-                _verify(unfinished, original, network)
+                with memory.told(lambda: "verifying the export", lambda size: "--noverify leaves that out"):
+                    _verify(unfinished, original, network)
     print(f"Wrote {folder}")
     if config.format == "saved_model":
         print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
@@ -118,6 +121,8 @@ def _agreement(folder, original, network, images):
     except UserError:
         raise
     except Exception as error:  # engines raise exceptions of many kinds
+        if lack_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"--format={config.format}: its own runtime refuses the file ({reason}); not exported"

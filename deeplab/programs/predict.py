@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from deeplab import devices
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import differences, require
 from deeplab.data import catalog
@@ -55,6 +56,7 @@ class Segmenter(NamedTuple):
     batched: batches.Batched | None = None
 
 
+@devices.as_configured
 def predict(config):
     """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
     # From what: photographs and videos. None may lie in the output folder, or results would be inputs the next time.
@@ -95,6 +97,7 @@ def _open_export(config):
         )
     settings = {
         "saved_model": output_folder.absolute(path),
+        **_tf32(),
         **output_folder.identity(f"{path}/{exports.GRAPH_FILE}"),  # another export may take the place of this one
     }
     dataset, notice = export.dataset(config.dataset), input_size.Notice(input_size.of_card(export.card))
@@ -147,7 +150,13 @@ def _settings(config, loaded, seen):
         **dataclasses.asdict(config.passes),
         **window,
         **resized,
+        **_tf32(),
     }
+
+
+def _tf32():
+    """Returns the setting of labels that were computed in TF32. Without it, folders from before the flag go on."""
+    return {"tf32": True} if devices.computes_in_tf32() else {}
 
 
 def _run(jobs, segmenter, config):
@@ -194,7 +203,7 @@ def _attempt_video(job, segmenter, config):
     try:
         return side_by_side.Outcome(job, predict_images.Result(_write_video(job, segmenter, config)))
     except Exception as error:
-        problem = predict_images.problem(job, error)
+        problem = predict_images.problem(job, error, config)
         if problem is None:
             raise
         return side_by_side.Outcome(job, problem=problem)

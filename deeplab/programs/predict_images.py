@@ -6,12 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab.data import catalog
-from deeplab.errors import UserError
+from deeplab.errors import UserError, lack_of_memory
 from deeplab.files import atomic
-from deeplab.inference import batch_size, output_folder, side_by_side
+from deeplab.inference import batch_size, output_folder, side_by_side, tiles
 from deeplab.pictures import drawing, images
-
-_NO_SPACE = "No space left"  # TensorFlow has one error for a full disk and for too little memory; this tells which
 
 
 class Result(NamedTuple):
@@ -51,7 +49,7 @@ def stages(segmenter, config):
         batch_size=most,
         start=start,
         write=write,
-        problem=problem,
+        problem=lambda job, error: problem(job, error, config),
     )
 
 
@@ -65,14 +63,17 @@ def _batched(segmenter, config):
     return None if config.save_probabilities else segmenter.batched
 
 
-def problem(job, error):
+def problem(job, error, config):
     """Returns what an error means for one job, or None if it is no error of this job alone."""
     if isinstance(error, UserError):
         return str(error)
-    # If the disk is full, the other files can't be written either.
-    if isinstance(error, side_by_side.OUT_OF_MEMORY) and _NO_SPACE not in str(error):
-        return f"{job.path}: needs more memory than there is; --checkpoint_dir with --tile_size=513,513 needs less"
-    return None
+    lack = lack_of_memory(error)
+    if not lack:  # a full disk, for example: the other files can't be written either
+        return None
+    way_out = tiles.LESS_THAN_AN_EXPORT
+    if not config.saved_model:
+        way_out = tiles.less_memory(config.tiles, config.passes.eval_scales)
+    return f"{job.path}: needs more memory than there is; {way_out} ({lack})"
 
 
 def _write_image(job, image, labels, probabilities, colors):

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from deeplab import devices
+from deeplab import devices, memory
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
 from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, pipeline, records, source
@@ -25,6 +25,7 @@ from deeplab.training.step import TrainingStep
 RECALIBRATION_BATCHES = 25
 
 
+@devices.as_configured
 def train(config):
     """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 after a SIGTERM."""
     # Where: devices, precision, seed, and a folder that remembers this exact configuration.
@@ -59,7 +60,7 @@ def train(config):
     loop = TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best)
     if writes and loop.why_over(start) is None:
         train_logdir.describe(config, model_config, split, recorded, start)
-    with records.user_errors():
+    with records.user_errors(), advice.about_memory(config, network, strategy.num_replicas_in_sync, start > 0):
         return loop.train()
 
 
@@ -137,7 +138,15 @@ def best_checkpoint(config, network, step, progress):
     split_predictor = make_split_predictor(predictor, split, resize, run.eval_crop_size)
 
     def score():
-        with step.optimizer.averaged():  # eval and export prefer the moving averages, too
+        # As in eval: from the moving averages, without TF32.
+        with (
+            step.optimizer.averaged(),
+            devices.tf32(False),
+            memory.told(
+                lambda: f"evaluating while training, {split_predictor.describe(1)}",
+                lambda size: advice.LESS_THAN_EVALUATIONS,
+            ),
+        ):
             scores = scoring.score(split_predictor, 1).seen
         progress.say(f"{run.eval_split}: mIoU {scores.mean_iou:.4f}")
         return {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}

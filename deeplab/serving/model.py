@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from deeplab import memory
+from deeplab.errors import lack_of_memory
 from deeplab.inference import exports, input_size
 from deeplab.pictures import images
 from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
@@ -37,10 +39,19 @@ class ServedModel:
     def run(self, signature, inputs):
         """Returns {output: array} of {input: array}; raises a `Refusal` that says what the client can do about it."""
         try:
-            return self._export.run(signature, inputs)
-        except tf.errors.ResourceExhaustedError:
+            return self._run(signature, inputs)
+        except Exception as error:
+            if not lack_of_memory(error):
+                raise
             raise Refusal(503, "Out of memory: send smaller images or batches") from None
+
+    def _run(self, signature, inputs):
+        """As `run`, but a lack of memory passes through as it is."""
+        try:
+            return self._export.run(signature, inputs)
         except tf.errors.OpError as error:
+            if lack_of_memory(error):
+                raise
             lines = error.message.strip().splitlines() or [""]
             status = 400 if isinstance(error, tf.errors.InvalidArgumentError) else 500
             raise Refusal(status, lines[0][:300]) from None
@@ -54,7 +65,11 @@ class ServedModel:
                 name: np.zeros([side or usual[axis] for axis, side in enumerate(spec.shape)], spec.dtype)
                 for name, spec in signature.inputs.items()
             }
-            self.run(DEFAULT_SIGNATURE, zeros)
+            with memory.told(
+                lambda: f"{self._export.path} with an image of {size[0]}x{size[1]} pixels",
+                lambda bytes: "export it with a smaller --input_size or --crop_size, or stop other programs",
+            ):
+                self._run(DEFAULT_SIGNATURE, zeros)
 
 
 def _is_images(spec):

@@ -9,6 +9,7 @@ import uvicorn
 from PIL import Image
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from deeplab import devices
 from deeplab.errors import UserError
 from deeplab.inference import exports
 from deeplab.serving.app import Application
@@ -18,6 +19,7 @@ _MAX_CONNECTIONS = 512
 _GRACE_SECS = 5  # when it stops, requests get this much more than the time limit of a request
 
 
+@devices.as_configured
 def serve(config):
     """Serves what `config`, a `ServeConfig`, says until SIGTERM or SIGINT.
 

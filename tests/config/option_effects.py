@@ -51,6 +51,12 @@ def _group(test, names):
     return dict.fromkeys(names.split(), test)
 
 
+GPU = {
+    "tf32": "test_devices.py::test_tf32_is_on_where_nothing_is_compared_and_as_before_afterwards",
+    "gpu_memory_growth": "test_devices.py::test_memory_grows_on_request_before_a_device_is_used",
+}
+
+
 ARCHITECTURE = {
     **_group(
         NETWORK,
@@ -99,6 +105,7 @@ BUILD = {
 
 OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
     "train": {
+        **GPU,
         **ARCHITECTURE,
         **OF_TRAINING,
         **RESIZE,
@@ -147,6 +154,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(EVALUATIONS, "eval_split eval_crop_size patience"),
     },
     "eval": {
+        **GPU,
         **RESTORED,
         **PASSES,
         **RESIZE,
@@ -162,6 +170,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group("programs/test_eval.py::test_boundaries_tables_and_plots_on_request", "trimap_widths boundary_scores"),
     },
     "vis": {
+        **GPU,
         **RESTORED,
         **PASSES,
         **RESIZE,
@@ -172,6 +181,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "colormap_type": "programs/test_vis.py::test_another_color_map_may_be_chosen",
     },
     "predict": {
+        **GPU,
         **RESTORED,
         **PASSES,
         **_group(ARRIVE, TILES),
@@ -184,6 +194,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "overwrite": "programs/test_predict.py::test_what_is_finished_is_skipped",
     },
     "export": {
+        **GPU,
         **RESTORED,
         **_group("exporting/test_export_reference.py::test_it_is_the_originals_graph",
                  "min_resize_value max_resize_value resize_factor"),
@@ -200,6 +211,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "input_size": "inference/test_input_size.py::test_every_format_holds_the_rule",
     },
     "serve": {
+        **GPU,
         "saved_model": "serving/test_serve_export.py::test_sigterm_finishes_what_was_accepted",
         "input_size": "inference/test_input_size.py::test_what_does_not_go_together_is_refused",
         "model_name": "serving/test_serve.py::test_status_and_metadata",
@@ -215,6 +227,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
     },
     "data_service": _group(HELPERS, "port host"),
     "benchmark": {
+        **GPU,
         **_group(
             MEASURED,
             "cost input export training scaling startup checkpoint_dir networks size runs precisions profile_logdir "

@@ -80,6 +80,7 @@ def test_the_card_tells_what_it_is(folder):
     config = deeplab.ModelConfig(**card["config"])
     assert card["multiply_adds"] == deeplab.count_multiply_adds(config, (65, 65, 3))
     assert card["versions"]["tensorflow"] == tf.__version__
+    assert card["tf32"] is None  # nothing was verified
 
 
 def test_warm_up_requests_are_those_of_tensorflow_serving(folder, signatures):

@@ -78,6 +78,7 @@ def test_scores_are_those_of_predict_labels(plain):
     assert found["miou"] == pytest.approx(Scores.from_confusion(confusion).mean_iou)
     assert (confusion.sum(axis=0) > 0).all()  # every class is predicted somewhere
     assert (found["step"], found["num_images"], found["eval_crop_size"]) == (7, 5, None)
+    assert found["tf32"] is False
     assert [entry["name"] for entry in found["classes"]] == ["kind 0", "kind 1", "kind 2"]
     assert f"mIoU {found['miou']:.4f}" in printed
 

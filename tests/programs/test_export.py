@@ -69,6 +69,7 @@ def test_versions_count_up_and_know_their_classes(tmp_path, capsys):
     assert catalog.load(str(folder)) == small_training.dataset()
     card = json.loads((folder / "model.json").read_text())
     assert (card["step"], card["classes"], card["config"]["num_classes"]) == (7, ["kind 0", "kind 1", "kind 2"], 3)
+    assert card["tf32"] is False
 
 
 @pytest.mark.slow

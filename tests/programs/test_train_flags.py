@@ -8,9 +8,11 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import config as framework_config
 
 from deeplab import UserError, devices
 from deeplab.checkpoints import bundle, restoring, sources
+from deeplab.config.data import AugmentConfig
 from deeplab.config.model import ModelConfig
 from deeplab.config.training import LossConfig, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
 from deeplab.data import source
@@ -149,6 +151,25 @@ def test_batches_follow_the_flags():
     assert first(train_crop_size=(17, 17))[0].shape == (2, 17, 17, 3)
     assert first(train_batch_size=3)[0].shape == (3, 33, 41, 3)
     assert np.abs(first(run=RunConfig(random_seed=1))[0].astype(int) - images).max() > 8
+
+
+def test_deterministic_trainings_see_the_same_batches():
+    """Where TensorFlow has to be deterministic, it changes the options of tf.data, too."""
+    split = source.open_split(small_training.shards(), "val")
+    augment = AugmentConfig(color_jitter=0.2, rotation_degrees=10, blur_sigma=1)
+    config = TrainConfig(train_logdir="run", dataset_dir="shards", train_crop_size=(33, 41), augment=augment)
+
+    def batches():
+        return [part.numpy() for batch in train.batch_stream(config, split, ModelConfig())(1).take(3) for part in batch]
+
+    expected = batches()
+    devices.set_seed(0, deterministic=True)
+    try:
+        found = batches()
+    finally:
+        framework_config.disable_op_determinism()
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_initial_weights_are_loaded_as_the_flags_say(monkeypatch):

@@ -69,6 +69,29 @@ def test_two_replicas_end_with_the_weights_of_one(options):
     tiny.check_same(one, tiny.weights(two.step))
 
 
+def summing_operations(runner):
+    """Returns the kinds of operations that sum over replicas in the graph of a `StepRunner`, NCCL's among them."""
+    graph = runner._run.get_concrete_function(runner._iterator, tf.constant(1)).graph.as_graph_def()
+    nodes = [node for function in graph.library.function for node in function.node_def]
+    return {node.op for node in [*graph.node, *nodes] if node.op.startswith(("Collective", "Nccl"))}
+
+
+@pytest.mark.slow
+def test_replicas_on_one_card_need_no_nccl_and_end_with_the_weights_of_one():
+    settings = tiny.config(schedule=SCHEDULE)
+    one, _ = trained(settings, count=20)
+    names = tuple(devices._devices())
+    shared = tf.distribute.MirroredStrategy(names, tf.distribute.ReductionToOneDevice())  # as of logical GPUs
+    for strategy, count in ((devices._mirrored(names[:1]), 1), (shared, 2)):
+        assert strategy.num_replicas_in_sync == count
+        several = tiny.runner(strategy, settings, count=20)
+        several.run(20)
+        tiny.check_same(one, tiny.weights(several.step))
+        assert not summing_operations(several)
+    if not tf.config.list_logical_devices("GPU"):
+        assert summing_operations(tiny.runner(tiny.two_replicas(), settings, count=1))  # would be found
+
+
 def test_parts_of_a_batch_add_up_to_it():
     settings = [
         tiny.config(schedule=SCHEDULE, optimizer=OptimizerConfig(gradient_accumulation_steps=n)) for n in (1, 2)
