@@ -14,6 +14,7 @@ from tensorflow import keras
 from deeplab.config.model import ModelConfig
 from deeplab.layers.basic import Activation, Conv, DepthwiseConv, SeparableConv, Sum
 from deeplab.layers.batch_norm import BatchNorm
+from deeplab.layers.folded import FoldedNorm
 from deeplab.model.names import layer_name
 
 
@@ -45,6 +46,7 @@ class Parts:
       layers: {name: layer}. Networks that are built from the same dict share their weights.
       convolutions: (layer, shape of its output) of every convolution of this network, in order; the cost is counted
         from it.
+      activations: {name of a batch norm: the activation that follows it, or None}.
       head_inputs: per pyramid scale, a list of (stride, backbone feature).
       scaled: {scale: model} of the networks that `views.at_scale` has made.
     """
@@ -52,6 +54,7 @@ class Parts:
     config: ModelConfig
     layers: dict[str, keras.layers.Layer] = dataclasses.field(default_factory=dict)
     convolutions: list[tuple[keras.layers.Layer, tuple]] = dataclasses.field(default_factory=list)
+    activations: dict[str, str | None] = dataclasses.field(default_factory=dict)
     head_inputs: list[list[tuple[int, Any]]] = dataclasses.field(default_factory=list)
     scaled: dict[float, keras.Model] = dataclasses.field(default_factory=dict)
 
@@ -126,12 +129,16 @@ class Blocks:
         return x
 
     def normed(self, x, scope, activation=None, norm_scope="BatchNorm"):
-        """Batch norm in a scope below `scope` (with `norm_scope` "" in the scope itself), then the activation."""
+        """Batch norm in a scope below `scope` (with `norm_scope` "" in the scope itself), then the activation.
+
+        In a folded network the convolution before them has computed both.
+        """
         style, config = self.style, self.config
         path = f"{scope}/{norm_scope}" if norm_scope else scope
         settings = {"warmup": config.batch_norm_warmup, "frozen": not config.fine_tune_batch_norm}
-        x = self.layer(path, lambda name: BatchNorm(style.epsilon, style.decay, name=name, **settings))(x)
-        return self.activate(x, activation)
+        norm = self.layer(path, lambda name: BatchNorm(style.epsilon, style.decay, name=name, **settings))
+        self.parts.activations[norm.name] = activation
+        return norm(x) if isinstance(norm, FoldedNorm) else self.activate(norm(x), activation)
 
     def add(self, x, shortcut):
         """Adds two tensors of one shape: the end of a residual unit."""

@@ -3,6 +3,7 @@
 Trace a graph with `deeplab.layers.hardware.is_accelerated` patched to True, or the graph is the one for CPUs.
 """
 
+import functools
 import math
 
 import tensorflow as tf
@@ -91,10 +92,8 @@ def _gpu_kernels(node, types):
     """Returns the KernelDefs of the registry that a GPU may use for a node."""
     return [
         kernel
-        for kernel in kernels.get_registered_kernels_for_op(node.op).kernel
-        if kernel.device_type in ("GPU", "DEFAULT")
-        and not kernel.label
-        and all(types.get(one.name, set()) <= set(one.allowed_values.list.type) for one in kernel.constraint)
+        for kernel in _registered(node.op)
+        if all(types.get(one.name, set()) <= set(one.allowed_values.list.type) for one in kernel.constraint)
     ]
 
 
@@ -120,6 +119,13 @@ def _input_shape(shapes, place, name):
     node, _colon, index = name.rpartition(":")
     outputs, index = shapes.get((place, node or name), []), int(index) if node else 0
     return outputs[index] if index < len(outputs) else tf.TensorShape(None)
+
+
+@functools.cache
+def _registered(operation):
+    """Returns the KernelDefs of an operation for GPUs and for every device that need no label."""
+    registered = kernels.get_registered_kernels_for_op(operation).kernel
+    return [kernel for kernel in registered if kernel.device_type in ("GPU", "DEFAULT") and not kernel.label]
 
 
 def _large_on_host(node, sides, least_elements):
