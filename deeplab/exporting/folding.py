@@ -11,23 +11,23 @@ import contextlib
 import numpy as np
 from tensorflow import keras
 
-from deeplab.layers.basic import Activation, Conv, DepthwiseConv
+from deeplab.layers.basic import Conv, DepthwiseConv
 from deeplab.layers.batch_norm import BatchNorm
-from deeplab.layers.folded import Folded, fastest_native_rate
+from deeplab.layers.folded import Folded
 from deeplab.model.views import layers_of, with_layers
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # -> Keras' policies
 _LOGITS = "logits."  # the names of the last layers begin so
 
 
-def fold(model, precision="float32", native_rate=None):
+def fold(model, precision="float32"):
     """Returns the same network with batch norms folded. A batch norm that follows no convolution stays.
+
+    The network runs on CPUs and GPUs; inside `layers.folded.dilated_ops` it becomes a graph for other engines.
 
     Args:
       model: as `build_model` returns it.
       precision: type of weights and activations, one of PRECISIONS. Logits are float32.
-      native_rate: depthwise convolutions with a rate up to this one become one dilated op; those with a larger rate
-        become a dense op between SpaceToBatch and BatchToSpace. None chooses the fastest that this processor runs.
 
     Returns:
       A keras.Model, which `inference.Predictor` takes. It can't be trained.
@@ -35,15 +35,14 @@ def fold(model, precision="float32", native_rate=None):
     layers = {name: layer for name, layer in layers_of(model).items() if isinstance(layer, BatchNorm)}
     norms = {_before(norm): norm for norm in layers.values()}
     readers = _readers(model)
-    native_rate = fastest_native_rate(precision) if native_rate is None else native_rate
     with policy(precision):
         for name, layer in layers_of(model).items():
             if isinstance(layer, (Conv, DepthwiseConv)):
                 norm = norms.get(layer)
                 norm = norm if norm is not None and readers[layer] == {norm} else None
-                layers[name] = _folded(layer, norm, native_rate)
+                layers[name] = _folded(layer, norm, norm and norm.activation)
                 if norm is not None:
-                    layers[norm.name] = Activation(norm.activation, name=norm.name)
+                    layers[norm.name] = keras.layers.Activation("linear", name=norm.name)
         return with_layers(model, layers)
 
 
@@ -73,8 +72,8 @@ def _readers(model):
     return readers
 
 
-def _folded(layer, norm, native_rate):
-    """Returns one layer that computes what `layer` and then the batch norm `norm` (or None) compute in inference."""
+def _folded(layer, norm, activation=None):
+    """Returns one layer that computes what `layer`, the batch norm `norm` (or None) and `activation` compute."""
     bias = getattr(layer, "bias", None)
     shift = 0.0 if bias is None else np.asarray(bias)
     scale = 1.0
@@ -85,4 +84,4 @@ def _folded(layer, norm, native_rate):
         shift = beta + (shift - mean) * scale
     # Logits stay in float32, since classes that are nearly equal would get the same number in 16 bits.
     exact = {"dtype": "float32"} if layer.name.startswith(_LOGITS) else {}
-    return Folded(layer, scale, shift, native_rate, name=layer.name, **exact)
+    return Folded(layer, scale, shift, activation, name=layer.name, **exact)

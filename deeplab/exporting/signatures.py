@@ -98,9 +98,10 @@ class ExportedModule(tf.Module):
         image = tf.ensure_shape(image, (None, None, 3))
         labels = self._segment(image[None])[0][0, :, :, None]
         kind = tf.uint8 if self._predict.num_classes <= 256 else tf.uint16
-        files = [tf.io.encode_png(tf.cast(labels, kind))]
-        if self._colors is not None:
-            files.append(tf.io.encode_png(tf.gather(tf.constant(self._colors), labels[..., 0])))
+        with tf.device("CPU:0"):  # the bytes are for the host; GPUs can neither gather uint8 nor write PNG
+            files = [tf.io.encode_png(tf.cast(labels, kind))]
+            if self._colors is not None:
+                files.append(tf.io.encode_png(tf.gather(tf.constant(self._colors), labels[..., 0])))
         return files
 
     @tf.function

@@ -176,10 +176,27 @@ class Export:
         return catalog.load(self.path, name)
 
     def run(self, signature, inputs):
-        """Returns {output: array} of {input: array} by the signature of that name; raises what TensorFlow raises."""
-        function = self._module.signatures[signature]
-        results = function(**{name: tf.constant(array) for name, array in inputs.items()})
+        """Returns {output: array} of {input: array} by the signature of that name.
+
+        Raises:
+          UserError: the export is for other machines.
+          Everything that TensorFlow raises.
+        """
+        results = self._call(signature, {name: tf.constant(array) for name, array in inputs.items()})
         return {name: tensor.numpy() for name, tensor in results.items()}
+
+    def _call(self, signature, inputs):
+        """Returns {output: tensor} of {input: tensor}; raises what `run` raises."""
+        try:
+            return self._module.signatures[signature](**inputs)
+        except tf.errors.OpError as error:
+            if "dilation" not in str(error):
+                raise
+            # Exports of before have such an operation in every network with atrous depthwise convolutions.
+            raise UserError(
+                f"{self.path}: holds dilated depthwise convolutions, which TensorFlow only runs on CPUs with oneDNN; "
+                "export the network again, or run it on a CPU with TF_ENABLE_ONEDNN_OPTS=1"
+            ) from None
 
     def segment(self, image):
         """Returns labels (H, W) int32 of an image (H, W, 3) uint8, by the signature serving_default.
@@ -217,7 +234,7 @@ class Export:
     def _outputs(self, images, signature, name):
         """Returns the outputs, as tensors, of a signature for images (B, H, W, 3), which are its input `name`."""
         try:
-            return self._module.signatures[signature](**{name: tf.constant(images)})
+            return self._call(signature, {name: tf.constant(images)})
         except (tf.errors.InvalidArgumentError, TypeError) as error:
             size = "x".join(str(side) for side in images.shape[1:3])
             raise UserError(f"{self.path}: does not take an image of {size} pixels ({_one_line(error)})") from None

@@ -1,16 +1,10 @@
 """Convolutions in the form that is fastest on CPUs. Every function equals the plain form that its first line names."""
 
-import functools
-
 import tensorflow as tf
 
 from deeplab.layers import hardware
 from deeplab.layers.activations import activated
 from deeplab.layers.depthwise_taps import depthwise_by_taps
-
-# Largest rate at which oneDNN's dilated depthwise kernel beats a dense one between SpaceToBatch and BatchToSpace: it is
-# 1.3 to 1.9 times as fast at rates 2 and 6 in float32, and less than half as fast at 12. oneDNN has none for float16.
-NATIVE_RATE = {"float32": 6, "bfloat16": 2, "float16": 1}
 
 
 def conv2d(x, kernel, stride, rate, padding, training=False):
@@ -136,45 +130,24 @@ def inference_conv2d(x, kernel, stride, rate, padding):
     return tf.nn.conv2d(x, kernel, strides=stride, padding=padding, dilations=rate)
 
 
-def inference_depthwise_conv2d(x, kernel, stride, rate, padding, native_rate, then):
+def inference_depthwise_conv2d(x, kernel, stride, rate, padding, then, dilated=False):
     """Equals `then` of tf.nn.depthwise_conv2d with `dilations=rate`. For inference only.
 
     Args:
       x, kernel, stride, rate, padding: as of `depthwise_conv2d`.
-      native_rate: rates up to this one become one op; see NATIVE_RATE.
       then: function of the result that works on each cell by itself. It runs before BatchToSpace, so that TensorFlow
-        can fuse a bias with the convolution.
+        can fuse a bias and an activation with the convolution.
+      dilated: make one op of it that has dilations. In TensorFlow, only oneDNN can run such an op, and neither GPUs nor
+        processors without oneDNN can. Up to rate 6 oneDNN's kernel takes 0.7 to 0.9 times as long as the other form
+        for one layer; over a whole network the gain is less than 2 %.
     """
-    if max(rate) > max(1, native_rate):
-        return in_blocks(x, rate, lambda blocks: then(one_depthwise_op(blocks, kernel, 1, (1, 1), "SAME")))
-    return then(one_depthwise_op(x, kernel, stride, rate, padding))
+    if max(rate) > 1 and not dilated:
+        return in_blocks(x, rate, lambda blocks: then(_depthwise_op(blocks, kernel, 1, (1, 1), "SAME")))
+    return then(_depthwise_op(x, kernel, stride, rate, padding))
 
 
-def one_depthwise_op(x, kernel, stride, rate, padding):
+def _depthwise_op(x, kernel, stride, rate, padding):
     """Depthwise convolution in one op. For inference only: on CPUs its gradient is wrong if the rate is above 1."""
     return tf.raw_ops.DepthwiseConv2dNative(
         input=x, filter=kernel, strides=[1, stride, stride, 1], padding=padding, dilations=[1, *rate, 1]
     )
-
-
-@functools.cache
-def has_dilated_kernel(precision="float32"):
-    """Tells whether TensorFlow can run a dilated depthwise convolution of `precision` on this machine's CPU.
-
-    Only oneDNN has that kernel. TensorFlow turns oneDNN on or off by the processor (AVX-512) and by the environment
-    (TF_ENABLE_ONEDNN_OPTS), and oneDNN computes in bfloat16 on some processors only. Running a convolution of a few
-    cells answers for all of these at once.
-    """
-    dtype = tf.as_dtype(precision)
-    cells = tf.TensorSpec((1, 5, 5, 1), dtype)  # an argument, since a constant would be folded away by Grappler
-
-    @tf.function(input_signature=[cells], autograph=False)
-    def convolve(x):
-        return one_depthwise_op(x, tf.ones((3, 3, 1, 1), dtype), 1, (2, 2), "SAME")
-
-    try:
-        with tf.device("CPU:0"):
-            convolve(tf.ones(cells.shape, dtype))
-    except tf.errors.OpError:
-        return False
-    return True

@@ -1,4 +1,7 @@
-"""Convolutions with bias, for inference only: what a convolution and the batch norm after it become."""
+"""Convolutions with bias, for inference only: what a convolution, the batch norm and the activation after it become."""
+
+import contextlib
+import contextvars
 
 import numpy as np
 import tensorflow as tf
@@ -6,41 +9,41 @@ from tensorflow import keras
 
 from deeplab.layers.activations import activated
 from deeplab.layers.basic import DepthwiseConv, SeparableConv
-from deeplab.layers.fast_convolution import (
-    NATIVE_RATE,
-    has_dilated_kernel,
-    inference_conv2d,
-    inference_depthwise_conv2d,
-)
+from deeplab.layers.fast_convolution import inference_conv2d, inference_depthwise_conv2d
 
-EVERY_RATE = 10**6  # a native_rate for engines that run a dilated depthwise convolution of any rate
+_DILATED = contextvars.ContextVar("dilated", default=False)
 
 
-def fastest_native_rate(precision):
-    """Returns the `native_rate` with which a `Folded` layer of a precision runs fastest on this processor."""
-    return NATIVE_RATE[precision] if runs_dilated(precision) else 1
+@contextlib.contextmanager
+def dilated_ops():
+    """Atrous depthwise convolutions of `Folded` layers that are traced inside become one op each, with dilations.
 
-
-def runs_dilated(precision):
-    """Tells whether this processor runs a dilated depthwise convolution of a precision as one op."""
-    return has_dilated_kernel(precision)
+    This is for the files of other engines, which run such an op on every processor. TensorFlow does not: GPUs and
+    processors without oneDNN have no kernel for it, so it must not be in a graph that TensorFlow runs.
+    """
+    token = _DILATED.set(True)
+    try:
+        yield
+    finally:
+        _DILATED.reset(token)
 
 
 class Folded(keras.layers.Layer):
-    """A plain, depthwise or separable convolution with bias. It takes stride, rate and padding from another layer.
+    """A plain, depthwise or separable convolution with bias and activation.
+
+    It takes stride, rate and padding from another layer.
 
     Args:
       layer: the `Conv`, `DepthwiseConv` or `SeparableConv` that is replaced.
       scale: what its output channels are multiplied by, an array or 1.
       shift: the bias that is added afterwards, an array or 0.
-      native_rate: depthwise convolutions with a rate up to this one become one dilated op; those with a larger rate
-        become a dense op between SpaceToBatch and BatchToSpace.
+      activation: one of `activations.ACTIVATIONS`, which is computed last, or None.
     """
 
-    def __init__(self, layer, scale, shift, native_rate, **kwargs):
+    def __init__(self, layer, scale, shift, activation=None, **kwargs):
         super().__init__(**kwargs)
-        self.rate, self.stride, self.native_rate = layer.rate, layer.stride, native_rate
-        self.before = getattr(layer, "before", None)
+        self.before, self.activation = getattr(layer, "before", None), activation
+        self.rate, self.stride = layer.rate, layer.stride
         self.padded, self.compute_output_shape = layer.padded, layer.compute_output_shape
         kernel = np.asarray(layer.kernel, np.float64)
         self.spatial = self.plain = None  # the depthwise kernel, and the kernel over all channels
@@ -65,17 +68,17 @@ class Folded(keras.layers.Layer):
     def call(self, x):
         bias = tf.convert_to_tensor(self.bias)
         if self.plain is None:
-            return self._depthwise(x, lambda y: tf.nn.bias_add(y, bias))
+            return self._depthwise(x, lambda y: activated(tf.nn.bias_add(y, bias), self.activation))
         kernel = tf.convert_to_tensor(self.plain)
         if self.spatial is not None:
             x = tf.nn.conv2d(self._depthwise(x, lambda y: y), kernel, strides=1, padding="SAME")
         else:
             x, padding = self.padded(x)
             x = inference_conv2d(x, kernel, self.stride, self.rate, padding)
-        return tf.nn.bias_add(x, bias)
+        return activated(tf.nn.bias_add(x, bias), self.activation)
 
     def _depthwise(self, x, then):
         """Returns `then` of the depthwise convolution of x; see `inference_depthwise_conv2d`."""
         x, padding = self.padded(activated(x, self.before))
         kernel = tf.convert_to_tensor(self.spatial)
-        return inference_depthwise_conv2d(x, kernel, self.stride, self.rate, padding, self.native_rate, then)
+        return inference_depthwise_conv2d(x, kernel, self.stride, self.rate, padding, then, _DILATED.get())

@@ -102,7 +102,8 @@ def resize_antialiased(x, size):
     as the distance of the new pixels. Where it becomes larger, this is `resize_bilinear`.
 
     If source and target sizes are known ints, this is made of products, since TensorFlow's kernel does not exist in
-    TFLite, ONNX and OpenVINO. The kernel runs on the CPU, also where the network runs on a GPU.
+    TFLite, ONNX and OpenVINO. The kernel exists for CPUs only. Where the network runs on a GPU, TensorFlow by itself
+    runs the kernel on the CPU, in a SavedModel, too; no `tf.device` may ask for a GPU here.
     """
     if None not in x.shape[1:3] and not isinstance(size[0], tf.Tensor):
         return _resize_by_products(x, size, antialiasing_matrix)

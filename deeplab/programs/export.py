@@ -13,10 +13,7 @@ from deeplab.exporting.signatures import ExportedModule
 from deeplab.files import atomic, locks
 from deeplab.inference import exports, input_size, trained, untrained
 from deeplab.inference.predictor import Predictor
-from deeplab.layers.folded import EVERY_RATE, runs_dilated
 
-# These formats are run by engines that have dilated depthwise convolutions on every processor.
-_ENGINES_WITH_DILATION = ("tflite", "onnx", "openvino")
 _VERIFY_SIZES = ((97, 129), (130, 90))  # (height, width)
 # The least share of labels that must equal the network's, by --precision or --quantize. Where two classes are nearly
 # equal, rounding decides; how many pixels that concerns depends on the images.
@@ -79,9 +76,8 @@ def _folded(original, config, crop_size):
     """Returns the `Predictor` that is exported: folded, and in the precision that the user asks for."""
     if not config.fold_batch_norm:
         return original
-    native_rate = EVERY_RATE if config.format in _ENGINES_WITH_DILATION else None
     with folding.policy(config.precision):
-        return _predictor(folding.fold(original.model, config.precision, native_rate), config, crop_size)
+        return _predictor(folding.fold(original.model, config.precision), config, crop_size)
 
 
 def _verify(folder, original, network):
@@ -137,13 +133,5 @@ def _logits(network, images):
     image = images[0][:, : network.size[0], : network.size[1]]
     if network.predictor.fixed_size and image.shape[1:3] != tuple(network.predictor.fixed_size):
         return ""
-    expected, logits = original(image).numpy(), _folded_for_tensorflow(network)(image).numpy()
+    expected, logits = original(image).numpy(), network.predictor.model(image).numpy()
     return f"; worst logit off by {np.abs(logits - expected).max():.2g} of {np.ptp(expected):.2g}"
-
-
-def _folded_for_tensorflow(network):
-    """Returns the folded model, in another form if TensorFlow has no kernel here for the form that is written."""
-    config = network.config
-    if config.format in _ENGINES_WITH_DILATION and not runs_dilated(config.precision):
-        return folding.fold(network.loaded.model, config.precision)
-    return network.predictor.model

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from deeplab.exporting.signatures import tf_variable
 from deeplab.inference.input_size import segment
+from deeplab.layers.folded import dilated_ops
 
 INPUT, OUTPUT = "images", "labels"
 
@@ -24,7 +25,8 @@ class FixedSize(tf.Module):
         self.labels = tf.function(self._labels, input_signature=self.signature, autograph=False)
 
     def _labels(self, images):
-        return {OUTPUT: segment(self._predict, images, self._input_size)[0]}
+        with dilated_ops():  # the graph is for engines that are not TensorFlow
+            return {OUTPUT: segment(self._predict, images, self._input_size)[0]}
 
     def save(self, folder):
         """Writes a SavedModel, for converters that read nothing else."""
