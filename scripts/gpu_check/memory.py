@@ -9,8 +9,8 @@ from gpu_check.deterministic import draw_shards
 
 # More than any card holds: the second layer of the network alone would take 50 GiB.
 _ON_A_GPU = ("--train_batch_size=512", "--train_crop_size=1025,1025")
-# On a CPU, TensorFlow's allocator gets a limit, which is less than a few layers need. oneDNN's kernels are switched off,
-# because they crash when memory is lacking.
+# On a CPU, TensorFlow's allocator gets a limit, which is less than a few layers need. oneDNN's kernels are off, because
+# they crash when memory is lacking.
 _ON_A_CPU = ("--train_batch_size=8", "--train_crop_size=257,257")
 _LIMIT = {"TF_CPU_ALLOCATOR_USE_BFC": "true", "TF_CPU_BFC_MEM_LIMIT_IN_MB": "100", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
