@@ -37,7 +37,8 @@ def measure(options):
         if len(takes) == 1 or not options.quick:
             longest = time.monotonic() - begun
     turns = {form: lambda take=take: take(sizes.steps) for form, take in takes.items()}
-    for form, milliseconds in interleaved(turns, sizes.turns, warm_up=0).items():
+    # Every form has waited for the others to warm up, so that its first turn does not count.
+    for form, milliseconds in interleaved(turns, sizes.turns, warm_up=1).items():
         ms = np.median(milliseconds) / sizes.steps
         same = abs(figures[form]["first_loss"] / next(iter(figures.values()))["first_loss"] - 1) <= _SAME_LOSS
         speed = {"ms": ms, "images_per_second": 1000 * sizes.batch / ms}

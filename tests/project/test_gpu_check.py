@@ -169,7 +169,7 @@ FIGURES = [  # (part, beginning of the name of a row, figure, least, most)
     ("camvid", "recipe, float32", "miou", 0, 1),
     ("camvid", "recipe, float32", "step", 2, 2),
     ("camvid_mixed", "recipe, bfloat16", "step", 2, 2),
-    ("camvid_mixed", "float16 against float32", "miou_higher_by", -1, 1),
+    ("camvid_mixed", "bfloat16 against float32", "miou_higher_by", -1, 1),
 ]
 
 
