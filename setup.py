@@ -28,7 +28,7 @@ EXPORT = [
     "openvino>=2025.0",  # converts and runs SavedModels
 ]
 EXTRAS = {
-    "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # the CUDA libraries as wheels
+    "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # CUDA, cuDNN and NCCL as wheels: only the driver is the machine's
     # 2.20 is the newest TensorFlow with a TPU build. It replaces the files of `tensorflow`, so install it last:
     # pip install ".[tpu]" && pip install --force-reinstall --no-deps tensorflow-tpu==2.20.0
     "tpu": ["tensorflow==2.20.0", "tensorflow-tpu==2.20.0", "tf_keras==2.20.1"],

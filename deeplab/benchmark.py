@@ -3,7 +3,8 @@
     python -m deeplab.benchmark --cost        multiply-adds of the published networks, and the published numbers
     python -m deeplab.benchmark --input       the input pipeline, the naive order of its steps, and decoding alone
     python -m deeplab.benchmark --export      one image in SavedModels, TFLite, ONNX Runtime and OpenVINO
-    python -m deeplab.benchmark --training    a training step, Keras' fit, and a training step on two devices
+    python -m deeplab.benchmark --training    a training step, Keras' fit, and a training step on two devices;
+                                              with --devices=1,2,4,8 on these numbers of devices
     python -m deeplab.benchmark --scaling     growth of times with image size, output stride, passes and batch size
     python -m deeplab.benchmark --startup     seconds until --help, the first training step and the first answer
 

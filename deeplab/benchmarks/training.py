@@ -21,7 +21,7 @@ from deeplab.training import losses
 from deeplab.training.loop import StepRunner
 from deeplab.training.step import TrainingStep
 
-_STEPS = 4  # in one turn, so that the work of `fit` around its steps weighs little
+STEPS = 4  # in one turn, so that the work of `fit` around its steps weighs little
 _IGNORE = 255
 _RATE, _WEIGHT_DECAY = 0.007, 4e-5  # reference: base learning rate, L2
 OURS = "ours"  # the contender that the others are compared with
@@ -50,13 +50,13 @@ def print_training(runs, precisions, profile=None, settings=SETTINGS):
     Returns:
       A list of `Row`, seconds per step.
     """
-    print(f"\nTraining step: {runs} turns of {_STEPS} steps each")
+    print(f"\nTraining step: {runs} turns of {STEPS} steps each")
     print(f"{'':60} {'first loss':>10} {'s/step':>8} {'quartiles':>15} {'images/s':>9} {'ratio':>6}")
     rows = []
     for setting in settings:
         contenders = _contenders(setting, precisions)
         first = {name: take(1) for name, take in contenders.items()}
-        turns = {name: lambda take=take: take(_STEPS) for name, take in contenders.items()}
+        turns = {name: lambda take=take: take(STEPS) for name, take in contenders.items()}
         times = interleaved(turns, runs, warm_up=1)
         if profile:
             profiled(profile, turns[OURS])
@@ -91,16 +91,16 @@ def print_batches(network, runs, crop, batches):
 
 def _time_alone(setting, runs):
     """Returns (milliseconds of each step, peak GB of this process)."""
-    take = _ours(setting, _batch(setting), RunConfig(distribution_strategy="one_device"))
+    take = steps_of(training_runner(setting, repeated_batch(setting), RunConfig(distribution_strategy="one_device")))
     return interleaved({OURS: lambda: take(1)}, runs)[OURS], peak_memory()
 
 
 def _print_rows(setting, times, first):
     rows = []
-    base = np.median(times[OURS]) / 1000 / _STEPS
+    base = np.median(times[OURS]) / 1000 / STEPS
     for name, milliseconds in times.items():
         title = f"{setting.network}, crop {setting.crop}, batch {setting.batch}: {name}"
-        row = Row.of(title, np.array(milliseconds) / 1000 / _STEPS, "s/step")
+        row = Row.of(title, np.array(milliseconds) / 1000 / STEPS, "s/step")
         print(
             f"{title:60} {first[name]:10.4f} {row.median:8.3f} {row.low:7.3f}-{row.high:7.3f} "
             f"{setting.batch / row.median:9.2f} {row.median / base:6.2f}",
@@ -112,19 +112,24 @@ def _print_rows(setting, times, first):
 
 def _contenders(setting, precisions):
     """Returns {name: function (steps) -> loss of the last step}; all contenders begin with the same weights."""
-    batch = _batch(setting)
+    batch = repeated_batch(setting)
     takes = {}
     for precision in precisions:
         ours = OURS if precision == "none" else f"{OURS}, {precision}"
-        takes[ours] = _ours(setting, batch, RunConfig(distribution_strategy="one_device", mixed_precision=precision))
-    if len(tf.config.list_logical_devices("CPU")) > 1:
-        takes[f"{OURS}, 2 devices"] = _ours(setting, batch, RunConfig(distribution_strategy="mirrored"))
+        run = RunConfig(distribution_strategy="one_device", mixed_precision=precision)
+        takes[ours] = steps_of(training_runner(setting, batch, run))
+    if len(tf.config.list_logical_devices("CPU")) > 1 and not tf.config.list_logical_devices("GPU"):
+        # `mirrored` would take the GPUs of a machine that has some; --devices measures several GPUs.
+        takes[f"{OURS}, 2 devices"] = steps_of(
+            training_runner(setting, batch, RunConfig(distribution_strategy="mirrored"))
+        )
     takes["Keras fit, our layers, no L2"] = _fit(_network(setting), batch)
     takes["Keras fit, Keras layers"] = _fit(of_keras_layers(_network(setting)), batch)
     return takes
 
 
-def _batch(setting):
+def repeated_batch(setting):
+    """Returns an endless dataset of one batch of random images and labels, for a `Setting`."""
     rng = np.random.default_rng(0)
     shape = (setting.batch, setting.crop, setting.crop)
     images = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
@@ -140,8 +145,15 @@ def _network(setting):
     return build_model(NETWORKS[setting.network], (setting.crop, setting.crop, 3))
 
 
-def _ours(setting, batch, run):
-    """Returns the function (steps) -> loss for the step of `python -m deeplab.train` on a strategy."""
+def training_runner(setting, batch, run, jit_compile=False):
+    """Returns the `StepRunner` that `python -m deeplab.train` would run.
+
+    Args:
+      setting: the `Setting`, whose network begins with the same random weights every time.
+      batch: dataset of (images, labels), see `repeated_batch`.
+      run: a RunConfig: the strategy and the precision.
+      jit_compile: compile the step with XLA.
+    """
     schedule = ScheduleConfig(learning_policy="piecewise", learning_rate_values=(_RATE,))
     config = TrainConfig(
         train_logdir="-",
@@ -157,7 +169,11 @@ def _ours(setting, batch, run):
         objective = losses.Objective(config.loss, _IGNORE)
         step = TrainingStep(views.scale_outputs(_network(setting)), objective, config)
     devices.set_precision("none")
-    runner = StepRunner(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
+    return StepRunner(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch), jit_compile)
+
+
+def steps_of(runner):
+    """Returns the function (steps) -> loss of the last of these steps, for a `StepRunner`."""
     return lambda count: runner.run(count)["loss"]
 
 

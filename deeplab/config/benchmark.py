@@ -39,6 +39,11 @@ class BenchmarkConfig(Checked):
     size: tuple[int, ...] = option((513, 513), "export: height and width of the image.")
     runs: int = option(20, "How often each candidate is timed. One run of training is four steps.")
     precisions: tuple[str, ...] = option(("none",), "training: measure these values of --mixed_precision.")
+    devices: tuple[int, ...] = option(
+        (),
+        "training: measure these numbers of devices, such as 1,2,4,8: GPUs, or logical devices of the CPU when there "
+        "is no GPU. Every device computes the same number of images.",
+    )
     json: str | None = option(None, "Write the results to this file.")
     compare: str | None = option(None, "Print the results beside those in this file, which --json wrote earlier.")
     profile_logdir: str | None = option(None, "export, training: write a TensorBoard trace of one run to this folder.")
@@ -54,6 +59,7 @@ class BenchmarkConfig(Checked):
         require(set(self.networks) <= set(NETWORKS), "networks", self.networks, f"some of {', '.join(NETWORKS)}")
         expected = f"some of {MIXED_PRECISIONS}"
         require(set(self.precisions) <= set(MIXED_PRECISIONS), "precisions", self.precisions, expected)
+        require(all(count > 0 for count in self.devices), "devices", self.devices, "numbers from 1 on")
         measured = (self.cost, self.input, self.export, self.training, self.scaling, self.startup)
         require(any(measured), "cost", False, "something to measure: --cost, --input, --export, --training, ...")
         effects.refuse_without_effect(self, effects.BENCHMARK)

@@ -9,6 +9,7 @@ from deeplab.benchmarks.input import print_input
 from deeplab.benchmarks.own_process import alone
 from deeplab.benchmarks.published_costs import PAPER, model_zoo
 from deeplab.benchmarks.scaling import BATCHES, print_scaling
+from deeplab.benchmarks.several_devices import print_devices
 from deeplab.benchmarks.startup import print_startup
 from deeplab.benchmarks.training import SETTINGS, print_batches, print_training
 from deeplab.config.benchmark import NETWORKS
@@ -50,6 +51,8 @@ def _export(config):
 
 
 def _training(config):
+    if config.devices:
+        return print_devices(config.devices, config.precisions, config.runs)
     return alone(print_training, config.runs, config.precisions, config.profile_logdir, logical_cpus=2)
 
 

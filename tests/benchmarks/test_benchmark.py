@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from deeplab import UserError
 from deeplab.benchmarks import export as benchmark_export
-from deeplab.benchmarks import scaling, startup, timing, training
+from deeplab.benchmarks import scaling, several_devices, startup, timing, training
 from deeplab.benchmarks.timing import Row
 from deeplab.config.benchmark import NETWORKS, BenchmarkConfig
 from deeplab.exporting.formats import FORMATS
@@ -46,7 +46,14 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
         benchmark.benchmark(BenchmarkConfig(input=True, compare=str(path)))
 
 
-@pytest.mark.parametrize("options", [{}, {"export": True, "networks": ("vgg",)}, {"cost": True, "runs": 0}])
+REFUSED = [
+    *({}, {"export": True, "networks": ("vgg",)}, {"cost": True, "runs": 0}),
+    *({"training": True, "devices": (1, 0)}, {"cost": True, "devices": (2,)}),
+    {"training": True, "devices": (1,), "profile_logdir": "p"},
+]
+
+
+@pytest.mark.parametrize("options", REFUSED)
 def test_refused_options(options):
     with pytest.raises(UserError, match=next(reversed(options), "cost")):
         BenchmarkConfig(**options)
@@ -61,6 +68,7 @@ ASKED = [  # (options, what is called with them)
      [("print_networks", "export", {"mobilenet_v2": NETWORKS["mobilenet_v2"]}, (65, 97), 3, "p")]),
     ({"export": True, "checkpoint_dir": "run", "runs": 3}, [("print_export", "export", "run", (513, 513), 3)]),
     ({"training": True, "precisions": ("bfloat16",), "runs": 3}, [("alone", "print_training", 3, ("bfloat16",), None)]),
+    ({"training": True, "devices": (1, 2), "runs": 3}, [("print_devices", (1, 2), ("none",), 3)]),
     ({"scaling": True, "networks": ("mobilenet_v2",)}, [("print_scaling", NETWORKS["mobilenet_v2"], "mobilenet_v2", 20),
      ("print_batches", "mobilenet_v2", 20, training.SETTINGS[0].crop, scaling.BATCHES)]),
     ({"startup": True, "runs": 3}, [("print_startup", 3)]),
@@ -142,6 +150,26 @@ def test_all_trainings_begin_with_one_loss(short_mobilenet, quick_tracing, capsy
     without_l2 = losses.pop("Keras fit, our layers, no L2")
     np.testing.assert_allclose(list(losses.values()), losses["ours"], rtol=1e-3)
     assert without_l2 < losses["ours"]
+
+
+@pytest.mark.slow
+def test_one_device_and_two(short_mobilenet, quick_tracing, monkeypatch, capsys):
+    """Two devices have a batch twice as large, so that the first loss is a little different."""
+    monkeypatch.setattr(several_devices, "alone", lambda function, *arguments, logical_cpus: function(*arguments))
+    rows = several_devices.print_devices((1, 2), ("none",), 1, (training.Setting("mobilenet_v2", 33, 2),))
+    assert [row.name.partition("33, ")[2] for row in rows] == ["batch 2 x 1", "batch 2 x 2"]
+    assert all(row.unit == "images/s" and row.median > 0 for row in rows)
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [int(line[61:69]) for line in lines] == [1, 2]
+    first = [float(line[69:80]) for line in lines]
+    assert first[0] == pytest.approx(first[1], rel=0.02)
+    assert lines[0].split()[-1] == "1.00"
+
+
+def test_more_gpus_than_there_are(monkeypatch):
+    monkeypatch.setattr(several_devices.tf.config, "list_physical_devices", lambda kind: ["a", "b"])
+    with pytest.raises(UserError, match="--devices=1,4: this machine has 2 GPUs"):
+        several_devices.print_devices((1, 4), ("none",), 1)
 
 
 @pytest.mark.slow

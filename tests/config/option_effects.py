@@ -230,8 +230,8 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **GPU,
         **_group(
             MEASURED,
-            "cost input export training scaling startup checkpoint_dir networks size runs precisions profile_logdir "
-            "quick",
+            "cost input export training scaling startup checkpoint_dir networks size runs precisions devices "
+            "profile_logdir quick",
         ),
         **_group(COMPARED, "json compare"),
     },
