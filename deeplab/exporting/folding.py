@@ -33,16 +33,16 @@ def fold(model, precision="float32"):
       A keras.Model, which `inference.Predictor` takes. It can't be trained.
     """
     layers = {name: layer for name, layer in layers_of(model).items() if isinstance(layer, BatchNorm)}
-    norms = {_before(norm): norm for norm in layers.values()}
-    readers = _readers(model)
+    norms, readers = {_before(norm): norm for norm in layers.values()}, _readers(model)
+    convolutions = [layer for layer in layers_of(model).values() if isinstance(layer, (Conv, DepthwiseConv))]
+    norm_of = {layer: norms[layer] for layer in convolutions if readers[layer] == {norms.get(layer)}}
+    affine = {layer: _scale_and_shift(layer, norm_of.get(layer)) for layer in convolutions}
+    _move_shifts(affine, norm_of, readers)
     with policy(precision):
-        for name, layer in layers_of(model).items():
-            if isinstance(layer, (Conv, DepthwiseConv)):
-                norm = norms.get(layer)
-                norm = norm if norm is not None and readers[layer] == {norm} else None
-                layers[name] = _folded(layer, norm, norm and norm.activation)
-                if norm is not None:
-                    layers[norm.name] = keras.layers.Activation("linear", name=norm.name)
+        for layer in convolutions:
+            layers[layer.name] = _folded(layer, *affine[layer], norm_of.get(layer))
+        for norm in norm_of.values():
+            layers[norm.name] = keras.layers.Activation("linear", name=norm.name)
         return with_layers(model, layers)
 
 
@@ -72,16 +72,39 @@ def _readers(model):
     return readers
 
 
-def _folded(layer, norm, activation=None):
-    """Returns one layer that computes what `layer`, the batch norm `norm` (or None) and `activation` compute."""
+def _scale_and_shift(layer, norm):
+    """Returns what the output of a convolution is multiplied by, and what is added, by its bias and `norm` or None."""
     bias = getattr(layer, "bias", None)
     shift = 0.0 if bias is None else np.asarray(bias)
-    scale = 1.0
-    if norm is not None:
-        weights = (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
-        gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in weights)
-        scale = gamma / np.sqrt(variance + norm.epsilon)
-        shift = beta + (shift - mean) * scale
+    if norm is None:
+        return 1.0, shift
+    weights = (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
+    gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in weights)
+    scale = gamma / np.sqrt(variance + norm.epsilon)
+    return scale, beta + (shift - mean) * scale
+
+
+def _move_shifts(affine, norm_of, readers):
+    """Moves shifts of depthwise convolutions into the pointwise convolutions after them, where nothing is in between.
+
+    So it is with all separable convolutions of Xception. A GPU adds a bias by reading and writing all features again.
+
+    Args:
+      affine: {convolution: (scale, shift)}, which is changed; a shift that has moved becomes None.
+      norm_of: {convolution: the batch norm that is folded into it}.
+      readers: {layer: the set of layers that take its output}.
+    """
+    for layer, norm in norm_of.items():
+        (reader, *others) = readers.get(norm, [None])
+        pointwise = isinstance(reader, Conv) and reader.kernel_size == 1 and not others
+        if isinstance(layer, DepthwiseConv) and norm.activation is None and pointwise:
+            (scale, shift), (reader_scale, reader_shift) = affine[layer], affine[reader]
+            kernel = np.asarray(reader.kernel, np.float64)[0, 0] * reader_scale
+            affine[layer], affine[reader] = (scale, None), (reader_scale, reader_shift + shift @ kernel)
+
+
+def _folded(layer, scale, shift, norm):
+    """Returns one layer that computes what `layer`, the batch norm `norm` (or None) and its activation compute."""
     # Logits stay in float32, since classes that are nearly equal would get the same number in 16 bits.
     exact = {"dtype": "float32"} if layer.name.startswith(_LOGITS) else {}
-    return Folded(layer, scale, shift, activation, name=layer.name, **exact)
+    return Folded(layer, scale, shift, norm and norm.activation, name=layer.name, **exact)

@@ -36,7 +36,7 @@ class Folded(keras.layers.Layer):
     Args:
       layer: the `Conv`, `DepthwiseConv` or `SeparableConv` that is replaced.
       scale: what its output channels are multiplied by, an array or 1.
-      shift: the bias that is added afterwards, an array or 0.
+      shift: the bias that is added afterwards, an array or 0; None for no bias.
       activation: one of `activations.ACTIVATIONS`, which is computed last, or None.
     """
 
@@ -55,7 +55,7 @@ class Folded(keras.layers.Layer):
         else:
             self.plain = self._constant("weights", kernel * scale)
         channels = kernel.shape[-2] if self.plain is None else self.plain.shape[-1]
-        self.bias = self._constant("biases", np.broadcast_to(shift, (channels,)))
+        self.bias = None if shift is None else self._constant("biases", np.broadcast_to(shift, (channels,)))
 
     def _constant(self, name, values):
         """Returns a weight in the type of the activations."""
@@ -66,16 +66,21 @@ class Folded(keras.layers.Layer):
         return weight
 
     def call(self, x):
-        bias = tf.convert_to_tensor(self.bias)
         if self.plain is None:
-            return self._depthwise(x, lambda y: activated(tf.nn.bias_add(y, bias), self.activation))
+            return self._depthwise(x, self._finished)
         kernel = tf.convert_to_tensor(self.plain)
         if self.spatial is not None:
             x = tf.nn.conv2d(self._depthwise(x, lambda y: y), kernel, strides=1, padding="SAME")
         else:
             x, padding = self.padded(x)
             x = inference_conv2d(x, kernel, self.stride, self.rate, padding)
-        return activated(tf.nn.bias_add(x, bias), self.activation)
+        return self._finished(x)
+
+    def _finished(self, x):
+        """Adds the bias to what the convolution gives, and activates it."""
+        return activated(
+            x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias)), self.activation
+        )
 
     def _depthwise(self, x, then):
         """Returns `then` of the depthwise convolution of x; see `inference_depthwise_conv2d`."""
