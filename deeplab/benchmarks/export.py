@@ -49,6 +49,11 @@ def write_untrained(folder, config):
     for name, values in weights.items():
         if name.endswith(("beta", "moving_mean")):  # zeros would leave no bias to fuse with convolution and activation
             weights[name] = rng.normal(0, 0.1, values.shape).astype(np.float32)
+    write_weights(folder, config, weights)
+
+
+def write_weights(folder, config, weights):
+    """Makes a train_logdir of {name in a checkpoint: array}, with the classes of VOC."""
     bundle.write(bundle.prefix_for(folder, 0), weights)
     run_folder.write_config(folder, config)
     catalog.save(catalog.CATALOG["pascal_voc_seg"], folder)

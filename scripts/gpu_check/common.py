@@ -11,6 +11,7 @@ from absl import flags
 
 from deeplab import cli, devices
 from deeplab.benchmarks import timing
+from helpers import fake_data
 from helpers.programs import CONFIG_OF
 from helpers.short_networks import shorten_mobilenet
 
@@ -87,6 +88,6 @@ def one_line(error):
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def random_images(batch, crop):
-    """Returns (batch, crop, crop, 3) uint8."""
-    return np.random.default_rng(0).integers(0, 256, (batch, crop, crop, 3)).astype(np.uint8)
+def smooth_images(batch, crop):
+    """Returns (batch, crop, crop, 3) uint8: different colours in different places, so that labels differ, too."""
+    return np.stack([fake_data.image(crop, crop, seed) for seed in range(batch)])

@@ -34,8 +34,10 @@ def run(options, arguments):
             results.leave_out(name, f"the {options.seconds:g} s of --seconds are over")
             continue
         with results.part(name, limit):
-            for process in PARTS[name].processes:
-                if _run(name, process, min(limit, end - time.monotonic()), options, arguments, results) == EXIT_NO_GPU:
+            waiting = list(PARTS[name].processes)
+            while waiting:
+                seconds = min(limit, (end - time.monotonic()) / len(waiting))  # each gets a share of what is left
+                if _run(name, waiting.pop(0), seconds, options, arguments, results) == EXIT_NO_GPU:
                     results.end("no GPU", results.last_line_of_log())
                     break
             for row in compared(results.rows):

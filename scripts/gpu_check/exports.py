@@ -15,16 +15,22 @@ import numpy as np
 import tensorflow as tf
 
 import deeplab
-from deeplab.benchmarks.export import write_untrained
+from deeplab import devices
+from deeplab.benchmarks.export import write_weights
 from deeplab.config.benchmark import NETWORKS
 from deeplab.config.export import ExportConfig
 from deeplab.config.model import ModelConfig
 from deeplab.inference import exports, trained
+from deeplab.model.names import reference_name
+from deeplab.model.network import build_model
 from deeplab.programs.export import export
 from gpu_check import common, rows
 
 _SHORT = ModelConfig(**{**vars(NETWORKS["mobilenet_v2 + decoder"]), "depth_multiplier": 0.25})
-_LEAST = {"float32": 0.999, "bfloat16": 0.95, "float16": 0.99}  # share of labels; `export` asks for as much
+# Share of labels. With random weights many pixels lie between two classes: on a CPU bfloat16 agrees on 85 %, float16 on
+# 97 % of the labels.
+_LEAST = {"float32": 0.999, "bfloat16": 0.75, "float16": 0.9}
+_PASSES = 5  # after which the batch norms know their averages
 _SERVER_NEEDS = ("starlette", "uvicorn", "prometheus_client")
 
 
@@ -47,9 +53,9 @@ def check(options):
 
 
 def write(folder, config, precision, verify=False):
-    """Exports a network with random weights below `folder`; returns the path of the export."""
+    """Exports a network below `folder`, always with the same random weights; returns the path of the export."""
     os.makedirs(folder, exist_ok=True)
-    write_untrained(f"{folder}/train", config)
+    _write_checkpoint(f"{folder}/train", config)
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
         asked = {"precision": precision, "verify": verify, "checkpoint_dir": f"{folder}/train"}
@@ -58,9 +64,25 @@ def write(folder, config, precision, verify=False):
     return f"{folder}/export/1"
 
 
+def _write_checkpoint(folder, config):
+    """Makes a train_logdir with random weights, the same every time, whose network tells classes apart.
+
+    In a new network one class wins everywhere, so that equal labels would show nothing.
+    """
+    devices.set_seed(0)
+    model = build_model(config)
+    images = common.smooth_images(4, 97)
+    for _ in range(_PASSES):
+        model(images, training=True)
+    logits = model.get_layer("logits.semantic")
+    logits.kernel.assign(np.random.default_rng(0).normal(0, 1, logits.kernel.shape))
+    logits.bias.assign(-np.mean(model(images), axis=(0, 1, 2)))
+    write_weights(folder, config, {reference_name(variable): np.asarray(variable) for variable in model.variables})
+
+
 def _run_signatures(name, path, checkpoint_dir, least):
     """Sends one row: the least share of labels of the signatures that equal those of the network."""
-    image = common.random_images(1, 97)
+    image = common.smooth_images(1, 97)
     expected = np.asarray(deeplab.predict_labels(trained.load(checkpoint_dir).model, image)[0])[0]
     signatures = tf.saved_model.load(path).signatures
     png = tf.io.encode_png(image[0])
@@ -73,7 +95,8 @@ def _run_signatures(name, path, checkpoint_dir, least):
     }
     same = {signature: np.mean(np.asarray(labels) == expected) for signature, labels in answers.items()}
     figures = {f"{signature}_labels_equal_percent": 100 * share for signature, share in same.items()}
-    rows.send(name, ok=min(same.values()) >= least, **figures)
+    classes = len(np.unique(expected))  # if one class wins everywhere, equal labels show nothing
+    rows.send(name, ok=min(same.values()) >= least and classes > 1, classes=classes, **figures)
 
 
 def _serve(folder):
@@ -82,7 +105,7 @@ def _serve(folder):
     if missing:
         rows.send("server", skipped=f"{missing[0]} is missing")
         return
-    image = common.random_images(1, 65)
+    image = common.smooth_images(1, 65)
     reader = exports.load(f"{folder}/1")
     expected = reader.run(exports.DEFAULT_SIGNATURE, {"images": image})["labels"]
     command = [sys.executable, "-m", "deeplab.serve", f"--saved_model={folder}", "--port=0"]

@@ -10,13 +10,13 @@ from deeplab.config.benchmark import NETWORKS
 from gpu_check import common, rows
 from gpu_check.exports import write
 
-_SAME_LABELS = {"float32": 0.98, "bfloat16": 0.9, "float16": 0.95}  # with TF32, and with random weights
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def measure(options):
     """Sends the times of the export in float32 with TF32, bfloat16 and float16, in turns at every batch size."""
     common.use_tf32(True)
-    _measure(options, {name: name for name in _SAME_LABELS})
+    _measure(options, {name: name for name in PRECISIONS})
 
 
 def measure_without_tf32(options):
@@ -34,7 +34,7 @@ def _measure(options, forms):
         except Exception as error:
             rows.send(form, ok=False, error=common.one_line(error))
     for batch in sizes.batches:
-        images = common.random_images(batch, sizes.crop)
+        images = common.smooth_images(batch, sizes.crop)
         common.forget_peak()
         labels = {form: run(images) for form, run in segment.items()}
         turns = {form: lambda run=run, images=images: run(images) for form, run in segment.items()}
@@ -42,9 +42,9 @@ def _measure(options, forms):
         for form, milliseconds in interleaved(turns, sizes.runs, warm_up=2).items():
             ms, same = np.median(milliseconds), np.mean(labels[form] == first)
             figures = {"ms": ms, "images_per_second": 1000 * batch / ms, "labels_as_first_percent": 100 * same}
+            figures["classes"] = len(np.unique(labels[form]))
             title = f"{form}, batch {batch}"
-            enough = bool(same >= _SAME_LABELS[forms[form]])
-            rows.send(title, ok=enough, by="ours", compare=title, **figures, peak_gib=common.peak_gib())
+            rows.send(title, by="ours", compare=title, **figures, peak_gib=common.peak_gib())
 
 
 def _segmenting(folder, config, precision):

@@ -153,6 +153,7 @@ FIGURES = [  # (part, beginning of the name of a row, figure, least, most)
     ("export", "short network", "serving_default_labels_equal_percent", 99.9, 100),
     ("export", "short network", "bytes_labels_equal_percent", 99.9, 100),
     ("export", "short network", "reference_labels_equal_percent", 99.9, 100),
+    ("export", "short network", "classes", 2, 21),
     ("export", "server", "labels_equal_percent", 99.9, 100),
     ("goldens", "mobilenet_v2_os16", "worst_logit_off", 0, 2e-4),
     ("goldens", "mobilenet_v2_os16", "labels_equal_percent", 99.9, 100),
