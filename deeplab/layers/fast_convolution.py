@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from deeplab.layers import hardware
 from deeplab.layers.activations import activated
-from deeplab.layers.depthwise_taps import depthwise_by_taps
+from deeplab.layers.depthwise_parts import depthwise_by_parts
 
 
 def conv2d(x, kernel, stride, rate, padding, training=False):
@@ -37,7 +37,7 @@ def depthwise_conv2d(x, kernel, stride, rate, padding, before=None, training=Fal
     size = kernel.shape[0]
     kernel, rate = drop_padding_only_taps(kernel, rate, x.shape[1:3])
     if training and hardware.compiles_parts() and None not in x.shape[1:3]:
-        return depthwise_by_taps(x, kernel, stride, rate, padding, before)
+        return depthwise_by_parts(x, kernel, stride, rate, padding, before)
     x = activated(x, before)
     if max(rate) > 1:
         # The gradient by the kernel takes oneDNN three times as long on grids that are smaller than the kernel.

@@ -7,7 +7,7 @@ import tensorflow as tf
 from deeplab.layers import hardware
 from deeplab.layers.activations import ACTIVATIONS, activated
 from deeplab.layers.batch_norm_parts import batch_norm_by_parts, gradient_of_constants
-from deeplab.layers.depthwise_taps import depthwise_by_taps
+from deeplab.layers.depthwise_parts import depthwise_by_parts
 
 RNG = np.random.default_rng(0)
 
@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(params=[False, True], ids=["plain", "compiled"])
 def parts(request, monkeypatch):
     """As on a CPU, where the functions run as they are, and as on a GPU, where XLA compiles them."""
-    monkeypatch.setattr(hardware, "compiles_parts", lambda: request.param)
+    monkeypatch.setattr(hardware, "is_accelerated", lambda: request.param)
 
 
 def results(function, *inputs):
@@ -46,10 +46,10 @@ def assert_close(found, expected, atol):
         ((8, 9), (5, 5), 2, (1, 1), "SAME"),
     ],
 )
-def test_a_sum_over_taps_is_a_depthwise_convolution(parts, size, taps, stride, rate, padding):
+def test_both_forms_are_depthwise_convolutions(parts, size, taps, stride, rate, padding):
     x, kernel = tf.constant(RNG.normal(size=(2, *size, 3)), tf.float32), RNG.normal(size=(*taps, 3, 1))
     inputs = x, tf.constant(kernel, tf.float32)
-    found = results(lambda *pair: depthwise_by_taps(*pair, stride, rate, padding), *inputs)
+    found = results(lambda *pair: depthwise_by_parts(*pair, stride, rate, padding), *inputs)
     strides = [1, stride, stride, 1]
     expected = results(lambda *pair: tf.nn.depthwise_conv2d(*pair, strides, padding, dilations=rate), *inputs)
     assert_close(found, expected, 2e-5)
@@ -66,7 +66,7 @@ def test_activations_before_and_after_are_part_of_it(parts, name, stride):
         return activated(tf.compat.v1.nn.fused_batch_norm(y, gamma, beta, epsilon=1e-3)[0], name)
 
     def by_parts(x, kernel, gamma, beta):
-        y = depthwise_by_taps(x, kernel, stride, (1, 1), "SAME", name)
+        y = depthwise_by_parts(x, kernel, stride, (1, 1), "SAME", name)
         return batch_norm_by_parts(y, gamma, beta, 1e-3, name)[0]
 
     inputs = x, kernel, gamma, beta
@@ -75,7 +75,7 @@ def test_activations_before_and_after_are_part_of_it(parts, name, stride):
 
 def test_a_depthwise_convolution_keeps_the_type(parts):
     x, kernel = tf.ones((1, 5, 5, 2), tf.bfloat16), tf.ones((3, 3, 2, 1), tf.bfloat16)
-    y, dx, dkernel = results(lambda *pair: depthwise_by_taps(*pair, 1, (1, 1), "SAME"), x, kernel)
+    y, dx, dkernel = results(lambda *pair: depthwise_by_parts(*pair, 1, (1, 1), "SAME"), x, kernel)
     assert y.dtype == dx.dtype == dkernel.dtype == tf.bfloat16
     assert y[0, 2, 2, 0] == 9
 
