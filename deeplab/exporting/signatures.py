@@ -115,6 +115,7 @@ class ExportedModule(tf.Module):
         if self._resize.min_resize_value is None:
             return input_size.segment(self._predict, images, self._input_size)
         size = tf.shape(images)[1:3]
+        images = tf.cast(images, tf.float32)  # GPUs can't resize uint8
         labels, probabilities = self._predict(resize_bilinear(images, range_size(size[0], size[1], self._resize)))
         return resize_labels(labels, size), resize_bilinear(probabilities, size)
 

@@ -211,9 +211,11 @@ class AveragePooling(keras.layers.Layer):
         self.strides = tuple(strides)
 
     def call(self, x):
+        # The sum over a large map is above 65504, the largest float16, long before its average is.
+        summable = tf.cast(x, tf.float32) if x.dtype == tf.float16 else x
         if self.window is None or same_static_size(x, self.window):
-            return tf.reduce_mean(x, axis=[1, 2], keepdims=True)
-        return tf.nn.avg_pool2d(x, self.window, self.strides, "VALID")
+            return tf.cast(tf.reduce_mean(summable, axis=[1, 2], keepdims=True), x.dtype)
+        return tf.cast(tf.nn.avg_pool2d(summable, self.window, self.strides, "VALID"), x.dtype)
 
     def compute_output_shape(self, input_shape):
         if self.window is None:

@@ -22,7 +22,7 @@ from deeplab.exporting.signatures import ExportedModule
 from deeplab.inference.predictor import Predictor
 from helpers import short_networks
 
-image = np.random.default_rng(1).integers(0, 256, (1, 33, 41, 3)).astype(np.uint8)
+image = np.random.default_rng(1).integers(0, 256, (1, 65, 65, 3)).astype(np.uint8)
 for variant in sys.argv[1:]:
     model = short_networks.build(variant)
     expected, _probabilities = Predictor(model)(image)
@@ -105,7 +105,7 @@ def test_what_was_written_with_onednn_runs_without(tmp_path, short_mobilenet):
     for name, (kind, _options) in ways.items():
         expected = FORMATS[kind].reader(folders[name])(image)
         for labels in np.load(f"{folders[name]}/labels.npy"):
-            assert np.mean(labels == expected) > (0.99 if name in ("float32", "plain", "frozen") else 0.8), name
+            assert np.mean(labels == expected) > (0.5 if name.endswith("16") else 0.99), name
 
 
 def test_an_export_of_before_is_refused_in_one_line(tmp_path):

@@ -239,6 +239,13 @@ def test_average_pooling_of_a_window_slides():
     np.testing.assert_allclose(layer(x)[0, 1, 1], x[0, 2:5, 4:9].numpy().mean((0, 1)), rtol=1e-4)
 
 
+@pytest.mark.parametrize("crop_size", [None, (65, 65)])
+def test_average_pooling_in_float16_does_not_overflow(crop_size):
+    layer = AveragePooling(crop_size, 1, (1, 1), dtype="float16")
+    pooled = layer(tf.fill((1, 66, 65, 1), tf.constant(100, tf.float16)))  # the sum is above 400,000
+    np.testing.assert_allclose(pooled, np.full(pooled.shape, 100, np.float16))
+
+
 def test_dropout_draws_anew_each_time_and_repeats_from_its_counter():
     layer = Dropout(0.1, name="concat_projection.dropout")
     x = tf.ones((2, 20, 20, 10))
