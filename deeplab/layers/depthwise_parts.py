@@ -1,7 +1,8 @@
 """Depthwise convolution in parts that XLA compiles, for the training step on GPUs.
 
-There are two forms. One H100, TensorFlow 2.21, milliseconds for (16, 257, 257, 64) forward and for the gradient by the
-kernel, and the seconds that compiling both takes:
+There are two forms. On one H100 an input of (16, 257, 257, 64) takes so many milliseconds forward, and for the gradient
+by the kernel, and compiling both takes so many seconds (measured in JAX 0.11, which has the same compiler;
+`scripts/gpu_check.sh --parts=depthwise` measures them in TensorFlow):
 
                           float32              bfloat16
     cuDNN's kernels       0.22  0.21  2.7 s    0.14  0.24  8.4 s
@@ -18,7 +19,7 @@ from deeplab.layers import hardware
 from deeplab.layers.activations import activated, slope_times
 
 
-def depthwise_by_parts(x, kernel, stride, rate, padding, before=None):
+def depthwise_by_parts(x, kernel, stride, rate, padding, before=None, by_taps=None):
     """Equals tf.nn.depthwise_conv2d of `activated(x, before)` with `dilations=rate`, but for rounding.
 
     Args:
@@ -28,12 +29,14 @@ def depthwise_by_parts(x, kernel, stride, rate, padding, before=None):
       rate: (vertical, horizontal), cells between the taps.
       padding: "SAME" or "VALID".
       before: one of `activations.ACTIVATIONS`, or None.
+      by_taps: take the sum over the taps or cuDNN's kernels; None takes what was measured to be faster.
 
     Returns:
       (B, h', w', C).
     """
-    by_kernels = x.dtype == tf.float32 and stride == 1 and max(rate) == 1
-    how = {"by_taps": not by_kernels, "stride": stride, "rate": tuple(rate), "padding": padding, "before": before}
+    if by_taps is None:
+        by_taps = x.dtype != tf.float32 or stride > 1 or max(rate) > 1
+    how = {"by_taps": by_taps, "stride": stride, "rate": tuple(rate), "padding": padding, "before": before}
 
     @tf.custom_gradient
     def convolve(x, kernel):

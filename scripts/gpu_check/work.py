@@ -7,6 +7,7 @@ import tensorflow as tf
 from gpu_check import (
     camvid,
     common,
+    depthwise,
     deterministic,
     device,
     exports,
@@ -27,6 +28,7 @@ FUNCTIONS = {
     "jit": training.compare_with_xla,
     "deterministic": deterministic.check,
     "training": training.measure,
+    "depthwise": depthwise.measure,
     "inference": inference.measure,
     "inference_without_tf32": inference.measure_without_tf32,
     "mirrored": mirrored.check,
