@@ -1,8 +1,12 @@
 """Networks with few blocks, for tests in which the quality of the network does not matter."""
 
+from functools import partial
+
 import numpy as np
 
+import deeplab
 from deeplab.model import backbones
+from deeplab.model.backbones import mobilenet, resnet, xception
 
 
 def shorten_mobilenet(least_stride=1):
@@ -10,12 +14,26 @@ def shorten_mobilenet(least_stride=1):
 
     Tracing layers is most of what a test costs. `least_stride=2` therefore also drops the blocks of stride 1.
     """
-    network = backbones.mobilenet.V2
-    blocks = (block._replace(repeat=1) for block in network.blocks if block.stride >= least_stride)
-    short = network._replace(blocks=tuple(blocks))
     whole = backbones.BACKBONES["mobilenet_v2"]
-    backbones.BACKBONES["mobilenet_v2"] = backbones._mobilenet(whole.scope, short)
+    backbones.BACKBONES["mobilenet_v2"] = shortened(whole, least_stride)
     return whole
+
+
+def shortened(backbone, least_stride=1):
+    """Returns a `Backbone` of the same kind without repeated blocks; a ResNet keeps two, a NAS network all cells.
+
+    `least_stride` is for MobileNets, and the least stride of a block that is kept.
+    """
+    build, network = backbone.build.func, backbone.build.args[0]
+    if build is xception.build:
+        network = tuple(row._replace(repeat=1) for row in network)
+    elif build is mobilenet.build:
+        rows = (row._replace(repeat=1) for row in network.blocks if row.stride >= least_stride)
+        network = network._replace(blocks=tuple(rows))
+    elif build is resnet.build:  # a block ends with its stride, and the decoder reads the unit before
+        rows = (row._replace(units=2, tap=row.tap and (row.tap[0], 1)) for row in network.blocks)
+        network = network._replace(blocks=tuple(rows))
+    return backbone._replace(build=partial(build, network))
 
 
 def randomize(model):
@@ -28,3 +46,35 @@ def randomize(model):
             variable.assign(rng.normal(0, 0.3, variable.shape))
     kernel = model.get_layer("logits.semantic").kernel
     kernel.assign(rng.normal(0, 1, kernel.shape))
+
+
+def _distinct():
+    """Returns the names of `BACKBONES` whose short networks differ: ResNet-50 and 101 differ in repeated units only."""
+    names = {}
+    for name, backbone in backbones.BACKBONES.items():
+        build = shortened(backbone).build
+        names.setdefault(repr((build, backbone.normalization)), name)
+    return tuple(names.values())
+
+
+DISTINCT = _distinct()
+
+
+def build(variant):
+    """Builds a short network with all rates and, where it may have one, a decoder. Its logits differ between pixels.
+
+    Stays in `BACKBONES`: whoever builds again from the same layers, as folding does, needs the same table.
+    """
+    backbones.BACKBONES[variant] = shortened(backbones.BACKBONES[variant])
+    options = {"depth_multiplier": 0.25} if variant.startswith("mobilenet") else {}
+    if variant.startswith("nas"):
+        options = {"nas_stem_output_num_conv_filters": 8}
+    if variant != "mobilenet_edgetpu":
+        options["decoder_output_stride"] = (4,)
+    stride = 16 if variant == "nas_pnasnet" else 8  # with rates 2 and 4 in the backbone
+    config = deeplab.ModelConfig(
+        model_variant=variant, num_classes=3, output_stride=stride, atrous_rates=(6,), **options
+    )
+    model = deeplab.build_model(config)
+    randomize(model)
+    return model
