@@ -45,12 +45,12 @@ class Objective:
           labels: (B, H, W) class ids.
           step: int64 scalar; hard example mining ramps up with it.
         """
-        labels = tf.cast(labels, tf.int64)  # GPUs compare and clip int32 on the host
         return {name: self._loss(tf.cast(logits, tf.float32), labels, step) for name, logits in outputs.items()}
 
     def _loss(self, logits, labels, step):
         logits, labels = same_size(logits, labels, self.config.upsample_logits)
         classes = logits.shape[-1]
+        labels = tf.cast(labels, tf.int64)  # GPUs compare and clip int32 on the host
         logits, labels = tf.reshape(logits, (-1, classes)), tf.reshape(labels, (-1,))
         valid = tf.cast(labels != self.ignore_label, tf.float32)
         total = self._pixel_loss(logits, labels, valid, step)

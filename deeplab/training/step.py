@@ -114,7 +114,9 @@ class TrainingStep:
         shares = tf.unstack(tf.math.divide_no_nan(valid, tf.reduce_sum(valid))) if parts > 1 else [1.0]
         gradients = losses = None
         for image, label, share in zip(_split(images, parts), _split(labels, parts), shares, strict=True):
-            with tf.control_dependencies(gradients):  # waits for the part before, whose activations are then freed
+            # Waits for the part before, whose activations are then freed. None in place of a list would make the
+            # conditionals inside forget that XLA compiles them.
+            with tf.control_dependencies(gradients or []):
                 more = self._part(tf.identity(image), label, share)
             gradients = more[0] if gradients is None else [a + b for a, b in zip(gradients, more[0], strict=True)]
             losses = more[1] if losses is None else {name: losses[name] + more[1][name] for name in losses}

@@ -5,12 +5,14 @@ import pytest
 import tensorflow as tf
 
 from deeplab import devices
+from deeplab.checkpoints import bundle
 from deeplab.config.data import AugmentConfig, InputConfig
 from deeplab.config.training import RunConfig
 from deeplab.data import pipeline, source
 from deeplab.errors import UserError
 from deeplab.layers.basic import Conv
 from deeplab.layers.stochastic import Dropout, DropPath, set_random_seed
+from deeplab.training.state import Checkpoints
 from helpers import fake_data
 from helpers import tiny_training as tiny
 
@@ -76,3 +78,23 @@ def test_the_masks_of_many_seeds_and_layers_differ():
 def test_a_seed_that_no_generator_takes_is_one_line(seed):
     with pytest.raises(UserError, match=f"random_seed={seed}: expected 0 to 4294967295"):
         RunConfig(random_seed=seed)
+
+
+def test_a_training_whose_draws_were_saved_in_int32_is_resumed_exactly(tmp_path):
+    whole, first, second = (tiny.step(tiny.config(), dropout=0.5) for _ in range(3))
+    batches = [tuple(map(tf.constant, batch)) for batch in tiny.batches(2)]
+
+    def train(step, batches):
+        run = tf.function(tf.autograph.experimental.do_not_convert(step))
+        for batch in batches:
+            run(*batch)
+
+    train(whole, batches)
+    train(first, batches[:1])
+    saved = tiny.weights(first)
+    saved["net/dropout/draws"] = saved["net/dropout/draws"].astype(np.int32)
+    bundle.write(bundle.prefix_for(str(tmp_path), 1), saved)
+    assert Checkpoints(str(tmp_path), second, keep=1).resume() == 1
+    train(second, batches[1:])
+    expected, found = tiny.weights(whole), tiny.weights(second)
+    assert not [name for name in expected if not np.array_equal(expected[name], found[name])]
