@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 import tensorflow as tf
 
 from deeplab.config.optimization import OptimizerConfig
+from deeplab.layers.replicas import own, traced_alone
 
 EMA = "ExponentialMovingAverage"
 
@@ -138,11 +139,18 @@ class Optimizer:
           step: updates so far, int64 scalar.
           accept: None, or a bool scalar; where it is False nothing changes.
         """
+        if traced_alone():
+            self._apply(_change_own, gradients, rate, step, accept)
+            return
         # tf.distribute calls `update` once for every device, with the copies of the variables on that device.
         context = tf.distribute.get_replica_context()
-        context.merge_call(self._apply, args=(gradients, rate, step, accept))
+        context.merge_call(self._apply_to_all, args=(gradients, rate, step, accept))
 
-    def _apply(self, strategy, gradients, rate, step, accept):
+    def _apply_to_all(self, strategy, *arguments):
+        self._apply(functools.partial(strategy.extended.update, group=False), *arguments)
+
+    def _apply(self, change, gradients, rate, step, accept):
+        """Updates all variables; `change(variable, update, args)` calls `update(variable, *args)` on the devices."""
         for name, variable in self.variables.items():
             start = self.starts.get(name, 0)
             if start is None:
@@ -150,7 +158,7 @@ class Optimizer:
             slots = [slots[name] for slots in self.slots.values()]
             arguments = (gradients[name], rate, step, accept, *slots)
             update = functools.partial(self._update, name in self.decays, start)
-            strategy.extended.update(variable, update, args=arguments, group=False)
+            change(variable, update, args=arguments)
 
     def _update(self, decays, start, variable, gradient, rate, step, accept, *slots):
         if start:
@@ -169,6 +177,12 @@ class Optimizer:
             change()
         else:
             tf.cond(accept, change, lambda: None)
+
+
+def _change_own(variable, update, args):
+    """Calls `update` with the copies of the variables on the device of this replica."""
+    own_args = tf.nest.map_structure(lambda one: own(one) if isinstance(one, tf.Variable) else one, args)
+    update(own(variable), *own_args)
 
 
 def _raw(variable):
