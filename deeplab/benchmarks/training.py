@@ -1,5 +1,6 @@
 """How fast a training step is: ours beside Keras' `fit` of the same network, and ours against the batch size."""
 
+import dataclasses
 import gc
 from typing import NamedTuple
 
@@ -38,12 +39,13 @@ class Setting(NamedTuple):
 SETTINGS = (Setting("mobilenet_v2 + decoder", 321, 8), Setting("xception_65 + decoder", 257, 2))
 
 
-def print_training(runs, precisions, profile=None, settings=SETTINGS):
+def print_training(runs, precisions, jit_compile=False, profile=None, settings=SETTINGS):
     """Prints the time of a step of all contenders.
 
     Args:
       runs: how many turns of four steps each contender is timed.
       precisions: values of --mixed_precision that ours is measured with.
+      jit_compile: also measure ours compiled with XLA.
       profile: folder for a TensorBoard trace of one turn of ours, or None.
       settings: what is trained.
 
@@ -54,7 +56,7 @@ def print_training(runs, precisions, profile=None, settings=SETTINGS):
     print(f"{'':60} {'first loss':>10} {'s/step':>8} {'quartiles':>15} {'images/s':>9} {'ratio':>6}")
     rows = []
     for setting in settings:
-        contenders = _contenders(setting, precisions)
+        contenders = _contenders(setting, precisions, jit_compile)
         first = {name: take(1) for name, take in contenders.items()}
         turns = {name: lambda take=take: take(_STEPS) for name, take in contenders.items()}
         times = interleaved(turns, runs, warm_up=1)
@@ -110,13 +112,16 @@ def _print_rows(setting, times, first):
     return rows
 
 
-def _contenders(setting, precisions):
+def _contenders(setting, precisions, jit_compile):
     """Returns {name: function (steps) -> loss of the last step}; all contenders begin with the same weights."""
     batch = _batch(setting)
     takes = {}
     for precision in precisions:
         ours = OURS if precision == "none" else f"{OURS}, {precision}"
-        takes[ours] = _ours(setting, batch, RunConfig(distribution_strategy="one_device", mixed_precision=precision))
+        run = RunConfig(distribution_strategy="one_device", mixed_precision=precision)
+        takes[ours] = _ours(setting, batch, run)
+        if jit_compile:
+            takes[f"{ours}, XLA"] = _ours(setting, batch, dataclasses.replace(run, jit_compile=True))
     if len(tf.config.list_logical_devices("CPU")) > 1:
         takes[f"{OURS}, 2 devices"] = _ours(setting, batch, RunConfig(distribution_strategy="mirrored"))
     takes["Keras fit, our layers, no L2"] = _fit(_network(setting), batch)
@@ -157,7 +162,8 @@ def _ours(setting, batch, run):
         objective = losses.Objective(config.loss, _IGNORE)
         step = TrainingStep(views.scale_outputs(_network(setting)), objective, config)
     devices.set_precision("none")
-    runner = StepRunner(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch))
+    batches = devices.distribute(strategy, lambda *_: batch, 0, setting.batch)
+    runner = StepRunner(strategy, step, batches, jit_compile=run.jit_compile is True)
     return lambda count: runner.run(count)["loss"]
 
 

@@ -37,6 +37,9 @@ class BenchmarkConfig(Checked):
     size: tuple[int, ...] = option((513, 513), "export: height and width of the image.")
     runs: int = option(20, "How often each candidate is timed. One run of training is four steps.")
     precisions: tuple[str, ...] = option(("none",), "training: measure these values of --mixed_precision.")
+    jit_compile: bool = option(
+        False, "training: also time our step compiled with XLA. Compiling takes a minute or two for each precision."
+    )
     json: str | None = option(None, "Write the results to this file.")
     compare: str | None = option(None, "Print the results beside those in this file, which --json wrote earlier.")
     profile_logdir: str | None = option(None, "export, training: write a TensorBoard trace of one run to this folder.")

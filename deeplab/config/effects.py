@@ -174,7 +174,7 @@ BENCHMARK = {
     **_table("without --export", lambda c: c.export, "checkpoint_dir", "size"),
     **_table("without --export or --scaling, or with --checkpoint_dir",
              lambda c: c.scaling or (c.export and c.checkpoint_dir is None), "networks"),
-    **_table("without --training", lambda c: c.training, "precisions"),
+    **_table("without --training", lambda c: c.training, "precisions", "jit_compile"),
     **_table("without --export or --training", lambda c: c.export or c.training, "profile_logdir"),
     **_table("without --cost or --input", lambda c: c.cost or c.input, "quick"),
     **_table("without --export, --training, --scaling or --startup",

@@ -48,7 +48,8 @@ def _export(config):
 
 
 def _training(config):
-    return alone(print_training, config.runs, config.precisions, config.profile_logdir, logical_cpus=2)
+    chosen = (config.precisions, config.jit_compile, config.profile_logdir)
+    return alone(print_training, config.runs, *chosen, logical_cpus=2)
 
 
 def _scaling(config):
