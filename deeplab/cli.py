@@ -43,6 +43,22 @@ class _ItemsParser(flags.ArgumentParser):
         return f"list of {self.kind.__name__}"
 
 
+class _SwitchParser(flags.BooleanParser):
+    """Parses what absl takes for true and false, and `word` as itself."""
+
+    def __init__(self, word):
+        super().__init__()
+        self.word = word
+
+    def parse(self, argument):
+        if argument == self.word:
+            return argument
+        try:
+            return super().parse(argument)
+        except ValueError:
+            raise ValueError(f"expected true, false or {self.word}") from None
+
+
 def main(run, config_class, argv=None, uses_tensorflow=True):
     """Reads the command line into a `config_class`, calls `run(config)` and exits with the result as exit code.
 
@@ -148,12 +164,17 @@ def _with_default(field, default):
 def _define(field, owner, optional, flag_values):
     kind, is_tuple, _ = field_kind(owner, field.name)
     default = None if optional else field.default
-    text, choices = field.metadata["help"], field.metadata["choices"]
-    options = {"flag_values": flag_values, "allow_override": True}
+    text, choices, word = (field.metadata[key] for key in ("help", "choices", "word"))
+    overridable = {"allow_override": True}
+    options = {"flag_values": flag_values, **overridable}
     if is_tuple:
         defaults = None if default is None else [tuple(default)]
-        parser = _ItemsParser(kind, field.metadata["word"])
+        parser = _ItemsParser(kind, word)
         flags.DEFINE_multi(parser, flags.ArgumentSerializer(), field.name, defaults, text, **options)
+    elif kind is bool and word:
+        parser, serializer = _SwitchParser(word), flags.ArgumentSerializer()
+        switch = flags.Flag(parser, serializer, field.name, default, text, boolean=True, **overridable)
+        flags.DEFINE_flag(switch, flag_values=flag_values)
     elif kind is bool:
         flags.DEFINE_bool(field.name, default, text, **options)
     elif choices and kind is str:
@@ -228,7 +249,8 @@ def _flag_help(field, owner, optional):
     shown = "" if default is None or default == "" else f" (default {default})"
     shown = " (default: as trained)" if optional else shown
     value = "" if kind is bool else f"={kind.__name__.upper()}{',...' if is_tuple else ''}"
-    name = f"--[no]{field.name}" if kind is bool else f"--{field.name}{value}"
+    word = f"[={field.metadata['word']}]" if field.metadata["word"] else ""
+    name = f"--[no]{field.name}{word}" if kind is bool else f"--{field.name}{value}"
     text = field.metadata["help"] + shown
     if field.metadata["choices"]:
         text += f" One of: {', '.join(map(str, field.metadata['choices']))}."

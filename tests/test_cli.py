@@ -32,6 +32,12 @@ def test_defaults_are_those_of_the_dataclass():
         ("--rate=2", "rate", 2.0),
         ("--noflip", "flip", False),
         ("--flip=false", "flip", False),
+        ("--fast", "fast", True),
+        ("--nofast", "fast", False),
+        ("--fast=true", "fast", True),
+        ("--fast=False", "fast", False),
+        ("--fast=1", "fast", True),
+        ("--fast=auto", "fast", "auto"),
         ("--scales=0.5,1,1.5", "scales", (0.5, 1.0, 1.5)),
         ("--depth=7", "inner", Inner(depth=7)),
         ("--rates=6,12", "changed", {"rates": (6, 12)}),
@@ -62,6 +68,8 @@ def test_a_word_and_items_overrule_each_other(given, rates):
         (["--steps=three"], "three"),
         (["--steps=0"], "steps=0: expected at least 1"),
         (["--flip", "false"], "'false' belongs to no flag"),
+        (["--fast=maybe"], "expected true, false or auto"),
+        (["--fast", "auto"], "'auto' belongs to no flag"),
         (["word"], "'word' belongs to no flag"),
         (["--old=1"], "--old does not exist any more: use --steps"),
         (["--hidden=2"], "hidden"),
@@ -81,9 +89,15 @@ def test_mistakes_are_told_in_one_line(arguments, told):
 
 def test_flagfile_with_comments_is_read_and_later_flags_win(tmp_path):
     recipe = tmp_path / "recipe.flags"
-    recipe.write_text("# a recipe\n--steps=5\n\n--noflip\n--scales=0.5,1\n")
+    recipe.write_text("# a recipe\n--steps=5\n\n--noflip\n--fast\n--scales=0.5,1\n")
     config = read(f"--flagfile={recipe}", "--steps=6")
-    assert (config.steps, config.flip, config.scales) == (6, False, (0.5, 1.0))
+    assert (config.steps, config.flip, config.fast, config.scales) == (6, False, True, (0.5, 1.0))
+    assert read(f"--flagfile={recipe}", "--fast=auto").fast == "auto"
+
+
+def test_a_switch_with_a_word_holds_nothing_else():
+    with pytest.raises(UserError, match="fast='maybe': expected bool or auto"):
+        Outer(fast="maybe")
 
 
 @pytest.mark.parametrize("overruling", ["2", "2,3", "0.5,1", ""])
@@ -97,7 +111,8 @@ def test_a_list_on_the_command_line_overrules_that_of_the_flagfile(tmp_path, ove
 def test_help_lists_every_flag_with_default_and_choices():
     page = cli.help_text(Outer, "What it does.")
     assert page.startswith("What it does.")
-    for text in ("--folder=STR", "--[no]flip", "--scales=FLOAT,...", "(default 10)", "One of: small, large", "--depth"):
+    flags_shown = ("--folder=STR", "--[no]flip\n", "--[no]fast[=auto]\n", "--scales=FLOAT,...", "--depth")
+    for text in (*flags_shown, "(default 10)", "One of: small, large"):
         assert text in page
     assert "hidden" not in page
 

@@ -1,5 +1,6 @@
 """How fast a training step is: ours beside Keras' `fit` of the same network, and ours against the batch size."""
 
+import dataclasses
 import gc
 from typing import NamedTuple
 
@@ -38,12 +39,13 @@ class Setting(NamedTuple):
 SETTINGS = (Setting("mobilenet_v2 + decoder", 321, 8), Setting("xception_65 + decoder", 257, 2))
 
 
-def print_training(runs, precisions, profile=None, settings=SETTINGS):
+def print_training(runs, precisions, jit_compile=False, profile=None, settings=SETTINGS):
     """Prints the time of a step of all contenders.
 
     Args:
       runs: how many turns of four steps each contender is timed.
       precisions: values of --mixed_precision that ours is measured with.
+      jit_compile: also measure ours compiled with XLA.
       profile: folder for a TensorBoard trace of one turn of ours, or None.
       settings: what is trained.
 
@@ -54,7 +56,7 @@ def print_training(runs, precisions, profile=None, settings=SETTINGS):
     print(f"{'':60} {'first loss':>10} {'s/step':>8} {'quartiles':>15} {'images/s':>9} {'ratio':>6}")
     rows = []
     for setting in settings:
-        contenders = _contenders(setting, precisions)
+        contenders = _contenders(setting, precisions, jit_compile)
         first = {name: take(1) for name, take in contenders.items()}
         turns = {name: lambda take=take: take(STEPS) for name, take in contenders.items()}
         times = interleaved(turns, runs, warm_up=1)
@@ -110,7 +112,7 @@ def _print_rows(setting, times, first):
     return rows
 
 
-def _contenders(setting, precisions):
+def _contenders(setting, precisions, jit_compile):
     """Returns {name: function (steps) -> loss of the last step}; all contenders begin with the same weights."""
     batch = repeated_batch(setting)
     takes = {}
@@ -118,6 +120,10 @@ def _contenders(setting, precisions):
         ours = OURS if precision == "none" else f"{OURS}, {precision}"
         run = RunConfig(distribution_strategy="one_device", mixed_precision=precision)
         takes[ours] = steps_of(training_runner(setting, batch, run))
+        if jit_compile:
+            takes[f"{ours}, XLA"] = steps_of(
+                training_runner(setting, batch, dataclasses.replace(run, jit_compile=True))
+            )
     if len(tf.config.list_logical_devices("CPU")) > 1 and not tf.config.list_logical_devices("GPU"):
         # `mirrored` would take the GPUs of a machine that has some; --devices measures several GPUs.
         takes[f"{OURS}, 2 devices"] = steps_of(
@@ -145,14 +151,13 @@ def _network(setting):
     return build_model(NETWORKS[setting.network], (setting.crop, setting.crop, 3))
 
 
-def training_runner(setting, batch, run, jit_compile=False):
+def training_runner(setting, batch, run):
     """Returns the `StepRunner` that `python -m deeplab.train` would run.
 
     Args:
       setting: the `Setting`, whose network begins with the same random weights every time.
       batch: dataset of (images, labels), see `repeated_batch`.
-      run: a RunConfig: the strategy and the precision.
-      jit_compile: compile the step with XLA.
+      run: a RunConfig: the strategy, the precision, and whether XLA compiles the step ("auto": no).
     """
     schedule = ScheduleConfig(learning_policy="piecewise", learning_rate_values=(_RATE,))
     config = TrainConfig(
@@ -169,7 +174,8 @@ def training_runner(setting, batch, run, jit_compile=False):
         objective = losses.Objective(config.loss, _IGNORE)
         step = TrainingStep(views.scale_outputs(_network(setting)), objective, config)
     devices.set_precision("none")
-    return StepRunner(strategy, step, devices.distribute(strategy, lambda *_: batch, 0, setting.batch), jit_compile)
+    batches = devices.distribute(strategy, lambda *_: batch, 0, setting.batch)
+    return StepRunner(strategy, step, batches, jit_compile=run.jit_compile is True)
 
 
 def steps_of(runner):

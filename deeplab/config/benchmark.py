@@ -44,6 +44,9 @@ class BenchmarkConfig(Checked):
         "training: measure these numbers of devices, such as 1,2,4,8: GPUs, or logical devices of the CPU when there "
         "is no GPU. Every device computes the same number of images.",
     )
+    jit_compile: bool = option(
+        False, "training: also time our step compiled with XLA. Compiling takes minutes for each precision."
+    )
     json: str | None = option(None, "Write the results to this file.")
     compare: str | None = option(None, "Print the results beside those in this file, which --json wrote earlier.")
     profile_logdir: str | None = option(None, "export, training: write a TensorBoard trace of one run to this folder.")

@@ -200,6 +200,7 @@ BENCHMARK = {
     **_table("without --export or --scaling, or with --checkpoint_dir",
              lambda c: c.scaling or (c.export and c.checkpoint_dir is None), "networks"),
     **_table("without --training", lambda c: c.training, "precisions", "devices"),
+    **_table("without --training, or with --devices", lambda c: c.training and not c.devices, "jit_compile"),
     **_table("without --export or --training, or with --devices",
              lambda c: c.export or (c.training and not c.devices), "profile_logdir"),
     **_table("without --cost or --input", lambda c: c.cost or c.input, "quick"),

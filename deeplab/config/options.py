@@ -23,8 +23,8 @@ def option(default, help, choices=None, flag=True, word=None):
       help: one or two lines for `--help`.
       choices: the legal values, or None when every value of the field's type is legal.
       flag: False keeps the field off the command line, because the program sets it.
-      word: a word that the flag of a sequence takes instead of items. The program has to replace the word, because the
-        configuration refuses it.
+      word: a word that the flag takes instead of the items of a sequence or instead of true and false. The program has
+        to replace the word. Until then a configuration of type `bool | str` holds it, and one of a sequence refuses it.
     """
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "flag": flag, "word": word})
 
@@ -46,7 +46,10 @@ def overrides(config_class, hide=(), defaults=None):
 
 
 def field_kind(config_class, name):
-    """Returns (item type, is a tuple, may be None) of a field, e.g. `tuple[int, ...] | None` -> (int, True, True)."""
+    """Returns (item type, is a tuple, may be None) of a field, e.g. `tuple[int, ...] | None` -> (int, True, True).
+
+    The type of a switch that also takes a word, `bool | str`, is bool.
+    """
     hint = typing.get_type_hints(config_class)[name]
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     optional = type(None) in options
@@ -77,7 +80,7 @@ def _checked(config_class, field, value):
         require(optional, field.name, value, f"a value of type {kind.__name__}")
         return None
     if not is_tuple:
-        value = _as_kind(field.name, value, kind)
+        value = _as_kind(field.name, value, kind, field.metadata["word"])
     elif isinstance(value, (list, tuple)):
         value = tuple(_as_kind(field.name, item, kind) for item in value)
     else:
@@ -89,13 +92,15 @@ def _checked(config_class, field, value):
     return value
 
 
-def _as_kind(name, value, kind):
+def _as_kind(name, value, kind, word=None):
+    if word is not None and value == word:
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     elif kind in (int, float) and hasattr(value, "item"):  # a NumPy scalar
         value = kind(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UserError(f"{name}={value!r}: expected {kind.__name__}")
+        raise UserError(f"{name}={value!r}: expected {kind.__name__}" + (f" or {word}" if word else ""))
     require(kind is not float or math.isfinite(value), name, value, "a finite number")
     return value
 

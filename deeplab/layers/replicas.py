@@ -31,3 +31,19 @@ def replica_index():
     """Returns the index of this replica, an int32 scalar tensor (0 outside of a strategy)."""
     context = tf.distribute.get_replica_context()
     return tf.constant(0) if context is None else tf.cast(context.replica_id_in_sync_group, tf.int32)
+
+
+def traced_alone():
+    """Tells whether the graph of this replica is traced by itself, because XLA compiles it for one GPU.
+
+    tf.distribute otherwise traces all replicas into one graph, in which `merge_call` joins them. XLA cannot compile a
+    graph for several devices. The replicas then meet in collective operations alone, and each changes its own copies of
+    the variables.
+    """
+    return tf.distribute.has_strategy() and tf.__internal__.distribute.strategy_supports_no_merge_call()
+
+
+def own(variable):
+    """Returns the copy of a variable that lies on the device of this replica."""
+    copies = tf.distribute.get_strategy().experimental_local_results(variable)
+    return copies[tf.get_static_value(replica_index()) % len(copies)]

@@ -6,6 +6,8 @@ import contextvars
 import numpy as np
 import tensorflow as tf
 
+from deeplab.layers import hardware
+
 _PRODUCTS = contextvars.ContextVar("products", default=False)
 
 
@@ -30,11 +32,16 @@ def same_static_size(x, size):
 
 def resize_bilinear(x, size):
     """Resizes (B, h, w, C) to `size` (height, width), corners aligned; keeps a floating dtype, else gives float32."""
-    if _PRODUCTS.get():
+    # XLA's gradient of the operation takes 27 times as long as that of two products (437 against 16 ms on a CPU).
+    if _PRODUCTS.get() or (hardware.is_compiled() and _are_static(x, size)):
         resized = _resize_by_products(x, size, interpolation_matrix)
     else:
         resized = tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True)  # float32, whatever x is
     return tf.cast(resized, x.dtype) if x.dtype.is_floating else resized
+
+
+def _are_static(x, size):
+    return None not in x.shape[1:3] and isinstance(size, (tuple, list)) and all(isinstance(side, int) for side in size)
 
 
 @contextlib.contextmanager

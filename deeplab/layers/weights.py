@@ -10,9 +10,9 @@ FLOAT32 = {"dtype": "float32", "autocast" if _KERAS_3 else "experimental_autocas
 
 
 def replicated_weight(layer, name, shape, initializer, dtype="float32"):
-    """Adds a weight that is not learned. Every replica must compute the same value for it."""
-    first = "only_first_replica" if _KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
-    settings = {**FLOAT32, "dtype": dtype, "aggregation": first, "trainable": False}
+    """Adds a weight that is not learned. Every replica must compute the same value for it, and assigns its own copy."""
+    aggregation = "none" if _KERAS_3 else tf.VariableAggregation.NONE
+    settings = {**FLOAT32, "dtype": dtype, "aggregation": aggregation, "trainable": False}
     return layer.add_weight(name=name, shape=shape, initializer=initializer, **settings)
 
 

@@ -53,7 +53,8 @@ def _export(config):
 def _training(config):
     if config.devices:
         return print_devices(config.devices, config.precisions, config.runs)
-    return alone(print_training, config.runs, config.precisions, config.profile_logdir, logical_cpus=2)
+    chosen = (config.precisions, config.jit_compile, config.profile_logdir)
+    return alone(print_training, config.runs, *chosen, logical_cpus=2)
 
 
 def _scaling(config):

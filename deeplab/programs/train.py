@@ -15,7 +15,7 @@ from deeplab.model import untrained_taps, views
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
 from deeplab.programs import advice, initial_weights, train_logdir
-from deeplab.training import losses, run_folder
+from deeplab.training import compilation, losses, run_folder
 from deeplab.training.best import BestCheckpoint
 from deeplab.training.loop import StepRunner, TrainingLoop
 from deeplab.training.progress import Progress
@@ -30,6 +30,7 @@ def train(config):
     """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 after a SIGTERM."""
     # Where: devices, precision, seed, and a folder that remembers this exact configuration.
     strategy = devices.training_strategy(config.run)
+    compilation.refuse(config.run.jit_compile, strategy)
     devices.set_seed(config.run.random_seed, config.run.deterministic)
     devices.set_precision(config.run.mixed_precision)
     split = source.open_splits(config.dataset_dir, config.train_splits, config.dataset, config.input)
@@ -53,14 +54,16 @@ def train(config):
 
     # Go: n steps at a time, from the step already reached; log, save, evaluate between.
     distributed = devices.distribute(strategy, stream, start, config.train_batch_size)
-    runner = StepRunner(strategy, step, distributed, config.run.jit_compile)
+    runner = StepRunner(strategy, step, distributed, config.run.jit_compile is True)
     colors = catalog.label_colormap(split.dataset)
     progress = Progress(config, start, writes, sampler(network, stream), colors)
     best = best_checkpoint(config, network, step, progress) if config.run.eval_interval_steps else None
     loop = TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best)
-    if writes and loop.why_over(start) is None:
-        train_logdir.describe(config, model_config, split, recorded, start)
     with records.user_errors(), advice.about_memory(config, network, strategy.num_replicas_in_sync, start > 0):
+        if loop.why_over(start) is None:
+            loop.runner, config = compilation.choose(runner, config, start, recorded, progress.say)
+            if writes:
+                train_logdir.describe(config, model_config, split, recorded, start)
         return loop.train()
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from deeplab import devices
 from deeplab.errors import UserError
+from deeplab.layers import hardware
 from deeplab.layers.replicas import all_sum
 from deeplab.training.best import BestCheckpoint
 from deeplab.training.progress import Progress
@@ -28,7 +29,7 @@ class StepRunner:
       step: a `TrainingStep` that was created in the scope of the strategy.
       batches: distributed dataset of (images, labels), see `devices.distribute`; its first batch is that of the step
         that comes next.
-      jit_compile: compile the step with XLA (one replica only).
+      jit_compile: compile the step with XLA; `compilation.refuse` says on which replicas that is possible.
     """
 
     def __init__(
@@ -38,19 +39,32 @@ class StepRunner:
         batches: tf.data.Dataset,
         jit_compile: bool = False,
     ):
-        self.strategy, self.step = strategy, step
+        self.strategy, self.step, self.jit_compile = strategy, step, jit_compile
         # AutoGraph has nothing to convert in the step, and tracing is faster without it; `_run_steps` needs it.
         traced = tf.autograph.experimental.do_not_convert(step)
-        self._traced_step = tf.function(traced, jit_compile=True) if jit_compile else traced
-        self._iterator = iter(batches)
-        devices.keep_freed_memory()
+        self._traced_step = _compiled(traced) if jit_compile else traced
+        self._batches, self._iterator, self._left = batches, None, None
         self._run = tf.function(self._run_steps)
         self._votes = tf.function(lambda vote: strategy.run(_sum_of_votes, (vote,)), autograph=False)
 
     def run(self, count):
         """Takes `count` steps, or fewer if training cannot go on; returns {name: float} of the last step."""
+        if self._iterator is None:
+            self._iterator = iter(self._batches)
+            devices.keep_freed_memory()
         results = self._run(self._iterator, tf.constant(count))
         return {name: float(value) for name, value in results.items()}
+
+    def rewind(self):
+        """Makes the next call of `run` begin with the first batch again. What was traced and compiled stays."""
+        self._left = self._iterator  # kept, since the end of an iterator may wait a minute for tf.data's autotuner
+        self._iterator = None
+
+    def like(self, jit_compile):
+        """Returns a runner of the same steps that compiles them or not; it goes on with the batches of this runner."""
+        other = StepRunner(self.strategy, self.step, self._batches, jit_compile)
+        other._iterator = self._iterator
+        return other
 
     def in_any_process(self, flag):
         """Tells whether `flag` is True in any process of the training; every process has to ask after the same step."""
@@ -71,6 +85,16 @@ class StepRunner:
     def _run_step(self, iterator):
         results = self.strategy.run(self._traced_step, next(iterator))
         return {name: self.strategy.experimental_local_results(value)[0] for name, value in results.items()}
+
+
+def _compiled(step):
+    """Returns the function that XLA compiles. Layers are told of it, because other forms of theirs are fast then."""
+
+    def compiled_step(images, labels):
+        with hardware.compiled():
+            return step(images, labels)
+
+    return tf.function(compiled_step, jit_compile=True, autograph=False)
 
 
 def _sum_of_votes(vote):

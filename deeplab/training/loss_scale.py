@@ -2,9 +2,7 @@
 
 import tensorflow as tf
 
-REPLICATED = {
-    "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA
-}  # for counters: every replica computes the same value
+REPLICATED = {"aggregation": tf.VariableAggregation.NONE}  # for counters: each replica assigns the same to its own copy
 SKIPPED_STEPS = "loss_scale/skipped_steps"  # in a checkpoint
 _INITIAL = 2.0**15
 _FLOOR = 1.0

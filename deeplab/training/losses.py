@@ -16,7 +16,7 @@ from deeplab.config.optimization import LossConfig
 from deeplab.errors import UserError
 from deeplab.layers import hardware
 from deeplab.layers.replicas import all_gather, all_sum, replica_index, replicas
-from deeplab.layers.resize import resize_bilinear, resize_labels
+from deeplab.layers.resize import dynamic_size, resize_bilinear, resize_labels
 
 _MAX_WEIGHT = 10.0  # of a rare class with class_weights=auto
 _BALANCES = {"auto": 1.0, "sqrt": 0.5}  # class_weights: exponents of the balancing weights
@@ -131,7 +131,7 @@ def _tell(what):
 def same_size(logits, labels, upsample_logits):
     """Brings logits (B, h, w, K) and labels (B, H, W) to one size: upsamples the logits, or subsamples the labels."""
     if upsample_logits:
-        return resize_bilinear(logits, tf.shape(labels)[1:3]), labels
+        return resize_bilinear(logits, dynamic_size(labels)), labels
     return logits, resize_labels(labels, tf.shape(logits)[1:3])
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 import tensorflow as tf
 
 from deeplab.config.optimization import OptimizerConfig
+from deeplab.layers.replicas import own, traced_alone
 
 EMA = "ExponentialMovingAverage"
 
@@ -137,17 +138,22 @@ class Optimizer:
           step: updates so far, int64 scalar.
           accept: None, or a bool scalar; where it is False nothing changes.
         """
+        if traced_alone():
+            own_copies = {name: tuple(map(own, variables)) for name, variables in self._changed().items()}
+            self._update(None, own_copies, gradients, rate, step, accept)
+            return
         # tf.distribute calls `update` once for every device, with the copies of the variables on that device.
         context = tf.distribute.get_replica_context()
-        context.merge_call(self._apply, args=(gradients, rate, step, accept))
+        context.merge_call(self._apply_to_all, args=(gradients, rate, step, accept))
 
-    def _apply(self, strategy, gradients, rate, step, accept):
+    def _apply_to_all(self, strategy, gradients, rate, step, accept):
         # All variables are on the same devices, so the first one says where `_update` runs.
-        anchor, variables = next(iter(self.variables.values())), {}
-        for name, variable in self.variables.items():
-            variables[name] = (variable, *(slots[name] for slots in self.slots.values()))
-        arguments = (variables, gradients, rate, step, accept)
+        anchor, arguments = next(iter(self.variables.values())), (self._changed(), gradients, rate, step, accept)
         strategy.extended.update(anchor, self._update, args=arguments, group=False)
+
+    def _changed(self):
+        """Returns {name: (variable, *slots)}."""
+        return {name: (one, *(slots[name] for slots in self.slots.values())) for name, one in self.variables.items()}
 
     def _update(self, _anchor, variables, gradients, rate, step, accept):
         """Updates {name: (variable, *slots)} of one device.

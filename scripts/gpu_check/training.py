@@ -53,7 +53,7 @@ def compare_with_xla(options):
     data, found = repeated_batch(setting), {}
     for name, xla in (("without XLA", False), ("with XLA", True)):
         begun = time.monotonic()
-        runner = training_runner(setting, data, RunConfig(distribution_strategy="one_device"), xla)
+        runner = training_runner(setting, data, RunConfig(distribution_strategy="one_device", jit_compile=xla))
         without_dropout(runner)
         take = steps_of(runner)
         losses = [take(1), take(1)]
@@ -84,8 +84,8 @@ def _warmed_up(form, setting, data, steps):
     common.forget_peak()
     begun = time.monotonic()
     kind = "none" if precision == "float32" else precision
-    run = RunConfig(distribution_strategy="one_device", mixed_precision=kind)
-    take = steps_of(training_runner(setting, data, run, bool(xla)))
+    run = RunConfig(distribution_strategy="one_device", mixed_precision=kind, jit_compile=bool(xla))
+    take = steps_of(training_runner(setting, data, run))
     first = take(1)
     take(steps)
     seconds = time.monotonic() - begun

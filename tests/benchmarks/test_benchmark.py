@@ -2,6 +2,7 @@
 
 import json
 import re
+import types
 
 import numpy as np
 import pytest
@@ -67,7 +68,8 @@ ASKED = [  # (options, what is called with them)
     ({"export": True, **BASE, "profile_logdir": "p"},
      [("print_networks", "export", {"mobilenet_v2": NETWORKS["mobilenet_v2"]}, (65, 97), 3, "p")]),
     ({"export": True, "checkpoint_dir": "run", "runs": 3}, [("print_export", "export", "run", (513, 513), 3)]),
-    ({"training": True, "precisions": ("bfloat16",), "runs": 3}, [("alone", "print_training", 3, ("bfloat16",), None)]),
+    ({"training": True, "precisions": ("bfloat16",), "runs": 3, "jit_compile": True},
+     [("alone", "print_training", 3, ("bfloat16",), True, None)]),
     ({"training": True, "devices": (1, 2), "runs": 3}, [("print_devices", (1, 2), ("none",), 3)]),
     ({"scaling": True, "networks": ("mobilenet_v2",)}, [("print_scaling", NETWORKS["mobilenet_v2"], "mobilenet_v2", 20),
      ("print_batches", "mobilenet_v2", 20, training.SETTINGS[0].crop, scaling.BATCHES)]),
@@ -138,6 +140,27 @@ def test_the_network_of_keras_layers_is_the_same():
     np.testing.assert_allclose(plain(images).numpy(), expected, atol=1e-4 * np.abs(expected).max())
     ours = {type(layer).__module__.partition(".")[0] for layer in plain.layers if layer.trainable_weights}
     assert ours == {"keras"}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_ours_is_also_timed_with_xla_on_request(jit_compile, monkeypatch):
+    compiled = []
+
+    def runner(strategy, step, batches, jit_compile):
+        compiled.append(jit_compile)
+        return types.SimpleNamespace(run=lambda count: {"loss": 1.0})
+
+    for name in ("_network", "_fit", "of_keras_layers"):
+        monkeypatch.setattr(training, name, lambda *_: None)
+    monkeypatch.setattr(training.views, "scale_outputs", lambda network: network)
+    monkeypatch.setattr(training, "TrainingStep", lambda *_: None)
+    monkeypatch.setattr(training, "StepRunner", runner)
+    takes = training._contenders(training.Setting("mobilenet_v2", 33, 2), ("none", "bfloat16"), jit_compile)
+    ours = [name for name in takes if name.startswith("ours") and "2 devices" not in name]
+    plain = ["ours", "ours, bfloat16"]
+    assert ours == (["ours", "ours, XLA", "ours, bfloat16", "ours, bfloat16, XLA"] if jit_compile else plain)
+    assert compiled[: len(ours)] == (["XLA" in name for name in ours])
+    assert not any(compiled[len(ours) :])
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
             "slow_start_step slow_start_learning_rate slow_start_burnin_type",
         ),
         **_group(TPU, "tpu deterministic"),
-        "jit_compile": "training/test_training_xla.py::test_the_step_compiles_with_the_same_loss",
+        "jit_compile": "training/test_compilation.py::test_auto_measures_only_where_there_is_a_choice",
         **_group(
             RUN,
             "log_steps save_interval_steps save_interval_secs keep_checkpoints save_summaries_secs "
@@ -231,7 +231,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(
             MEASURED,
             "cost input export training scaling startup checkpoint_dir networks size runs precisions devices "
-            "profile_logdir quick",
+            "jit_compile profile_logdir quick",
         ),
         **_group(COMPARED, "json compare"),
     },

@@ -29,6 +29,7 @@ class Outer(Checked):
     steps: int = option(10, "How many.")
     rate: float = option(0.5, "How fast.")
     flip: bool = option(True, "Whether to flip.")
+    fast: bool | str = option("auto", "Whether to hurry.", word="auto")
     scales: tuple[float, ...] = option((1.0,), "At which scales.")
     inner: Inner = nested(Inner, hide=("hidden",))
     changed: dict = overrides(Trained)

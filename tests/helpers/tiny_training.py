@@ -79,12 +79,11 @@ def train(step, count=4, batch_size=4):
 
 
 def runner(strategy, settings, count, **options):
-    """Returns a `StepRunner` for `count` steps of `step(settings, **options)` on `batches` in a strategy."""
-    data = batches(count)
-    dataset = tf.data.Dataset.from_generator(
-        lambda: iter(data),
-        output_signature=(tf.TensorSpec((4, SIZE, SIZE, 3), tf.uint8), tf.TensorSpec((4, SIZE, SIZE), tf.uint8)),
-    )
+    """Returns a `StepRunner` of `step(settings, **options)` in a strategy, on `count` batches over and over."""
+    images, labels = (np.stack(parts) for parts in zip(*batches(count), strict=True))
+    quick = tf.data.Options()
+    quick.autotune.enabled = False  # the end of an iterator may wait a minute for the autotuner
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).repeat().with_options(quick)
     with strategy.scope():
         made = step(settings, **options)
     return StepRunner(strategy, made, devices.distribute(strategy, lambda first, host, hosts: dataset, 0, 4))
