@@ -1,5 +1,6 @@
 """Batch normalization in the form that is fastest: on fused kernels, over one replica or over several.
 
+A training on GPUs takes the form of `batch_norm_parts` instead.
 The functions equal `tf.compat.v1.nn.fused_batch_norm` of the whole batch, but for rounding.
 """
 

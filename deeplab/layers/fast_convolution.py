@@ -1,4 +1,7 @@
-"""Convolutions in the form that is fastest on CPUs. Every function equals the plain form that its first line names."""
+"""Convolutions in the form that is fastest on this machine; every function equals the plain form in its first line.
+
+The forms here are for CPUs, where nothing else is said. `depthwise_parts` has those of a training on GPUs.
+"""
 
 import tensorflow as tf
 
