@@ -206,7 +206,7 @@ def _of_keras(layer):
     """Returns the Keras layer that does what `layer` does, or `layer` itself where Keras has no such layer."""
     if isinstance(layer, BatchNorm):
         norm = keras.layers.BatchNormalization(momentum=layer.decay, epsilon=layer.epsilon)
-        return keras.Sequential([norm, *_activations(layer.activation)], name=layer.name)
+        return _InTurn([norm, *_activations(layer.activation)], name=layer.name)
     if isinstance(layer, (basic.Conv, basic.DepthwiseConv)):
         how = {"strides": layer.stride, "padding": "same", "dilation_rate": layer.rate}
         l2 = keras.regularizers.L2(_WEIGHT_DECAY / 2)
@@ -215,9 +215,9 @@ def _of_keras(layer):
                 layer.filters, layer.kernel_size, use_bias=layer.use_bias, kernel_regularizer=l2, name=layer.name, **how
             )
         depthwise = keras.layers.DepthwiseConv2D(layer.kernel_size, use_bias=False, **how)
-        return keras.Sequential([*_activations(layer.before), depthwise], name=layer.name)
+        return _InTurn([*_activations(layer.before), depthwise], name=layer.name)
     if isinstance(layer, basic.Activation):
-        return keras.Sequential(_activations(layer.kind), name=layer.name)
+        return _InTurn(_activations(layer.kind), name=layer.name)
     return layer
 
 
@@ -228,3 +228,27 @@ def _activations(name):
     return [
         keras.layers.ReLU(6.0 if name == "relu6" else None) if name in ("relu", "relu6") else basic.Activation(name)
     ]
+
+
+class _InTurn(keras.layers.Layer):
+    """Several layers that stand in the place of one."""
+
+    def __init__(self, layers, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = layers
+
+    def build(self, input_shape):
+        for layer in self.inner:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+        self.built = True
+
+    def call(self, x):
+        for layer in self.inner:
+            x = layer(x)
+        return x
+
+    def compute_output_shape(self, input_shape):
+        for layer in self.inner:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape

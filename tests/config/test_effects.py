@@ -78,6 +78,7 @@ TOGETHER = {  # words of the refusal: flags with which the option has an effect
     "without --export": "--export",
     "without --export or --scaling, or with --checkpoint_dir": "--scaling",
     "without --training": "--training",
+    "without --training, or with --devices": "--training",
     "without --export or --training, or with --devices": "--training",
     "without --cost or --input": "",  # --cost is among the flags without which benchmark does not start
     "without --export, --training, --scaling or --startup": "--startup",
