@@ -68,14 +68,16 @@ class BatchNorm(keras.layers.Layer):
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         return activated(by_statistics(x, gamma, beta, mean, variance, self.epsilon), self.activation)
 
-    def _by_batch(self, x):
+    def _by_batch(self, x, fixed=()):
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        return batch_norm(x, gamma, beta, self.epsilon, self.activation)
+        return batch_norm(x, gamma, beta, self.epsilon, self.activation, fixed)
 
     def _by_averages_while_frozen(self, x, frozen):
         """Normalises by the averages where the bool scalar `frozen` is True, else by the batch; one graph does both."""
-        if replicas() == 1:
-            averages = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        averages = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        if hardware.compiles_parts():
+            y, mean, variance = self._by_batch(x, fixed=(frozen, *averages))
+        elif replicas() == 1:
             y, mean, variance = tf.cond(frozen, lambda: (self._by_averages(x), *averages), lambda: self._by_batch(x))
         else:  # The sums over the replicas that the batch's statistics need may not depend on a condition.
             y, mean, variance = self._by_batch(x)

@@ -12,7 +12,7 @@ from deeplab.layers.activations import activated, slope_times
 from deeplab.layers.replicas import all_sum, replicas
 
 
-def batch_norm_by_parts(x, gamma, beta, epsilon, activation=None):
+def batch_norm_by_parts(x, gamma, beta, epsilon, activation=None, fixed=()):
     """Normalises by the mean and variance of each channel in the whole batch; replicas hold equal parts of it.
 
     Args:
@@ -20,6 +20,8 @@ def batch_norm_by_parts(x, gamma, beta, epsilon, activation=None):
       gamma, beta: (C,), float32.
       epsilon: added to the variance.
       activation: one of `activations.ACTIVATIONS`, which is applied last, or None.
+      fixed: (bool scalar, mean, variance): where the first is True, the other two take the place of the batch's
+        statistics, and no gradient goes through them. With () that never happens.
 
     Returns:
       (y, mean, variance), of which the last two are (C,) float32 over all replicas; no gradient goes through them.
@@ -29,19 +31,19 @@ def batch_norm_by_parts(x, gamma, beta, epsilon, activation=None):
     @tf.custom_gradient
     def normalise(x, gamma, beta):
         if replicas() == 1:
-            y, mean, variance = _normalise(x, gamma, beta, **how)
+            y, mean, variance = _normalise(x, gamma, beta, fixed, **how)
         else:
             own = tf.stack(_moments(x))
             mean, within, square = tf.unstack(all_sum(tf.concat([own, tf.square(own[:1])], 0)) / replicas())
-            variance = within + tf.maximum(square - tf.square(mean), 0)
+            mean, variance = _chosen((mean, within + tf.maximum(square - tf.square(mean), 0)), fixed)
             y = _by_statistics(x, gamma, beta, mean, variance, **how)
 
         def gradient(dy, *_of_statistics):
             known = (x, gamma, beta, mean, variance)
             if replicas() == 1:
-                return _gradient(dy, *known, **how)
+                return _gradient(dy, known, fixed[:1], **how)
             sums = tf.stack(_sums(dy, *known, **how))
-            dx = _by_input(dy, known, all_sum(sums) / replicas(), **how)
+            dx = _by_input(dy, known, all_sum(sums) / replicas(), fixed[:1], **how)
             return dx, sums[1] * tf.math.rsqrt(variance + epsilon), sums[0]
 
         return (y, mean, variance), gradient
@@ -58,17 +60,18 @@ def gradient_of_constants(dy, x, gamma, mean, variance, *, epsilon):
 
 
 @hardware.part
-def _normalise(x, gamma, beta, *, epsilon, activation):
-    mean, variance = _plain_moments(x)
+def _normalise(x, gamma, beta, fixed, *, epsilon, activation):
+    mean, variance = _chosen(_plain_moments(x), fixed)
     normalised = _plain_by_statistics(x, gamma, beta, mean, variance, epsilon)
     return tf.cast(activated(normalised, activation), x.dtype), mean, variance
 
 
 @hardware.part
-def _gradient(dy, x, gamma, beta, mean, variance, *, epsilon, activation):
-    slopes = _before_activation(dy, x, gamma, beta, mean, variance, epsilon, activation)
+def _gradient(dy, known, frozen, *, epsilon, activation):
+    x, gamma, _beta, mean, variance = known
+    slopes = _before_activation(dy, *known, epsilon, activation)
     sums = _plain_sums(slopes, x, mean)
-    dx = _plain_by_input(slopes, x, gamma, mean, variance, sums, epsilon)
+    dx = _plain_by_input(slopes, x, gamma, mean, variance, _through(sums, frozen), epsilon)
     return dx, sums[1] * tf.math.rsqrt(variance + epsilon), sums[0]
 
 
@@ -89,10 +92,20 @@ def _sums(dy, x, gamma, beta, mean, variance, *, epsilon, activation):
 
 
 @hardware.part
-def _by_input(dy, known, sums, *, epsilon, activation):
+def _by_input(dy, known, sums, frozen, *, epsilon, activation):
     x, gamma, _beta, mean, variance = known
     slopes = _before_activation(dy, *known, epsilon, activation)
-    return _plain_by_input(slopes, x, gamma, mean, variance, sums, epsilon)
+    return _plain_by_input(slopes, x, gamma, mean, variance, _through(sums, frozen), epsilon)
+
+
+def _chosen(moments, fixed):
+    """Returns the moments of the batch, or those in `fixed` where its first tensor is True."""
+    return tuple(tf.where(fixed[0], *pair) for pair in zip(fixed[1:], moments, strict=True)) if fixed else moments
+
+
+def _through(sums, frozen):
+    """Returns the sums that the gradient through mean and variance needs: 0 where the scalar in `frozen` is True."""
+    return [tf.where(frozen[0], 0.0, one) for one in (sums[0], sums[1])] if frozen else sums
 
 
 def _plain_moments(x):

@@ -18,7 +18,7 @@ _LONG = 1024  # values in a row that matrix products sum fast
 _SMALL = 400_000  # values; smaller arrays cost about a millisecond, so they keep the original's kernel and its rounding
 
 
-def batch_norm(x, gamma, beta, epsilon, activation=None):
+def batch_norm(x, gamma, beta, epsilon, activation=None, fixed=()):
     """Normalises by the mean and variance of each channel in the whole batch, then activates.
 
     Replicas hold equal parts of the batch.
@@ -28,6 +28,7 @@ def batch_norm(x, gamma, beta, epsilon, activation=None):
       gamma, beta: (C,), float32.
       epsilon: added to the variance.
       activation: one of `activations.ACTIVATIONS`, or None.
+      fixed: as of `batch_norm_by_parts`, and only where that is used.
 
     Returns:
       (y, mean, unbiased variance); no gradient goes through the last two.
@@ -36,7 +37,7 @@ def batch_norm(x, gamma, beta, epsilon, activation=None):
         y, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon)
         return activated(y, activation), mean, unbiased
     if hardware.compiles_parts():
-        y, mean, variance = batch_norm_by_parts(x, gamma, beta, epsilon, activation)
+        y, mean, variance = batch_norm_by_parts(x, gamma, beta, epsilon, activation, fixed)
     else:
         y, mean, variance = _by_two_kernels(x, gamma, beta, epsilon)
         y = activated(y, activation)

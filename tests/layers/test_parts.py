@@ -91,6 +91,20 @@ def test_batch_norm_by_parts_is_the_fused_kernel(parts, mean):
     assert_close(found, expected, 2e-4 if mean else 2e-5)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_statistics_are_fixed_on_a_condition(parts, frozen):
+    inputs = [tf.constant(RNG.normal(size=size), tf.float32) for size in ((2, 5, 4, 3), 3, 3)]
+    fixed = tf.constant(frozen), tf.constant([0.1, 0.2, 0.3]), tf.constant([1.0, 0.5, 2.0])
+
+    def by_averages(x, gamma, beta):
+        y = (x - fixed[1]) * tf.math.rsqrt(fixed[2] + 1e-3) * gamma + beta
+        return tf.nn.relu(y), *fixed[1:]
+
+    expected = by_averages if frozen else lambda *three: batch_norm_by_parts(*three, 1e-3, "relu")
+    found = results(lambda *three: batch_norm_by_parts(*three, 1e-3, "relu", fixed), *inputs)
+    assert_close(found, results(expected, *inputs), 1e-5)
+
+
 def test_the_gradient_with_constant_statistics(parts):
     x, gamma, beta = (tf.constant(RNG.normal(size=size), tf.float32) for size in ((2, 5, 4, 3), 3, 3))
     mean, variance, weights = tf.constant([0.1, 0.2, 0.3]), tf.constant([1.0, 0.5, 2.0]), tf.sin(x)
