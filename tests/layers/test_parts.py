@@ -8,6 +8,7 @@ from deeplab.layers import hardware
 from deeplab.layers.activations import ACTIVATIONS, activated
 from deeplab.layers.batch_norm_parts import batch_norm_by_parts, gradient_of_constants
 from deeplab.layers.depthwise_parts import depthwise_by_parts
+from helpers import tiny_training as tiny
 
 RNG = np.random.default_rng(0)
 
@@ -103,6 +104,32 @@ def test_statistics_are_fixed_on_a_condition(parts, frozen):
     expected = by_averages if frozen else lambda *three: batch_norm_by_parts(*three, 1e-3, "relu")
     found = results(lambda *three: batch_norm_by_parts(*three, 1e-3, "relu", fixed), *inputs)
     assert_close(found, results(expected, *inputs), 1e-5)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_replicas_normalise_by_the_whole_batch(parts, frozen):
+    x, gamma, beta = (tf.constant(RNG.normal(size=size), tf.float32) for size in ((4, 5, 4, 3), 3, 3))
+    fixed = tf.constant(frozen), tf.constant([0.1, 0.2, 0.3]), tf.constant([1.0, 0.5, 2.0])
+    slopes = tf.sin(x)
+
+    def compute(x, slopes):
+        with tf.GradientTape() as tape:
+            tape.watch([x, gamma, beta])
+            y, mean, variance = batch_norm_by_parts(x, gamma, beta, 1e-3, "relu", fixed)
+        return y, *tape.gradient(y, [x, gamma, beta], output_gradients=slopes), mean, variance
+
+    strategy = tiny.two_replicas()
+    halves = [
+        strategy.experimental_distribute_values_from_function(
+            lambda one, of=of: tf.split(of, 2)[one.replica_id_in_sync_group]
+        )
+        for of in (x, slopes)
+    ]
+    run = tf.function(lambda *halves: strategy.run(compute, halves), autograph=False)
+    found = [strategy.experimental_local_results(value) for value in run(*halves)]
+    y, dx, dgamma, dbeta, mean, variance = found
+    whole = [tf.concat(y, 0), tf.concat(dx, 0), sum(dgamma), sum(dbeta), mean[1], variance[0]]
+    assert_close(whole, compute(x, slopes), 2e-5)
 
 
 def test_the_gradient_with_constant_statistics(parts):
