@@ -162,7 +162,7 @@ def test_an_error_of_one_item_concerns_this_item_only():
 def test_batches_that_are_too_large_for_the_memory_are_told_once(capsys):
     def start(items):
         if len(items) > 1:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[4,9]")
         return device.start(items)
 
     device = Device(4)
