@@ -71,7 +71,7 @@ def test_two_replicas_end_with_the_weights_of_one(options):
 
 def summing_operations(runner):
     """Returns the kinds of operations that sum over replicas in the graph of a `StepRunner`, NCCL's among them."""
-    graph = runner._run.get_concrete_function(runner._iterator, tf.constant(1)).graph.as_graph_def()
+    graph = runner._run.get_concrete_function(iter(runner._batches), tf.constant(1)).graph.as_graph_def()
     nodes = [node for function in graph.library.function for node in function.node_def]
     return {node.op for node in [*graph.node, *nodes] if node.op.startswith(("Collective", "Nccl"))}
 
