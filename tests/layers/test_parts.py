@@ -13,7 +13,7 @@ from helpers import tiny_training as tiny
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "compiled"])
+@pytest.fixture(params=[pytest.param(False, id="plain"), pytest.param(True, id="compiled", marks=pytest.mark.slow)])
 def parts(request, monkeypatch):
     """As on a CPU, where the functions run as they are, and as on a GPU, where XLA compiles them."""
     monkeypatch.setattr(hardware, "is_accelerated", lambda: request.param)
