@@ -32,7 +32,7 @@ def results(function, *inputs):
 def assert_close(found, expected, atol):
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == other.dtype
-        np.testing.assert_allclose(tf.cast(one, tf.float32), tf.cast(other, tf.float32), atol=atol)
+        np.testing.assert_allclose(tf.cast(one, tf.float32), tf.cast(other, tf.float32), rtol=1e-5, atol=atol)
 
 
 @pytest.mark.parametrize(
