@@ -74,12 +74,8 @@ def interpolation_matrix(source, target):
 
 
 def resize_nearest(x, size):
-    """Resizes (B, h, w, C) labels to `size` by nearest neighbour with corners aligned; keeps the dtype.
-
-    int32 labels are below 2**24, so that float32 holds them exactly. GPUs have a kernel for float32, but not for int32.
-    """
-    source = tf.cast(x, tf.float32) if x.dtype == tf.int32 else x
-    return tf.cast(tf.raw_ops.ResizeNearestNeighbor(images=source, size=size, align_corners=True), x.dtype)
+    """Resizes (B, h, w, C) by nearest neighbour with corners aligned; keeps the dtype. GPUs take `resize_labels`."""
+    return tf.raw_ops.ResizeNearestNeighbor(images=x, size=size, align_corners=True)
 
 
 def resize_labels(labels, size):
