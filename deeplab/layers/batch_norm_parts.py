@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from deeplab.layers import hardware
 from deeplab.layers.activations import activated, slope_times
-from deeplab.layers.replicas import all_sum, replicas
+from deeplab.layers.replicas import all_sum, moments_of_all, replicas
 
 
 def batch_norm_by_parts(x, gamma, beta, epsilon, activation=None, fixed=()):
@@ -33,9 +33,7 @@ def batch_norm_by_parts(x, gamma, beta, epsilon, activation=None, fixed=()):
         if replicas() == 1:
             y, mean, variance = _normalise(x, gamma, beta, fixed, **how)
         else:
-            own = tf.stack(_moments(x))
-            mean, within, square = tf.unstack(all_sum(tf.concat([own, tf.square(own[:1])], 0)) / replicas())
-            mean, variance = _chosen((mean, within + tf.maximum(square - tf.square(mean), 0)), fixed)
+            mean, variance = _chosen(moments_of_all(*_moments(x)), fixed)
             y = _by_statistics(x, gamma, beta, mean, variance, **how)
 
         def gradient(dy, *_of_statistics):

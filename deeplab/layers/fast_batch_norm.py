@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab.layers import hardware
 from deeplab.layers.activations import activated
 from deeplab.layers.batch_norm_parts import batch_norm_by_parts, gradient_of_constants
-from deeplab.layers.replicas import all_sum, replicas
+from deeplab.layers.replicas import all_sum, moments_of_all, replicas
 
 _LANES = 16  # channels that oneDNN's kernels work on at once
 _LONG = 1024  # values in a row that matrix products sum fast
@@ -33,11 +33,11 @@ def batch_norm(x, gamma, beta, epsilon, activation=None, fixed=()):
     Returns:
       (y, mean, unbiased variance); no gradient goes through the last two.
     """
-    if replicas() == 1 and _groups(x) == 1 and not hardware.compiles_parts():
-        y, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon)
-        return activated(y, activation), mean, unbiased
     if hardware.compiles_parts():
         y, mean, variance = batch_norm_by_parts(x, gamma, beta, epsilon, activation, fixed)
+    elif replicas() == 1 and _groups(x) == 1:
+        y, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon)
+        return activated(y, activation), mean, unbiased
     else:
         y, mean, variance = _by_two_kernels(x, gamma, beta, epsilon)
         y = activated(y, activation)
@@ -97,11 +97,8 @@ def by_statistics(x, gamma, beta, mean, variance, epsilon):
 
 def _moments(x, epsilon):
     """Returns (mean, variance) of each channel over all replicas, float32."""
-    mean, within = _own_moments_by_kernel(x, epsilon) if hardware.is_accelerated() else _own_moments(x)
-    if replicas() == 1:
-        return mean, within
-    mean, within, square = tf.unstack(all_sum(tf.stack([mean, within, tf.square(mean)])) / replicas())
-    return mean, within + tf.maximum(square - tf.square(mean), 0)
+    own = _own_moments_by_kernel(x, epsilon) if hardware.is_accelerated() else _own_moments(x)
+    return moments_of_all(*own)
 
 
 def _own_moments_by_kernel(x, epsilon):

@@ -16,6 +16,14 @@ def all_sum(value):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
+def moments_of_all(mean, variance):
+    """Returns (mean, variance) over all replicas of the (C,) moments of this one; replicas hold equally many values."""
+    if replicas() == 1:
+        return mean, variance
+    mean, within, square = tf.unstack(all_sum(tf.stack([mean, variance, tf.square(mean)])) / replicas())
+    return mean, within + tf.maximum(square - tf.square(mean), 0)
+
+
 def all_gather(value):
     """Joins the equally long (N,) tensors of all replicas to one (replicas * N,) tensor, in the order of the replicas.
 
