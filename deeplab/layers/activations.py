@@ -19,9 +19,12 @@ def activated(x, name):
 
 def slope_times(dy, x, name):
     """Returns the gradient by x of `activated(x, name)`, whose own gradient is dy."""
-    if name is None:
-        return dy
+    return dy if name is None else gradient_by(lambda x: activated(x, name), x, dy)
+
+
+def gradient_by(function, x, dy):
+    """Returns the gradient by x of `function(x)`, whose own gradient is dy."""
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = activated(x, name)
+        y = function(x)
     return tape.gradient(y, x, output_gradients=dy)

@@ -16,7 +16,8 @@ not measured. Both forms replace kernels of TensorFlow's that took a third of a 
 import tensorflow as tf
 
 from deeplab.layers import hardware
-from deeplab.layers.activations import activated, slope_times
+from deeplab.layers.activations import activated, gradient_by, slope_times
+from deeplab.layers.pooling import same_margins
 
 
 def depthwise_by_parts(x, kernel, stride, rate, padding, before=None, by_taps=None):
@@ -60,7 +61,7 @@ def _by_input(dy, x, kernel, *, by_taps, stride, rate, padding, before):
     if stride == 1 and padding == "SAME":  # then it is a convolution with the mirrored kernel
         dx = convolve(dy, kernel[::-1, ::-1], stride, rate, padding)
     else:
-        dx = _gradient(lambda x: convolve(x, kernel, stride, rate, padding), x, dy)
+        dx = gradient_by(lambda x: convolve(x, kernel, stride, rate, padding), x, dy)
     return slope_times(dx, x, before)
 
 
@@ -69,17 +70,10 @@ def _by_kernel(dy, x, kernel, *, by_taps, stride, rate, padding, before):
     """Returns the gradient by the kernel: for each tap, the sum over all cells of what it saw times `dy`."""
     x = activated(x, before)
     if not by_taps:
-        return _gradient(lambda kernel: _kernels(x, kernel, stride, rate, padding), kernel, dy)
+        return gradient_by(lambda kernel: _kernels(x, kernel, stride, rate, padding), kernel, dy)
     slopes = tf.cast(dy, tf.float32)
     sums = [tf.reduce_sum(seen * slopes, [0, 1, 2]) for seen in _seen(x, kernel.shape[:2], stride, rate, padding)]
     return tf.cast(tf.reshape(tf.stack(sums), kernel.shape), kernel.dtype)
-
-
-def _gradient(function, x, dy):
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = function(x)
-    return tape.gradient(y, x, output_gradients=dy)
 
 
 def _kernels(x, kernel, stride, rate, padding):
@@ -111,6 +105,4 @@ def _margins(side, span, stride, padding):
     """Returns ((zeros before, zeros after), number of windows) along an axis of `side` cells."""
     if padding == "VALID":
         return (0, 0), (side - span - 1) // stride + 1
-    windows = -(-side // stride)
-    zeros = max((windows - 1) * stride + span + 1 - side, 0)
-    return (zeros // 2, zeros - zeros // 2), windows
+    return same_margins(side, span + 1, stride), -(-side // stride)

@@ -34,7 +34,7 @@ def max_pool(x, size, stride):
 
 
 def _with_composed_gradient(x, size, stride):
-    margins = [[0, 0], *(_margins(side, size, stride) for side in x.shape[1:3]), [0, 0]]
+    margins = [[0, 0], *(same_margins(side, size, stride) for side in x.shape[1:3]), [0, 0]]
 
     @tf.custom_gradient
     def pool(x):
@@ -70,7 +70,7 @@ def _unpadded(padded, margins, shape):
     return tf.slice(padded, [before for before, _after in margins], [-1, *shape[1:]])
 
 
-def _margins(side, size, stride):
-    """Returns the cells that the padding SAME adds before and after a side."""
+def same_margins(side, size, stride):
+    """Returns the cells that the padding SAME adds before and after a side, for windows of `size` cells."""
     missing = max((-(-side // stride) - 1) * stride + size - side, 0)
     return [missing // 2, missing - missing // 2]

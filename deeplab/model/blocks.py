@@ -139,7 +139,7 @@ class Blocks:
         return add()([x, shortcut])
 
     def activate(self, x, activation):
-        """Applies one of `layers.basic.ACTIVATIONS`; None leaves x as it is."""
+        """Applies one of `activations.ACTIVATIONS`; None leaves x as it is."""
         return x if activation is None else Activation(activation)(x)
 
 
