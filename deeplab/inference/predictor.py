@@ -10,10 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.layers.resize import resize_bilinear, resize_labels, scale_dimension
+from deeplab.layers import hardware
+from deeplab.layers.resize import resize_bilinear, resize_bilinear_in_strips, resize_labels, scale_dimension
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import config_of
 from deeplab.model.views import at_scale
+
+_STRIPS = 4  # that the logits are upsampled in on CPUs; two cores gain nothing from more
 
 
 def predict_labels(
@@ -139,8 +142,7 @@ class Predictor:
         logits = tf.cast(self.models[0](images, training=False), tf.float32)
         size = _size(images)
         if self.config.prediction_with_upsampled_logits:
-            logits = resize_bilinear(logits, size)
-            return tf.argmax(logits, axis=-1, output_type=tf.int32), tf.nn.softmax(logits)
+            return _labels_and_probabilities(_upsampled(logits, size))
         labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
         return resize_labels(labels, size), resize_bilinear(tf.nn.softmax(logits), size)
 
@@ -153,6 +155,26 @@ class Predictor:
         if scale < 1:  # the reference resizes twice: first to the size that scale 1 gives
             logits = resize_bilinear(logits, [scale_dimension(side, 1 / stride) for side in size])
         return tf.nn.softmax(resize_bilinear(logits, size))
+
+
+def _upsampled(logits, size):
+    """Returns a list of tensors, logits (B, h, w, K) resized to the padded size of the images, in one or more strips.
+
+    Where the graph knows the size, there is one strip: such graphs are for other engines, for XLA and for networks that
+    were built for one size, which need not be a number of cells. On GPUs there is one, too, since they use all of their
+    cores for it.
+    """
+    known = not any(isinstance(side, tf.Tensor) for side in size)
+    if known or hardware.is_accelerated():
+        return [resize_bilinear(logits, size)]
+    return resize_bilinear_in_strips(logits, size, _STRIPS)
+
+
+def _labels_and_probabilities(strips):
+    """Returns labels (B, P, Q) int32 and probabilities (B, P, Q, K) of a list of logits (B, rows, Q, K)."""
+    labels = [tf.argmax(logits, axis=-1, output_type=tf.int32) for logits in strips]
+    probabilities = [tf.nn.softmax(logits) for logits in strips]
+    return [parts[0] if len(parts) == 1 else tf.concat(parts, axis=1) for parts in (labels, probabilities)]
 
 
 def _size(images):

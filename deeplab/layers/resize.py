@@ -40,6 +40,31 @@ def resize_bilinear(x, size):
     return tf.cast(resized, x.dtype) if x.dtype.is_floating else resized
 
 
+def resize_bilinear_in_strips(x, size, strips):
+    """Equals `resize_bilinear`, in strips that lie below each other: their tensors together are the result.
+
+    TensorFlow's kernel runs on a single thread. It computes the strips side by side, and what reads a strip next finds
+    more of it in the cache. The numbers are exactly those of `resize_bilinear`.
+
+    Args:
+      x: (B, h, w, C).
+      size: (height, width) with height = n * (h - 1) + 1, where n is a power of two, so that each cell of `x` is a row
+        of pixels, where strips can begin. Sides may be int32 scalars.
+      strips: how many tensors, an int. Some of them are empty if `x` has fewer rows of cells.
+
+    Returns:
+      A list of tensors (B, rows, width, C).
+    """
+    cells = dynamic_size(x)[0] - 1  # between the first row and the last
+    pixels = (size[0] - 1) // tf.maximum(cells, 1)  # of a cell
+    parts = []
+    for strip in range(strips):
+        first, last = strip * cells // strips, (strip + 1) * cells // strips
+        part = resize_bilinear(x[:, first : last + 1], ((last - first) * pixels + 1, size[1]))
+        parts.append(part[:, 1:] if strip else part)  # the strip above has the row that both begin and end with
+    return parts
+
+
 def _are_static(x, size):
     return None not in x.shape[1:3] and isinstance(size, (tuple, list)) and all(isinstance(side, int) for side in size)
 

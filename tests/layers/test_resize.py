@@ -7,7 +7,14 @@ import pytest
 import tensorflow as tf
 
 from deeplab.layers.basic import Normalize
-from deeplab.layers.resize import resize_antialiased, resize_bilinear, resize_nearest, scale_dimension, take_nearest
+from deeplab.layers.resize import (
+    resize_antialiased,
+    resize_bilinear,
+    resize_bilinear_in_strips,
+    resize_nearest,
+    scale_dimension,
+    take_nearest,
+)
 from deeplab.model.backbones import BACKBONES
 from helpers.places import GOLDEN_PIPELINE
 
@@ -67,3 +74,15 @@ def test_taking_rows_and_columns_is_resizing_by_nearest_neighbour(source, target
     labels = tf.constant(np.random.default_rng(0).integers(0, 9, (2, *source, 1)).astype(np.int32))
     for size in (target, (3 * source[0] + 1, 2 * source[1])):
         np.testing.assert_array_equal(take_nearest(labels, size), resize_nearest(labels, size))
+
+
+@pytest.mark.parametrize("pixels", [4, 16])
+@pytest.mark.parametrize("rows", [1, 2, 3, 6, 18])  # the first ones leave some of the strips empty
+def test_strips_together_are_the_resized_tensor_bit_by_bit(rows, pixels):
+    x = tf.constant(np.random.default_rng(rows).normal(size=(2, rows, 5, 3)), tf.float32)
+    size = ((rows - 1) * pixels + 1, 4 * pixels + 1)
+    any_size = tf.TensorSpec((None, None, None, 3))
+    in_strips = tf.function(lambda x, size: resize_bilinear_in_strips(x, tf.unstack(size), 4), reduce_retracing=True)
+    strips = in_strips.get_concrete_function(any_size, tf.TensorSpec((2,), tf.int32))(x, tf.constant(size))
+    assert len(strips) == 4
+    np.testing.assert_array_equal(tf.concat(strips, axis=1), resize_bilinear(x, size))
