@@ -5,15 +5,17 @@ import ctypes
 import functools
 import os
 import random
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from deeplab import processor
 from deeplab.config.options import GpuConfig
 from deeplab.errors import UserError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt, see malloc.h
-_AMPERE = (8, 0)  # compute capability of the first GPUs with TF32
+_AMPERE = (8, 0)  # compute capability of the first GPUs with TF32 and bfloat16
 
 
 def as_configured(program):
@@ -68,6 +70,33 @@ def computes_in_tf32():
         return False
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
     return any(one.get("compute_capability", _AMPERE) >= _AMPERE for one in details)
+
+
+class Bfloat16(NamedTuple):
+    """Whether the device that TensorFlow uses has instructions for bfloat16, and how it is told."""
+
+    is_computed: bool
+    told: str  # such as "this processor computes in it (amx_bf16)"
+    feature: str | None = None  # of `processor.BFLOAT16`, where a processor computes
+
+
+def bfloat16():
+    """Returns the `Bfloat16` of this machine: of its TPU, or of its GPUs, or of its processor when it has none."""
+    if tf.config.list_logical_devices("TPU"):
+        return Bfloat16(True, "TPUs compute in it")
+    gpus = tf.config.list_physical_devices("GPU") if tf.config.list_logical_devices("GPU") else []
+    if gpus:
+        details = map(tf.config.experimental.get_device_details, gpus)
+        oldest = min(one.get("compute_capability", (0, 0)) for one in details)
+        told = f"(compute capability {oldest[0]}.{oldest[1]})"
+        if oldest >= _AMPERE:
+            return Bfloat16(True, f"this GPU computes in it {told}")
+        return Bfloat16(False, f"this GPU does not compute in bfloat16 {told}")
+    feature = processor.bfloat16_feature()
+    if feature:
+        return Bfloat16(True, f"this processor computes in it ({feature})", feature)
+    reason = f"it has none of {', '.join(processor.BFLOAT16)}" if processor.uses_onednn() else "oneDNN is off"
+    return Bfloat16(False, f"this processor does not compute in bfloat16 ({reason})")
 
 
 def gpu_config():

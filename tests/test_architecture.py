@@ -27,6 +27,7 @@ ROOMS = (
     "layers",
     "pictures",
     "devices",
+    "processor",
     "memory",
     "cli",
     "config",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from deeplab import processor
 from deeplab.errors import UserError
 from deeplab.files import atomic, formats
 
@@ -75,16 +76,21 @@ def profiled(folder, function):
 
 
 def machine():
-    """Returns {name: text or number}: what a reader of the figures has to know about the machine."""
+    """Returns {name: text, number or list}: what a reader of the figures has to know about the machine."""
     versions = {}
     for package in ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "openvino"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    gpus = [device.name for device in tf.config.list_physical_devices("GPU")]
+    gpus = [
+        tf.config.experimental.get_device_details(device).get("device_name", device.name)
+        for device in tf.config.list_physical_devices("GPU")
+    ]
     return {
-        "processor": _processor(),
+        "processor": processor.name(),
+        "features": processor.features(),
+        "onednn": processor.uses_onednn(),
         "cores": os.cpu_count(),
         "gpus": gpus,
         "python": platform.python_version(),
@@ -92,13 +98,16 @@ def machine():
     }
 
 
-def _processor():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-        return names[0] if names else platform.machine()
-    except OSError:
-        return platform.machine()
+def machine_line():
+    """Returns what stands above every table: the machine, and what of it decides how fast networks run."""
+    facts = machine()
+    with_gpus = f"; {', '.join(facts['gpus'])}" if facts["gpus"] else ""
+    features = " ".join(facts["features"]) or "features unknown"
+    onednn = "on" if facts["onednn"] else "off"
+    return (
+        f"Machine: {facts['processor']}, {facts['cores']} cores, {features}{with_gpus}; "
+        f"TensorFlow {tf.__version__}, oneDNN {onednn}"
+    )
 
 
 def save(path, rows):

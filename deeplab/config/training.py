@@ -21,6 +21,7 @@ from deeplab.config.presets import model_options, preset_option
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 MIXED_PRECISIONS = ("none", "bfloat16", "float16")
+AUTO_PRECISION = "auto"
 _ONE_PROCESS = "one process feeds every device: choose --distribution_strategy, leave the flag out"
 
 
@@ -35,7 +36,12 @@ class RunConfig(Checked):
         choices=STRATEGIES,
     )
     tpu: str | None = option(None, "Name or address of the TPU. On a TPU VM: local.")
-    mixed_precision: str = option("none", "Type to compute in. Logits and loss stay float32.", choices=MIXED_PRECISIONS)
+    mixed_precision: str = option(
+        "none",
+        "Type to compute in. Logits and loss stay float32. auto: bfloat16 where the processor, GPU or TPU has "
+        "instructions for it, else none; a training that is resumed keeps what was chosen.",
+        choices=(*MIXED_PRECISIONS, AUTO_PRECISION),
+    )
     random_seed: int = option(0, "Seed of initial weights, data order, augmentation, dropout and drop path.")
     deterministic: bool = option(
         False,

@@ -20,7 +20,7 @@ from deeplab.training.best import read_score
 _DEFAULT_SIZE = (513, 513)  # (height, width) without any crop size; reference: default of --crop_size
 
 
-def write(folder, config, loaded, input_size):
+def write(folder, config, loaded, input_size, precision_reason=None):
     """Writes model.json into the folder of an export.
 
     Args:
@@ -28,8 +28,12 @@ def write(folder, config, loaded, input_size):
       config: the `ExportConfig`.
       loaded: the `trained.Trained` that was exported.
       input_size: the `InputSize` of the export.
+      precision_reason: why --precision=auto chose the type in `config`; None if the user chose it.
     """
-    atomic.write(f"{folder}/{CARD_FILE}", CARD.text(_content(config, loaded, input_size)))
+    content = _content(config, loaded, input_size)
+    # Other formats have quantized weights, or an engine that chooses.
+    content["precision"] = None if config.takes_one_size else config.precision
+    atomic.write(f"{folder}/{CARD_FILE}", CARD.text({**content, "precision_reason": precision_reason}))
 
 
 def image_size(config, loaded):

@@ -29,7 +29,10 @@ CARD = formats.Kind(
         "add_flipped_images",
         "resize",
     ),
-    others=("colors", "score", "multiply_adds", "multiply_adds_size", "versions", "input_size", "tf32"),
+    others=(
+        *("colors", "score", "multiply_adds", "multiply_adds_size", "versions", "input_size", "tf32"),
+        *("precision", "precision_reason"),
+    ),
 )
 GRAPH_FILE = "saved_model.pb"
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # "serving_default": images -> labels

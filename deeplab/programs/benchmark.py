@@ -33,6 +33,7 @@ def benchmark(config):
         (config.startup, _startup),
     ):
         if wanted:
+            print(f"\n{timing.machine_line()}")
             rows += measure(config)
     if config.cost:
         print_costs(config.quick)

@@ -1,12 +1,15 @@
 """Writes a trained network as files that run without this project: `python -m deeplab.export`."""
 
+import dataclasses
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from deeplab import devices, memory
 from deeplab.data import catalog
 from deeplab.errors import UserError, lack_of_memory
-from deeplab.exporting import folding, model_card
+from deeplab.exporting import folding, model_card, precision
 from deeplab.exporting.formats import FORMATS, trial_images
 from deeplab.exporting.formats.common import NetworkToExport
 from deeplab.exporting.signatures import ExportedModule
@@ -39,7 +42,9 @@ def export(config):
         loaded, config.zero_untrained_taps, size if config.takes_one_size else None, config.inference_scales
     )
     original = _predictor(loaded.model, config, crop_size)
-    network = NetworkToExport(_folded(original, config, crop_size), config, loaded, size, seen)
+    made = _networks(original, config, crop_size, loaded, size, seen)
+    choice = _precision(config, original, made)
+    network = made(choice.precision)
 
     # Where: the next version. It gets its name when it is complete, since a server may watch the folder.
     tf.io.gfile.makedirs(config.export_path)
@@ -49,13 +54,34 @@ def export(config):
             # Go: write it, and compare it with the network before it is kept.
             FORMATS[config.format].write(unfinished, network)
             catalog.save(loaded.dataset, unfinished)
-            model_card.write(unfinished, config, loaded, seen)
+            model_card.write(unfinished, network.config, loaded, seen, choice.reason)
             if config.verify:
                 with memory.told(lambda: "verifying the export", lambda size: "--noverify leaves that out"):
                     _verify(unfinished, original, network)
     print(f"Wrote {folder}")
     if config.format == "saved_model":
         print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
+
+
+def _networks(original, config, crop_size, *known):
+    """Returns the function (type that a network computes in) -> `NetworkToExport`, which makes each only once."""
+
+    @functools.cache
+    def made(kind):
+        of_kind = dataclasses.replace(config, precision=kind)
+        return NetworkToExport(_folded(original, of_kind, crop_size), of_kind, *known)
+
+    return made
+
+
+def _precision(config, original, made):
+    """Returns the `precision.Choice` of an export, and prints it if the user left it to the program."""
+    if config.precision != precision.AUTO:
+        return precision.Choice(config.precision)
+    with memory.told(lambda: "comparing precisions", lambda size: "--precision=float32 leaves that out"):
+        choice = precision.choose(original, made)
+    print(choice)
+    return choice
 
 
 def _predictor(model, config, crop_size):

@@ -15,7 +15,7 @@ from deeplab.model import untrained_taps, views
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
 from deeplab.programs import advice, initial_weights, train_logdir
-from deeplab.training import compilation, losses, run_folder
+from deeplab.training import compilation, losses, precision, run_folder
 from deeplab.training.best import BestCheckpoint
 from deeplab.training.loop import StepRunner, TrainingLoop
 from deeplab.training.progress import Progress
@@ -32,6 +32,7 @@ def train(config):
     strategy = devices.training_strategy(config.run)
     compilation.refuse(config.run.jit_compile, strategy)
     devices.set_seed(config.run.random_seed, config.run.deterministic)
+    config = precision.choose(config, strategy)
     devices.set_precision(config.run.mixed_precision)
     split = source.open_splits(config.dataset_dir, config.train_splits, config.dataset, config.input)
     pipeline.refuse_unlabelled(split)

@@ -104,7 +104,8 @@ class Arrived(Exception):
     """Ends the program when everything that is asked about has arrived."""
 
 
-def test_devices_and_data_are_those_of_the_flags(monkeypatch):
+@pytest.mark.parametrize("given", ["bfloat16", "auto"])
+def test_devices_and_data_are_those_of_the_flags(given, monkeypatch):
     seen = []
 
     def open_split(*arguments):
@@ -112,10 +113,12 @@ def test_devices_and_data_are_those_of_the_flags(monkeypatch):
         raise Arrived
 
     monkeypatch.setattr(devices, "training_strategy", lambda run: seen.append(run.distribution_strategy))
+    monkeypatch.setattr(devices, "bfloat16", lambda: devices.Bfloat16(True, "it does"))
+    monkeypatch.setattr(devices, "is_chief", lambda strategy: True)
     monkeypatch.setattr(devices, "set_seed", lambda *arguments: seen.extend(arguments))
     monkeypatch.setattr(devices, "set_precision", seen.append)
     monkeypatch.setattr(source, "open_split", open_split)
-    run = RunConfig(distribution_strategy="mirrored", random_seed=3, deterministic=True, mixed_precision="bfloat16")
+    run = RunConfig(distribution_strategy="mirrored", random_seed=3, deterministic=True, mixed_precision=given)
     config = TrainConfig(train_logdir="run", dataset_dir="shards", train_split="most", dataset="camvid", run=run)
     with pytest.raises(Arrived):
         train.train(config)

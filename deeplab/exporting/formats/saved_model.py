@@ -10,13 +10,18 @@ from deeplab.inference import exports
 
 def write(folder, network):
     """Writes saved_model.pb, which holds the weights unless they are variables beside it, and warm-up requests."""
+    written = module(network)
+    tf.saved_model.save(written, folder, signatures=written.signatures())
+    warmup.write(folder, network.size)
+
+
+def module(network):
+    """Returns the `ExportedModule` that is saved for a `NetworkToExport`."""
     config, dataset = network.config, network.loaded.dataset
     colors = catalog.label_colormap(dataset) if config.with_colors else None
     wanted = (config.with_probabilities, config.with_logits)
     constant = config.fold_batch_norm and config.constant_weights
-    module = ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size)
-    tf.saved_model.save(module, folder, signatures=module.signatures())
-    warmup.write(folder, network.size)
+    return ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size)
 
 
 def reader(folder):
