@@ -3,12 +3,11 @@
 Images are (H, W, 3) uint8, labels are class ids (H, W), colour maps are (256, 3) uint8.
 """
 
-import io
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from deeplab.files import atomic
+from deeplab.pictures import png
 
 BACKGROUND, INK, FAINT = (255, 255, 255), (32, 32, 32), (120, 120, 120)
 NOT_LABELLED = (224, 224, 224)  # colour of pixels whose label is to be ignored
@@ -28,15 +27,29 @@ def colorize(labels, colors):
 
 def overlay(image, labels, colors, opacity=OVERLAY_OPACITY):
     """Returns the image with the colours of the labels laid over it, and a white line where two segments meet."""
-    colors = np.asarray(colors, np.float32)
-    strength = np.where(colors.any(axis=-1), opacity, BLACK_OPACITY * opacity)
-    # Weights are in units of 1/256, because 16 bit integers are several times quicker than floats. Adding 128 rounds.
-    kept = (256 * (1 - strength)).round()[:, None]
-    laid = (256 - kept) * colors + 128
+    kept, laid = _weights(colors, opacity)
     ids = np.asarray(labels).astype(np.uint8)
-    mixed = ((image * kept.astype(np.uint16)[ids] + laid.astype(np.uint16)[ids]) >> 8).astype(np.uint8)
+    places = ids.astype(np.intp)  # NumPy would convert ids in each of the look-ups
+    kept, mixed = kept.take(places), np.empty(image.shape, np.uint8)
+    for channel in range(3):  # arrays whose last side is 3 take three times as long
+        values = image[..., channel] * kept
+        values += laid[:, channel].take(places)
+        values >>= 8
+        mixed[..., channel] = values
     mixed[boundaries(labels)] = 255
     return mixed
+
+
+def _weights(colors, opacity):
+    """Returns what the grey values of an image are multiplied by, (256,), and what is added, (256, 3), for each label.
+
+    Both are uint16 in units of 1/256, because 16 bit integers are several times quicker than floats.
+    """
+    colors = np.asarray(colors, np.float32)
+    strength = np.where(colors.any(axis=-1), opacity, BLACK_OPACITY * opacity)
+    kept = (256 * (1 - strength)).round()
+    laid = (256 - kept)[:, None] * colors + 128  # 128 rounds
+    return kept.astype(np.uint16), laid.astype(np.uint16)
 
 
 def with_ignore_color(colors, ignore_label, num_classes):
@@ -93,7 +106,7 @@ def panel(titled_pictures, entries):
 
 def legend(labels, class_names, colors, ignore_label=None):
     """Returns the legend of a `panel`: (name, colour) of every class that occurs in one of the arrays `labels`."""
-    present = np.unique(np.concatenate([np.unique(array) for array in labels]))
+    present = np.flatnonzero(sum(np.bincount(array.reshape(-1), minlength=256) for array in labels))
     entries = [(class_names[i], tuple(map(int, colors[i]))) for i in present if i < len(class_names)]
     if ignore_label is not None and ignore_label in present and ignore_label >= len(class_names):
         entries.append(("not labelled", tuple(map(int, colors[ignore_label]))))
@@ -109,16 +122,15 @@ def save_png(path, picture, palette=None):
       palette: (256, 3) uint8 or None. Viewers show ids in these colours; the ids themselves stay the same. A PNG with
         ids above 255 has no palette.
     """
+    atomic.write(path, png_of(picture, palette))
+
+
+def png_of(picture, palette=None):
+    """Returns the bytes of the PNG file that `save_png` writes."""
     picture = np.asarray(picture)
     if picture.ndim == 2:
         picture = picture.astype(np.uint16 if picture.max(initial=0) > 255 else np.uint8)
-    buffer = io.BytesIO()
-    image = Image.fromarray(picture)
-    if palette is not None and picture.dtype == np.uint8:
-        image.putpalette(np.asarray(palette, np.uint8).tobytes())
-    # Compressing a photograph harder takes long and hardly makes it smaller.
-    image.save(buffer, "PNG", compress_level=1 if picture.ndim == 3 else 6)
-    atomic.write(path, buffer.getvalue())
+    return png.encode(picture, palette if picture.dtype == np.uint8 else None)
 
 
 def _shrink(picture):
