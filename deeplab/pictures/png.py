@@ -30,12 +30,13 @@ def encode(picture, palette=None):
     chunks = [(b"IHDR", header), (b"IDAT", _compressed(filtered)), (b"IEND", b"")]
     if palette is not None:
         chunks.insert(1, (b"PLTE", np.asarray(palette, np.uint8).tobytes()))
-    return _SIGNATURE + b"".join(_chunk(kind, content) for kind, content in chunks)
+    return b"".join([_SIGNATURE, *(part for kind, content in chunks for part in _chunk(kind, content))])
 
 
 def _chunk(kind, content):
+    """Returns the parts of a chunk: length, kind, content and checksum."""
     checksum = zlib.crc32(content, zlib.crc32(kind))
-    return b"".join((struct.pack(">I", len(content)), kind, content, struct.pack(">I", checksum)))
+    return struct.pack(">I", len(content)), kind, content, struct.pack(">I", checksum)
 
 
 def _differences(ids):
