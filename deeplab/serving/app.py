@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.inference import two_at_once
 from deeplab.pictures import drawing
 from deeplab.serving import contract
 from deeplab.serving.batching import Batcher
@@ -78,7 +79,7 @@ class Application:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app):
-        self.batcher = Batcher(self.config, self._batches.observe)
+        self.batcher = Batcher(self.config, self._batches.observe, two_at_once.networks())
         tasks = [asyncio.create_task(self.batcher.serve()), asyncio.create_task(self._watch())]
         yield
         for task in tasks:
