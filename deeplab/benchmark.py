@@ -1,4 +1,4 @@
-"""Measures the cost of networks and the speed of input, exports and training, each beside the best alternative.
+"""Measures the cost of networks and the speed of programs and their parts, each beside the best alternative.
 
     python -m deeplab.benchmark --cost        multiply-adds of the published networks, and the published numbers
     python -m deeplab.benchmark --input       the input pipeline, the naive order of its steps, and decoding alone
@@ -6,6 +6,7 @@
     python -m deeplab.benchmark --training    a training step, Keras' fit, and a training step on two devices;
                                               with --devices=1,2,4,8 on these numbers of devices
     python -m deeplab.benchmark --scaling     growth of times with image size, output stride, passes and batch size
+    python -m deeplab.benchmark --programs    predict, eval, vis and the server, beside the exported network alone
     python -m deeplab.benchmark --startup     seconds until --help, the first training step and the first answer
 
 The candidates take turns, so that ratios hold on a busy machine. The program prints medians and quartiles. --json=FILE

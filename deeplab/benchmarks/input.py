@@ -83,14 +83,14 @@ def measure(setting):
         return {method: _speed(dataset, setting.count) for method, dataset in zip(METHODS, datasets, strict=True)}
 
 
-def draw_shard(folder, size, count=4, image_format="jpeg"):
+def draw_shard(folder, size, count=4, image_format="jpeg", split="train"):
     """Writes one shard of `count` images with the detail of photographs, and labels of large regions.
 
     The noise gives the files the size that photographs have: 2.5 bits for each pixel of a JPEG, and 11 of a PNG.
     """
     height, width = size
     y, x = np.mgrid[:height, :width]
-    with tf.io.TFRecordWriter(f"{folder}/{tfrecord.shard_name('train', 0, 1)}") as writer:
+    with tf.io.TFRecordWriter(f"{folder}/{tfrecord.shard_name(split, 0, 1)}") as writer:
         for i in range(count):
             rng = np.random.default_rng(i)
             waves = [np.sin(y / rng.uniform(5, 90) + x / rng.uniform(5, 90)) for _ in range(3)]

@@ -1,12 +1,15 @@
-"""How long a person waits: for --help, for the first step of a training, for the first answer of an export."""
+"""How long a person waits: for --help, for the first step of a training, for the labels of one photograph."""
 
 import subprocess
 import sys
 import tempfile
 import time
 
+import tensorflow as tf
+
 from deeplab.benchmarks.input import draw_shard
 from deeplab.benchmarks.timing import Row
+from deeplab.data.source import open_split
 
 _SIZE = (360, 480)  # of the images that the training begins with
 _ANSWER = """
@@ -17,12 +20,13 @@ segment(images=tf.constant(np.zeros((1, 513, 513, 3), np.uint8)))["labels"].nump
 """
 
 
-def print_startup(runs, saved_model=None):
+def print_startup(runs, saved_model, checkpoint_dir):
     """Prints the seconds from a command to what it shows first.
 
     Args:
       runs: how often each is timed.
-      saved_model: a version folder of an export, for the first answer; None leaves it out.
+      saved_model: a version folder of an export, for its first answer and for predict.
+      checkpoint_dir: a train_logdir, for predict.
 
     Returns:
       A list of `Row`, in seconds.
@@ -36,8 +40,10 @@ def print_startup(runs, saved_model=None):
         commands["import tensorflow"] = ([sys.executable, "-c", "import tensorflow"], None)
         commands["import deeplab, ModelConfig"] = ([sys.executable, "-c", "import deeplab; deeplab.ModelConfig"], None)
         commands["first training step, mobilenet_v2"] = (_training(folder), "step 1/")
-        if saved_model:
-            commands["first answer of a SavedModel, 513x513"] = ([sys.executable, "-c", _ANSWER, saved_model], None)
+        commands["first answer of a SavedModel, 513x513"] = ([sys.executable, "-c", _ANSWER, saved_model], None)
+        networks = {"export": f"--saved_model={saved_model}", "checkpoint": f"--checkpoint_dir={checkpoint_dir}"}
+        for name, network in networks.items():
+            commands[f"predict, one photograph, {name}"] = (_prediction(folder, network, name), None)
         seconds = {name: [] for name in commands}
         for _ in range(runs):
             for name, (command, line) in commands.items():
@@ -64,6 +70,15 @@ def _training(folder):
         "log_steps": 1,
     }
     return _module("train") + [f"--{name}={value}" for name, value in flags.items()]
+
+
+def _prediction(folder, network, name):
+    """Returns the command that segments one photograph of the shard in `folder`."""
+    photograph, split = f"{folder}/photograph.jpg", open_split(folder, "train", "cityscapes")
+    record = next(iter(tf.data.TFRecordDataset(list(split.paths))))
+    with open(photograph, "wb") as file:
+        file.write(split.parse(record)["image"].numpy())
+    return [*_module("predict"), network, f"--input={photograph}", f"--output={folder}/{name}", "--overwrite"]
 
 
 def _wait(command, line):

@@ -30,12 +30,25 @@ class BenchmarkConfig(Checked):
         False, "How times grow with image size, output stride, passes and batch size, for training, too."
     )
     startup: bool = option(
-        False, "Seconds until --help appears, the first training step ends and the first answer arrives."
+        False, "Seconds until --help appears, the first training step ends and the labels of one photograph are there."
+    )
+    programs: bool = option(
+        False,
+        "Images per second of predict, eval, vis and the server, beside the exported network alone on the same images.",
     )
     checkpoint_dir: str | None = option(
-        None, "export: measure this network, a --train_logdir, or a folder or file with weights. Not given: --networks."
+        None,
+        "export, programs: measure this network, a --train_logdir, or a folder or file with weights. Not given: "
+        "--networks.",
     )
-    networks: tuple[str, ...] = option(tuple(NETWORKS), "export, scaling: measure these networks, with random weights.")
+    networks: tuple[str, ...] = option(
+        tuple(NETWORKS), "export, scaling, programs: measure these networks, with random weights."
+    )
+    dataset_dir: str | None = option(
+        None, "programs: folder of TFRecord shards whose photographs are read. Not given: photographs are drawn."
+    )
+    eval_split: str = option("val", "programs: split of --dataset_dir.")
+    images: int = option(60, "programs: how many photographs at most.")
     size: tuple[int, ...] = option((513, 513), "export: height and width of the image.")
     runs: int = option(20, "How often each candidate is timed. One run of training is four steps.")
     precisions: tuple[str, ...] = option(("none",), "training: measure these values of --mixed_precision.")
@@ -59,10 +72,11 @@ class BenchmarkConfig(Checked):
     def check(self):
         require_pair("size", self.size)
         require(self.runs > 0, "runs", self.runs, "at least 1")
+        require(self.images > 2, "images", self.images, "at least 3")
         require(set(self.networks) <= set(NETWORKS), "networks", self.networks, f"some of {', '.join(NETWORKS)}")
         expected = f"some of {MIXED_PRECISIONS}"
         require(set(self.precisions) <= set(MIXED_PRECISIONS), "precisions", self.precisions, expected)
         require(all(count > 0 for count in self.devices), "devices", self.devices, "numbers from 1 on")
-        measured = (self.cost, self.input, self.export, self.training, self.scaling, self.startup)
+        measured = (self.cost, self.input, self.export, self.training, self.scaling, self.startup, self.programs)
         require(any(measured), "cost", False, "something to measure: --cost, --input, --export, --training, ...")
         effects.refuse_without_effect(self, effects.BENCHMARK)

@@ -196,18 +196,21 @@ EXPORT = {
 }  # fmt: skip
 SERVE = _table("with --max_batch_size=1", lambda c: c.max_batch_size > 1, "batch_timeout_ms")
 BENCHMARK = {
-    **_table("without --export", lambda c: c.export, "checkpoint_dir", "size"),
-    **_table("without --export or --scaling, or with --checkpoint_dir",
-             lambda c: c.scaling or (c.export and c.checkpoint_dir is None), "networks"),
+    **_table("without --export or --programs", lambda c: c.export or c.programs, "checkpoint_dir"),
+    **_table("without --export", lambda c: c.export, "size"),
+    **_table("without --export, --scaling or --programs, or with --checkpoint_dir",
+             lambda c: c.scaling or ((c.export or c.programs) and c.checkpoint_dir is None), "networks"),
+    **_table("without --programs", lambda c: c.programs, "dataset_dir", "images"),
+    **_table("without --programs and --dataset_dir", lambda c: c.programs and c.dataset_dir is not None, "eval_split"),
     **_table("without --training", lambda c: c.training, "precisions", "devices"),
     **_table("without --training, or with --devices", lambda c: c.training and not c.devices, "jit_compile"),
     **_table("without --export or --training, or with --devices",
              lambda c: c.export or (c.training and not c.devices), "profile_logdir"),
     **_table("without --cost or --input", lambda c: c.cost or c.input, "quick"),
-    **_table("without --export, --training, --scaling or --startup",
-             lambda c: c.export or c.training or c.scaling or c.startup, "runs"),
-    **_table("with --cost alone", lambda c: c.export or c.training or c.scaling or c.startup or c.input,
-             "json", "compare"),
+    **_table("without --export, --training, --scaling, --startup or --programs",
+             lambda c: c.export or c.training or c.scaling or c.startup or c.programs, "runs"),
+    **_table("with --cost alone",
+             lambda c: c.export or c.training or c.scaling or c.startup or c.input or c.programs, "json", "compare"),
 }  # fmt: skip
 
 # Options of ModelConfig that do not change the network, but how eval, vis, predict and export use its logits.

@@ -11,6 +11,7 @@ do not depend on the order of the images, on the batch size or on the number of 
 
 import contextlib
 import itertools
+import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from deeplab.evaluation import batches
 from deeplab.evaluation.metrics import ConfusionMatrix, Scores
 from deeplab.files import progress_bar
 from deeplab.inference import batch_size as images_at_once
+from deeplab.inference import two_at_once
 from deeplab.inference.tiles import window
 from deeplab.layers.resize import resize_labels
 
@@ -95,13 +97,21 @@ def score(split_predictor, batch_size, collectors=()):
         # One trace for images of every size.
         run = tf.function(lambda batch: strategy.run(step, args=(batch,)), input_signature=[stream.element_spec])
         before = ()  # what the last step returned; a GPU computes the next step while collectors look at it
-        for first, batch in zip(range(0, len(plan), replicas), iterator, strict=True):
-            by_replica = [strategy.experimental_local_results(value) for value in run(batch)]
+        for first, values in zip(range(0, len(plan), replicas), _steps(run, iterator, strategy), strict=True):
+            by_replica = [strategy.experimental_local_results(value) for value in values]
             _collect(collectors, before)
             before = list(zip(*by_replica, strict=True)) if collectors else ()
             bar.update(sum(map(len, plan[first : first + replicas])))
         _collect(collectors, before)
     return matrices.result()
+
+
+def _steps(run, batches, strategy):
+    """Yields run(batch) of all batches. On a CPU that is one device, two of them are computed at a time."""
+    if not isinstance(strategy, _OneDevice):
+        return map(run, batches)  # the replicas of a strategy wait for each other
+    run.get_concrete_function()  # traced here, since a thread does not know the device that the caller has chosen
+    return two_at_once.results(run, batches, lambda batch: math.prod(batch["image"].shape[:3]))
 
 
 class _OneDevice:
@@ -153,17 +163,28 @@ def score_in_stacks(split, segment, batch_size=None, collectors=()):
         plan = batches.plan(sizes.tolist(), lambda size: images_at_once.images_at_once(batch_size, *size))
     with progress_bar.show(len(split), "image") as bar, records.user_errors():
         examples, before = iter(batches.examples(split, numbers=list(itertools.chain(*plan)))), ()
-        for numbers in plan:
-            pairs = [(one["image"].numpy(), one["label"].numpy()) for one in itertools.islice(examples, len(numbers))]
-            images, labels = map(np.stack, zip(*pairs, strict=True))
+        stacks = (_stack(itertools.islice(examples, len(numbers))) for numbers in plan)
+
+        def step(stack):
+            images, labels = stack
             predictions = segment(images)
             matrices.update(labels, predictions, labels, predictions)
+            return labels, predictions
+
+        found = two_at_once.results(step, stacks, lambda stack: stack[1].size)
+        for numbers, (labels, predictions) in zip(plan, found, strict=True):
             _collect(collectors, before)
             sizes = tf.constant([labels.shape[1:]] * len(labels))
             before = [(tf.constant(labels), predictions, sizes)] if collectors else ()
             bar.update(len(numbers))
         _collect(collectors, before)
     return matrices.result()
+
+
+def _stack(examples):
+    """Returns images (B, H, W, 3) uint8 and labels (B, H, W) int32 of examples of one size."""
+    pairs = [(one["image"].numpy(), one["label"].numpy()) for one in examples]
+    return tuple(np.stack(arrays) for arrays in zip(*pairs, strict=True))
 
 
 def score_each(split, segment, resize=None, collectors=()):

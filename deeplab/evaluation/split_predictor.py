@@ -10,6 +10,7 @@ what a network predicts for an image in eval and vis is what predict and the exp
 
 import contextlib
 import dataclasses
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.files import progress_bar
 from deeplab.inference import batch_size as batch_size_of
-from deeplab.inference import input_size, trained, untrained
+from deeplab.inference import input_size, trained, two_at_once, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.layers.resize import resize_bilinear, resize_labels
 
@@ -202,15 +203,21 @@ def predicted_images(split_predictor, batch_size, total):
     def predict(batch):
         return split_predictor.to_source_size(batch, split_predictor.predict(batch))
 
+    predict.get_concrete_function()
+
+    def step(batch):
+        filenames = batch.pop("filename")  # text does not go to a GPU
+        return filenames, batch, [tensor.numpy() for tensor in predict(batch)]
+
     with progress_bar.show(total, "image") as bar, records.user_errors():
-        for batch in stream:
-            filenames = batch.pop("filename").numpy()  # text does not go to a GPU
-            labels, predictions, source_sizes = (tensor.numpy() for tensor in predict(batch))
+        found = two_at_once.results(step, stream, lambda batch: math.prod(batch["image"].shape[:3]))
+        for filenames, batch, (labels, predictions, source_sizes) in found:
+            seen_sizes = batch["sizes"].numpy()
             for i, (height, width) in enumerate(source_sizes):
-                rows, columns = batch["sizes"][i].numpy()
+                rows, columns = seen_sizes[i]
                 image = _image_of_size(batch["image"][i, :rows, :columns], (height, width))
                 label, prediction = labels[i, :height, :width], predictions[i, :height, :width]
-                yield PredictedImage(filenames[i].decode(), image, label, prediction)
+                yield PredictedImage(filenames[i].numpy().decode(), image, label, prediction)
                 bar.update()
 
 

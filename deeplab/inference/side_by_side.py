@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from deeplab.errors import lack_of_memory
 from deeplab.files import progress_bar
+from deeplab.inference import two_at_once
 from deeplab.layers import hardware
 
 _WINDOWS = 8  # full batches are looked for among the images of so many batches
@@ -31,7 +32,7 @@ class Stages(NamedTuple):
       key: (height, width) -> what images of one batch have in common.
       batch_size: (height, width) -> the most images in a batch.
       start: what was read for the items of a batch -> a function that returns their results as a list. The device may
-        still compute the results when the first function returns.
+        still compute the results when the first function returns, or the second function computes them.
       write: (item, what was read, its result) -> a value for the caller.
       problem: (item, error that one of the above raised) -> a sentence; or None if the error does not concern this item
         alone, so that everything ends.
@@ -54,15 +55,17 @@ class Limits(NamedTuple):
       images: that are in memory: being read, segmented or written.
       pixels: of all these images together. A larger image is in memory alone.
       window: so many neighbouring images may change their order, so that batches become full.
-      starts_early: start a batch before the results of the batch before it are fetched, for devices that compute while
-        Python goes on.
+      early_pixels: a batch is started before the results of the batch before it are fetched, if the two have no more
+        pixels than this together.
+      segmenting: so many threads fetch results; 0 where the device computes on its own while Python goes on.
     """
 
     threads: int
     images: int
     pixels: int
     window: int
-    starts_early: bool
+    early_pixels: int
+    segmenting: int = 0
 
 
 class Outcome(NamedTuple):
@@ -76,17 +79,18 @@ class Outcome(NamedTuple):
 def limits(largest_batch):
     """Returns the `Limits` that suit this machine and the largest number of images in a batch.
 
-    Where the network runs on the CPU, it uses all cores. One thread of each kind is then enough to fill the moments in
-    which the network leaves a core idle.
+    Where the network runs on the CPU, it uses all cores. One thread that reads and one that writes are then enough.
     """
     accelerated = hardware.is_accelerated()
     threads = min(_MOST_THREADS, os.cpu_count() or 1) if accelerated else 1
     return Limits(
         threads=threads,
-        images=3 * largest_batch + threads,  # a batch is read, one is segmented, one is written
+        # A batch is read, one is segmented, or two on a CPU, and one is written.
+        images=(2 + two_at_once.networks()) * largest_batch + threads,
         pixels=2**26 if accelerated else 2**24,
         window=_WINDOWS * largest_batch if largest_batch > 1 else 1,
-        starts_early=accelerated,
+        early_pixels=2**26 if accelerated else two_at_once.PIXELS,
+        segmenting=0 if accelerated else two_at_once.networks(),
     )
 
 
@@ -103,7 +107,8 @@ def run(items, stages, limits):
       stages: `Stages`.
       limits: `Limits`.
     """
-    pools = [concurrent.futures.ThreadPoolExecutor(count) for count in (1, limits.threads, limits.threads)]
+    counts = (1, limits.threads, limits.threads, limits.segmenting or 1)
+    pools = [concurrent.futures.ThreadPoolExecutor(count) for count in counts]
     try:
         yield _Line(stages, limits, *pools).outcomes(items)
     finally:
@@ -127,9 +132,10 @@ class _Entry:
 class _Line:
     """The items on their way. All methods run in one thread."""
 
-    def __init__(self, stages, limits, measuring, reading, writing):
+    def __init__(self, stages, limits, measuring, reading, writing, segmenting):
         self._stages, self._limits = stages, limits
         self._measuring, self._reading, self._writing = measuring, reading, writing
+        self._segmenting = segmenting if limits.segmenting else None
         self._unreported = collections.deque()  # entries in the order of the items
         self._read = collections.deque()  # batches that are being read
         self._started = None  # (entries, function that returns their results) of the batch that the device computes
@@ -182,12 +188,9 @@ class _Line:
 
     def _advance(self):
         """Brings one batch or one result a step further, which may take until it is computed or written."""
-        if self._read:
+        if self._read and self._is_early_enough(self._read[0]):
             before, self._started = self._started, self._start(self._read.popleft())
             self._fetch(before)
-            if not self._limits.starts_early:
-                before, self._started = self._started, None
-                self._fetch(before)
         elif self._started:
             before, self._started = self._started, None
             self._fetch(before)
@@ -196,19 +199,22 @@ class _Line:
         while self._written and self._written[0].written.done():
             self._finish(self._written.popleft())
 
+    def _is_early_enough(self, entries):
+        """Tells whether a batch may be started now, beside the batch that was started before it."""
+        before = self._started[0] if self._started else []
+        return not before or sum(entry.pixels for entry in (*before, *entries)) <= self._limits.early_pixels
+
     def _start(self, entries):
         """Starts those items of a batch that could be read; returns (entries, function that returns their results)."""
-        readable = []
+        readable = [entry for entry in entries if entry.picture.exception() is None]
         for entry in entries:
-            error = entry.picture.exception()
-            if error is None:
-                readable.append(entry)
-            else:
+            if error := entry.picture.exception():
                 self._fail(entry, error)
         if not readable:
             return None
         try:
-            return readable, self._stages.start([entry.picture.result() for entry in readable])
+            finish = self._stages.start([entry.picture.result() for entry in readable])
+            return readable, self._segmenting.submit(finish).result if self._segmenting else finish
         except Exception as error:
             return readable, _raising(error)
 

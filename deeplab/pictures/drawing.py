@@ -4,6 +4,7 @@ Images are (H, W, 3) uint8, labels are class ids (H, W), colour maps are (256, 3
 """
 
 import io
+import zlib
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +16,7 @@ NOT_LABELLED = (224, 224, 224)  # colour of pixels whose label is to be ignored
 MARGIN = 8  # pixels between and around the pictures of a panel
 TITLE_SIZE, LEGEND_SIZE = 15, 13  # height of the letters
 LARGEST_SIDE = 1024  # pixels; larger pictures are shrunk before they enter a panel
+_ERROR_COLORS = ((70, 75, 80), (226, 54, 54), (255, 255, 255))  # of right, wrong and ignored pixels
 OVERLAY_OPACITY = 0.6
 # Black is the colour of the background in most data sets. It is laid on with half of the opacity, since the image would
 # become too dark to see.
@@ -23,20 +25,36 @@ BLACK_OPACITY = 0.5
 
 def colorize(labels, colors):
     """Returns the picture (H, W, 3) uint8 that shows every label in its colour."""
-    return np.asarray(colors, np.uint8)[np.asarray(labels).astype(np.uint8)]
+    picture = Image.fromarray(np.asarray(labels).astype(np.uint8))
+    picture.putpalette(np.asarray(colors, np.uint8).tobytes())
+    return np.asarray(picture.convert("RGB"))  # five times as quick as indexing with NumPy
 
 
 def overlay(image, labels, colors, opacity=OVERLAY_OPACITY):
     """Returns the image with the colours of the labels laid over it, and a white line where two segments meet."""
-    colors = np.asarray(colors, np.float32)
-    strength = np.where(colors.any(axis=-1), opacity, BLACK_OPACITY * opacity)
-    # Weights are in units of 1/256, because 16 bit integers are several times quicker than floats. Adding 128 rounds.
-    kept = (256 * (1 - strength)).round()[:, None]
-    laid = (256 - kept) * colors + 128
+    kept, laid = _weights(colors, opacity)
     ids = np.asarray(labels).astype(np.uint8)
-    mixed = ((image * kept.astype(np.uint16)[ids] + laid.astype(np.uint16)[ids]) >> 8).astype(np.uint8)
+    places = ids.astype(np.intp)  # NumPy would convert ids in each of the look-ups
+    kept, mixed = kept.take(places), np.empty(image.shape, np.uint8)
+    for channel in range(3):  # arrays whose last side is 3 take three times as long
+        values = image[..., channel] * kept
+        values += laid[:, channel].take(places)
+        values >>= 8
+        mixed[..., channel] = values
     mixed[boundaries(labels)] = 255
     return mixed
+
+
+def _weights(colors, opacity):
+    """Returns what the grey values of an image are multiplied by, (256,), and what is added, (256, 3), for each label.
+
+    Both are uint16 in units of 1/256, because 16 bit integers are several times quicker than floats.
+    """
+    colors = np.asarray(colors, np.float32)
+    strength = np.where(colors.any(axis=-1), opacity, BLACK_OPACITY * opacity)
+    kept = (256 * (1 - strength)).round()
+    laid = (256 - kept)[:, None] * colors + 128  # 128 rounds
+    return kept.astype(np.uint16), laid.astype(np.uint16)
 
 
 def with_ignore_color(colors, ignore_label, num_classes):
@@ -57,10 +75,8 @@ def boundaries(labels):
 
 def error_map(labels, predictions, ignore_label):
     """Returns a picture (H, W, 3) uint8: right pixels are dark grey, wrong pixels red, ignored pixels white."""
-    picture = np.full((*labels.shape, 3), (70, 75, 80), np.uint8)
-    picture[labels != predictions] = (226, 54, 54)
-    picture[labels == ignore_label] = (255, 255, 255)
-    return picture
+    kinds = np.where(labels == ignore_label, len(_ERROR_COLORS) - 1, labels != predictions)
+    return colorize(kinds, _ERROR_COLORS)
 
 
 def panel(titled_pictures, entries):
@@ -73,27 +89,32 @@ def panel(titled_pictures, entries):
     Returns:
       The panel, (h, w, 3) uint8; its size depends on the pictures and on the legend.
     """
-    shrunk = [(title, _shrink(Image.fromarray(picture))) for title, picture in titled_pictures]
-    width, height = shrunk[0][1].size
+    shrunk = [(title, _shrink(picture)) for title, picture in titled_pictures]
+    height, width = shrunk[0][1].shape[:2]
     title_font, legend_font = font(TITLE_SIZE), font(LEGEND_SIZE)
     head = TITLE_SIZE + 2 * MARGIN
     total = len(shrunk) * (width + MARGIN) + MARGIN
     rows = _rows(entries, legend_font, total - 2 * MARGIN)
     line = LEGEND_SIZE + MARGIN
-    canvas = Image.new("RGB", (total, head + height + MARGIN + len(rows) * line + MARGIN), BACKGROUND)
-    draw = ImageDraw.Draw(canvas)
+    titles = Image.new("RGB", (total, head), BACKGROUND)
+    below = Image.new("RGB", (total, MARGIN + len(rows) * line + MARGIN), BACKGROUND)
+    # Pillow draws the texts alone, since converting whole panels to its images and back takes long.
+    canvas = np.full((head + height + below.height, total, 3), BACKGROUND[0], np.uint8)  # all channels are equal
+    draw = ImageDraw.Draw(titles)
     for column, (title, picture) in enumerate(shrunk):
         left = MARGIN + column * (width + MARGIN)
         draw.text((left, head / 2), title, INK, title_font, anchor="lm")
-        canvas.paste(picture, (left, head))
+        canvas[head : head + height, left : left + width] = picture
+    draw = ImageDraw.Draw(below)
     for number, row in enumerate(rows):
-        _draw_row(draw, row, legend_font, head + height + MARGIN + number * line)
-    return np.asarray(canvas)
+        _draw_row(draw, row, legend_font, MARGIN + number * line)
+    canvas[:head], canvas[head + height :] = titles, below
+    return canvas
 
 
 def legend(labels, class_names, colors, ignore_label=None):
     """Returns the legend of a `panel`: (name, colour) of every class that occurs in one of the arrays `labels`."""
-    present = np.unique(np.concatenate([np.unique(array) for array in labels]))
+    present = np.flatnonzero(sum(np.bincount(array.reshape(-1), minlength=256) for array in labels))
     entries = [(class_names[i], tuple(map(int, colors[i]))) for i in present if i < len(class_names)]
     if ignore_label is not None and ignore_label in present and ignore_label >= len(class_names):
         entries.append(("not labelled", tuple(map(int, colors[ignore_label]))))
@@ -109,24 +130,30 @@ def save_png(path, picture, palette=None):
       palette: (256, 3) uint8 or None. Viewers show ids in these colours; the ids themselves stay the same. A PNG with
         ids above 255 has no palette.
     """
+    atomic.write(path, png_of(picture, palette))
+
+
+def png_of(picture, palette=None):
+    """Returns the bytes of the PNG file that `save_png` writes."""
     picture = np.asarray(picture)
     if picture.ndim == 2:
         picture = picture.astype(np.uint16 if picture.max(initial=0) > 255 else np.uint8)
-    buffer = io.BytesIO()
-    image = Image.fromarray(picture)
+    image, buffer = Image.fromarray(picture), io.BytesIO()
     if palette is not None and picture.dtype == np.uint8:
         image.putpalette(np.asarray(palette, np.uint8).tobytes())
-    # Compressing a photograph harder takes long and hardly makes it smaller.
-    image.save(buffer, "PNG", compress_level=1 if picture.ndim == 3 else 6)
-    atomic.write(path, buffer.getvalue())
+    # Looking for anything but runs of equal bytes takes long and makes files hardly smaller. The network waits for it.
+    image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    return buffer.getvalue()
 
 
 def _shrink(picture):
-    """Returns the Pillow image, made smaller if a side is longer than LARGEST_SIDE."""
-    factor = LARGEST_SIDE / max(picture.size)
+    """Returns a picture (H, W, 3) uint8, made smaller if a side is longer than LARGEST_SIDE."""
+    height, width = picture.shape[:2]
+    factor = LARGEST_SIDE / max(height, width)
     if factor >= 1:
         return picture
-    return picture.resize([max(1, round(side * factor)) for side in picture.size], Image.Resampling.LANCZOS)
+    size = [max(1, round(side * factor)) for side in (width, height)]
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 def _rows(entries, letters, width):

@@ -7,6 +7,7 @@ from deeplab.benchmarks import timing
 from deeplab.benchmarks.export import print_export, print_networks, write_untrained
 from deeplab.benchmarks.input import print_input
 from deeplab.benchmarks.own_process import alone
+from deeplab.benchmarks.programs import Programs, print_programs
 from deeplab.benchmarks.published_costs import PAPER, model_zoo
 from deeplab.benchmarks.scaling import BATCHES, print_scaling
 from deeplab.benchmarks.several_devices import print_devices
@@ -15,9 +16,13 @@ from deeplab.benchmarks.training import SETTINGS, print_batches, print_training
 from deeplab.config.benchmark import NETWORKS
 from deeplab.config.export import ExportConfig
 from deeplab.model.cost import count_multiply_adds
+from deeplab.programs.draw import visualize
+from deeplab.programs.evaluate import evaluate
 from deeplab.programs.export import export
+from deeplab.programs.predict import predict
 
 _STARTUP_RUNS = 5  # at most; each takes half a minute
+_PROGRAM_RUNS = 3  # at most; each takes a minute or more
 
 
 @devices.as_configured
@@ -31,6 +36,7 @@ def benchmark(config):
         (config.scaling, _scaling),
         (config.input, _input),
         (config.startup, _startup),
+        (config.programs, _programs),
     ):
         if wanted:
             print(f"\n{timing.machine_line()}")
@@ -68,12 +74,24 @@ def _input(config):
     return print_input(config.quick)
 
 
-def _startup(config):
+def _programs(config):
+    programs, runs = Programs(export, predict, evaluate, visualize), min(config.runs, _PROGRAM_RUNS)
+    data = (config.dataset_dir, config.eval_split, config.images)
+    if config.checkpoint_dir:
+        return print_programs(programs, config.checkpoint_dir, data, runs)
+    rows = []
+    for name in config.networks:
+        with tempfile.TemporaryDirectory() as folder:
+            write_untrained(folder, NETWORKS[name])
+            rows += print_programs(programs, folder, data, runs, name)
+    return rows
 
+
+def _startup(config):
     with tempfile.TemporaryDirectory() as folder:
         write_untrained(f"{folder}/train", NETWORKS["mobilenet_v2 + decoder"])
         export(ExportConfig(checkpoint_dir=f"{folder}/train", export_path=f"{folder}/export", verify=False))
-        return print_startup(min(config.runs, _STARTUP_RUNS), f"{folder}/export/1")
+        return print_startup(min(config.runs, _STARTUP_RUNS), f"{folder}/export/1", f"{folder}/train")
 
 
 def print_costs(quick):

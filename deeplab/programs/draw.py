@@ -1,5 +1,8 @@
 """Draws what a checkpoint predicts on a split: the story of `python -m deeplab.vis`."""
 
+import concurrent.futures
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
@@ -28,12 +31,27 @@ def visualize(config):
 
     # Go: one picture for each image.
     colors = _label_colors(split.dataset, config.colormap_type)
-    with memory.told(lambda: split_predictor.describe(config.vis_batch_size), lambda size: _less_memory(config)):
-        for predicted in predicted_images(split_predictor, config.vis_batch_size, total):
-            drawing.save_png(_png_path(pictures, predicted.filename), _draw(predicted, split.dataset, colors))
-            if config.also_save_raw_predictions:
-                drawing.save_png(_png_path(raw, predicted.filename), *server_ids(predicted.prediction, split.dataset))
+    raw_folder = raw if config.also_save_raw_predictions else None
+    with (
+        memory.told(lambda: split_predictor.describe(config.vis_batch_size), lambda size: _less_memory(config)),
+        contextlib.closing(predicted_images(split_predictor, config.vis_batch_size, total)) as found,
+        concurrent.futures.ThreadPoolExecutor(1) as thread,
+    ):
+        before = None  # what the thread draws while the network looks at the next image
+        for predicted in found:
+            if before is not None:
+                before.result()
+            before = thread.submit(_write, predicted, split.dataset, colors, pictures, raw_folder)
+        if before is not None:
+            before.result()
     print(f"Wrote {total} pictures to {pictures}" + (f", class ids to {raw}" * config.also_save_raw_predictions))
+
+
+def _write(predicted, dataset, colors, pictures, raw):
+    """Writes the picture of a `PredictedImage`, and its class ids unless the folder `raw` is None."""
+    drawing.save_png(_png_path(pictures, predicted.filename), _draw(predicted, dataset, colors))
+    if raw is not None:
+        drawing.save_png(_png_path(raw, predicted.filename), *server_ids(predicted.prediction, dataset))
 
 
 def _less_memory(config):

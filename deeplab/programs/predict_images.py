@@ -9,6 +9,7 @@ from deeplab.data import catalog
 from deeplab.errors import UserError, lack_of_memory
 from deeplab.files import atomic
 from deeplab.inference import batch_size, output_folder, side_by_side, tiles
+from deeplab.layers import hardware
 from deeplab.pictures import drawing, images
 
 
@@ -31,10 +32,10 @@ def stages(segmenter, config):
     def start(opened):
         for job, picture in opened:
             segmenter.notice(job.path, picture.pixels.shape[:2])
-        if most(1, 1) > 1:
-            return batched.start([picture.pixels for _job, picture in opened])
-        results = [segment(picture.pixels) for _job, picture in opened]
-        return lambda: results
+        pixels = [picture.pixels for _job, picture in opened]
+        if most(1, 1) == 1:
+            return lambda: [segment(image) for image in pixels]
+        return batched.start(pixels) if hardware.is_accelerated() else lambda: batched.start(pixels)()
 
     def write(job, opened, result):
         picture = opened[1]

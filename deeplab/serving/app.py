@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import io
 import pathlib
 import re
 import sys
@@ -11,7 +10,6 @@ import time
 
 import numpy as np
 import prometheus_client as prometheus
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -19,6 +17,8 @@ from starlette.routing import Route
 
 from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.inference import two_at_once
+from deeplab.pictures import drawing
 from deeplab.serving import contract
 from deeplab.serving.batching import Batcher
 from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
@@ -79,7 +79,7 @@ class Application:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app):
-        self.batcher = Batcher(self.config, self._batches.observe)
+        self.batcher = Batcher(self.config, self._batches.observe, two_at_once.networks())
         tasks = [asyncio.create_task(self.batcher.serve()), asyncio.create_task(self._watch())]
         yield
         for task in tasks:
@@ -265,17 +265,14 @@ def _picture(outputs, model):
     """Returns the labels of one image as a PNG in base64, and the classes in it, the one with most pixels first."""
     labels = np.asarray(outputs["labels"][0]).astype(np.uint8)
     colors = catalog.label_colormap(model.dataset)
-    picture, buffer = Image.fromarray(labels), io.BytesIO()
-    picture.putpalette(np.asarray(colors, np.uint8).tobytes())
-    picture.save(buffer, "PNG")
-    ids, counts = np.unique(labels, return_counts=True)
+    counts = np.bincount(labels.reshape(-1))
     classes = [
         {
             "id": int(label),
             "name": model.dataset.class_name(int(label)),
             "color": [int(value) for value in colors[label]],
-            "share": count / labels.size,
+            "share": counts[label] / labels.size,
         }
-        for label, count in sorted(zip(ids, counts, strict=True), key=lambda pair: -pair[1])
+        for label in sorted(np.flatnonzero(counts), key=lambda label: -counts[label])
     ]
-    return {"png": base64.b64encode(buffer.getvalue()).decode(), "classes": classes}
+    return {"png": base64.b64encode(drawing.png_of(labels, colors)).decode(), "classes": classes}

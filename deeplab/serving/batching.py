@@ -1,6 +1,7 @@
 """A queue of limited length in front of the network, from which requests of one shape are taken and run together.
 
-One thread runs the network, since TensorFlow uses all cores for one batch already; the event loop only waits for it.
+Threads run the network, and the event loop only waits for them. On a GPU there is one thread, because a batch uses the
+whole GPU. On a CPU two batches run at a time, see `inference.two_at_once`.
 """
 
 import asyncio
@@ -44,18 +45,19 @@ class Job:
 
 
 class Batcher:
-    """Runs jobs, one batch at a time.
+    """Runs jobs in batches.
 
     Args:
       config: a `ServeConfig`.
       observe: function that is called with the number of images of every batch that ran.
+      at_once: number of batches that run at a time. Together they have no more pixels than a batch may have.
     """
 
-    def __init__(self, config, observe=lambda count: None):
-        self._config, self._observe = config, observe
+    def __init__(self, config, observe=lambda count: None, at_once=1):
+        self._config, self._observe, self._at_once = config, observe, at_once
         self._waiting = []
         self._arrived = asyncio.Event()
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, "network")
+        self._threads = concurrent.futures.ThreadPoolExecutor(at_once, "network")
 
     def __len__(self):
         return len(self._waiting)
@@ -85,24 +87,41 @@ class Batcher:
 
     async def serve(self):
         """Runs batches until the task is cancelled."""
+        running = {}  # {task: the pixels of its batch}
         while True:
             await self._arrived.wait()
+            while len(running) >= self._at_once or (running and not self._has_room_beside(sum(running.values()))):
+                done, _running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    del running[task]
             if len(self._waiting) < self._config.max_batch_size:
                 await asyncio.sleep(self._config.batch_timeout_ms / 1000)
-            batch = self._take()
-            if not batch:
+            batch = self._take(sum(running.values()))
+            if batch:
+                running[asyncio.create_task(self._serve(batch))] = sum(job.pixels for job in batch)
+            elif not self._waiting:
                 self._arrived.clear()
-            elif not await self._run(batch) and len(batch) > 1:
-                for job in batch:  # one by one, so that one bad request does not fail the others
-                    await self._run([job])
 
-    def _take(self):
-        """Removes the oldest job and the jobs that can run with it from the queue, and returns them."""
+    async def _serve(self, batch):
+        """Runs a batch; if that fails, its jobs one by one, so that one bad request does not fail the others."""
+        if not await self._run(batch) and len(batch) > 1:
+            for job in batch:
+                await self._run([job])
+
+    def _has_room_beside(self, pixels):
+        """Tells whether the oldest job may run beside batches with so many pixels."""
+        return not self._waiting or pixels + self._waiting[0].pixels <= self._config.max_pixels
+
+    def _take(self, beside=0):
+        """Removes the oldest job and the jobs that can run with it from the queue, and returns them.
+
+        Returns [] without a job, or if the oldest one is too large to run beside batches with `beside` pixels.
+        """
         self._waiting = [job for job in self._waiting if not job.future.done()]
-        if not self._waiting:
+        if not self._waiting or (beside and not self._has_room_beside(beside)):
             return []
         batch = [self._waiting[0]]
-        count, pixels = batch[0].count, batch[0].pixels
+        count, pixels = batch[0].count, beside + batch[0].pixels
         for job in self._waiting[1:]:
             fits = count + job.count <= self._config.max_batch_size and pixels + job.pixels <= self._config.max_pixels
             if job.key is not None and job.key == batch[0].key and fits:
@@ -123,7 +142,7 @@ class Batcher:
             if len(batch) > 1:
                 inputs = {name: np.concatenate([job.inputs[name] for job in batch]) for name in inputs}
             loop = asyncio.get_running_loop()
-            outputs = await loop.run_in_executor(self._thread, first.model.run, first.signature, inputs)
+            outputs = await loop.run_in_executor(self._threads, first.model.run, first.signature, inputs)
             parts = [outputs] if len(batch) == 1 else _split(outputs, counts)
         except Exception as error:
             if len(batch) > 1:

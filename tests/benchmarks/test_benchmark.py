@@ -51,6 +51,7 @@ REFUSED = [
     *({}, {"export": True, "networks": ("vgg",)}, {"cost": True, "runs": 0}),
     *({"training": True, "devices": (1, 0)}, {"cost": True, "devices": (2,)}),
     {"training": True, "devices": (1,), "profile_logdir": "p"},
+    *({"export": True, "dataset_dir": "d"}, {"programs": True, "eval_split": "s"}, {"programs": True, "images": 2}),
 ]
 
 
@@ -74,6 +75,8 @@ ASKED = [  # (options, what is called with them)
     ({"scaling": True, "networks": ("mobilenet_v2",)}, [("print_scaling", NETWORKS["mobilenet_v2"], "mobilenet_v2", 20),
      ("print_batches", "mobilenet_v2", 20, training.SETTINGS[0].crop, scaling.BATCHES)]),
     ({"startup": True, "runs": 3}, [("print_startup", 3)]),
+    ({"programs": True, "checkpoint_dir": "run", "dataset_dir": "d", "eval_split": "s", "images": 9, "runs": 1},
+     [("print_programs", "programs", "run", ("d", "s", 9), 1)]),
 ]  # fmt: skip
 
 
@@ -88,11 +91,12 @@ def test_what_is_asked_for_is_measured(options, expected, monkeypatch):
         monkeypatch.setattr(benchmark, name, note(name))
     monkeypatch.setattr(benchmark, "export", "export")
     monkeypatch.setattr(benchmark, "print_training", "print_training")
+    monkeypatch.setattr(benchmark, "Programs", lambda *_: "programs")
     if "startup" in options:
         monkeypatch.setattr(benchmark, "write_untrained", lambda *_: None)
         monkeypatch.setattr(benchmark, "export", lambda _config: None)
         monkeypatch.setattr(
-            benchmark, "print_startup", lambda runs, _folder: calls.append(("print_startup", runs)) or []
+            benchmark, "print_startup", lambda runs, *_folders: calls.append(("print_startup", runs)) or []
         )
     benchmark.benchmark(BenchmarkConfig(**options))
     assert calls == expected

@@ -231,7 +231,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(
             MEASURED,
             "cost input export training scaling startup checkpoint_dir networks size runs precisions devices "
-            "jit_compile profile_logdir quick",
+            "jit_compile profile_logdir quick programs dataset_dir eval_split images",
         ),
         **_group(COMPARED, "json compare"),
     },

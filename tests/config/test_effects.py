@@ -76,12 +76,15 @@ TOGETHER = {  # words of the refusal: flags with which the option has an effect
     "without --continuous": "--continuous",
     "without --dataset_dir": "--dataset_dir=shards",
     "without --export": "--export",
-    "without --export or --scaling, or with --checkpoint_dir": "--scaling",
     "without --training": "--training",
     "without --training, or with --devices": "--training",
     "without --export or --training, or with --devices": "--training",
     "without --cost or --input": "",  # --cost is among the flags without which benchmark does not start
-    "without --export, --training, --scaling or --startup": "--startup",
+    "without --export, --training, --scaling, --startup or --programs": "--startup",
+    "without --export or --programs": "--programs",
+    "without --export, --scaling or --programs, or with --checkpoint_dir": "--programs",
+    "without --programs": "--programs",
+    "without --programs and --dataset_dir": "--programs --dataset_dir=data",
     "with --cost alone": "--input",
 }
 ROWS = [(program, name) for program, table in NEEDS.items() for name in table]

@@ -11,8 +11,8 @@ from deeplab.inference import batch_size, side_by_side
 from deeplab.inference.side_by_side import Limits, Stages
 from deeplab.layers import hardware
 
-LIMITS = Limits(threads=2, images=8, pixels=10**6, window=12, starts_early=True)
-ALONE = Limits(threads=1, images=4, pixels=10**6, window=1, starts_early=False)
+LIMITS = Limits(threads=2, images=8, pixels=10**6, window=12, early_pixels=10**6)
+ALONE = Limits(threads=1, images=4, pixels=10**6, window=1, early_pixels=0)
 WAIT = 60  # seconds after which a test that hangs fails
 
 
@@ -128,6 +128,18 @@ def test_a_batch_is_started_before_the_results_of_the_last_are_fetched():
     assert events == [("start", 0), ("fetch", 0), ("start", 1), ("fetch", 1)]
 
 
+def test_two_small_images_are_segmented_at_a_time_and_large_ones_are_not():
+    meeting, events = threading.Barrier(2), []
+
+    def start(items):
+        return lambda: ((meeting.wait(WAIT) if items[0] < 4 else events.append(items[0])) and None) or [0] * len(items)
+
+    limits = ALONE._replace(early_pixels=48, segmenting=2)
+    device = Device(1, sizes=lambda item: (4, 6) if item < 4 else (5, 6))
+    assert [one.item for one in outcomes(device, range(8), limits, start=start)] == list(range(8))
+    assert events == [4, 5, 6, 7]
+
+
 def test_what_is_in_memory_is_bounded():
     """Writing is held up until nothing else can happen, so that everything that may be in memory is."""
     for limits, sizes, images in (
@@ -212,4 +224,6 @@ def test_the_number_of_images_at_once(monkeypatch, accelerated, given, size, exp
     monkeypatch.setattr(hardware, "is_accelerated", lambda: accelerated)
     assert batch_size.images_at_once(given, *size) == expected
     assert bool(batch_size.note(given, "batch_size")) == (accelerated and given is None)
-    assert side_by_side.limits(batch_size.largest(given)).starts_early == accelerated
+    limits = side_by_side.limits(batch_size.largest(given))
+    assert (limits.segmenting == 0) == accelerated
+    assert 0 < limits.early_pixels <= limits.pixels

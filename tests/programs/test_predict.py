@@ -21,7 +21,7 @@ from helpers.places import ROOT
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
 
-LIKE_A_GPU = side_by_side.Limits(threads=3, images=18, pixels=2**26, window=16, starts_early=True)
+LIKE_A_GPU = side_by_side.Limits(threads=3, images=18, pixels=2**26, window=16, early_pixels=2**26)
 PHOTO = fake_data.image(40, 56)
 
 
@@ -34,7 +34,7 @@ from deeplab.pictures import drawing
 from deeplab.programs import predict
 network = predict.Segmenter(lambda image: image[..., 0] // 100, None, catalog.Dataset("fake", 3), {"step": 5})
 predict._open_checkpoint = lambda config: network
-side_by_side.limits = lambda most: side_by_side.Limits(4, 16, 2**26, 8, True)
+side_by_side.limits = lambda most: side_by_side.Limits(4, 16, 2**26, 8, 2**26)
 save, count = drawing.save_png, []
 def save_png(path, *how):
     save(path, *how)

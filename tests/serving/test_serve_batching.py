@@ -1,6 +1,7 @@
 """The queue in front of the network, with a fake model: what runs together, what is answered too late."""
 
 import asyncio
+import threading
 import types
 
 import numpy as np
@@ -124,3 +125,30 @@ def test_a_request_waits_for_others_as_long_as_it_is_told(batch_timeout_ms, coun
 
     asyncio.run(run())
     assert [shape[0] for shape in model.runs] == counts
+
+
+@pytest.mark.parametrize(("at_once", "max_pixels", "most"), [(2, 100, 2), (1, 100, 1), (2, 11, 1)])
+def test_batches_run_at_a_time_within_the_limit_of_pixels(at_once, max_pixels, most):
+    """A run waits for another one to be inside as well, if two may be; images have 6 pixels and different sizes."""
+    meeting, inside, seen = threading.Barrier(most), [], []
+
+    class Model(Fake):
+        def run(self, signature, inputs):
+            inside.append(1)
+            meeting.wait(60)
+            seen.append(len(inside))
+            meeting.wait(60)
+            inside.pop()
+            return super().run(signature, inputs)
+
+    async def run():
+        batcher = Batcher(ServeConfig("unused", batch_timeout_ms=0, max_pixels=max_pixels), at_once=at_once)
+        images = [np.full((1, *size, 3), 1, np.uint8) for size in ((2, 3), (3, 2), (1, 6), (6, 1))]
+        task = asyncio.create_task(batcher.serve())
+        await asyncio.gather(*(batcher.submit(model, "any", {"images": item}, 6) for item in images))
+        task.cancel()
+
+    model = Model()
+    asyncio.run(run())
+    assert seen == [most] * 4
+    assert len(model.runs) == 4
