@@ -17,6 +17,7 @@ from deeplab.errors import UserError
 from deeplab.layers import hardware
 from deeplab.layers.replicas import all_gather, all_sum, replica_index, replicas
 from deeplab.layers.resize import dynamic_size, resize_bilinear, resize_labels
+from deeplab.training import fast_loss
 
 _MAX_WEIGHT = 10.0  # of a rare class with class_weights=auto
 _BALANCES = {"auto": 1.0, "sqrt": 0.5}  # class_weights: exponents of the balancing weights
@@ -48,6 +49,8 @@ class Objective:
         return {name: self._loss(tf.cast(logits, tf.float32), labels, step) for name, logits in outputs.items()}
 
     def _loss(self, logits, labels, step):
+        if fast_loss.applies(self.config, logits, labels):
+            return self._fast_loss(logits, labels)
         logits, labels = same_size(logits, labels, self.config.upsample_logits)
         classes = logits.shape[-1]
         labels = tf.cast(labels, tf.int64)  # GPUs compare and clip int32 on the host
@@ -58,6 +61,16 @@ class Objective:
             region = REGION_LOSSES[self.config.region_loss](tf.nn.softmax(logits), labels, valid)
             total += self.config.region_loss_weight * region
         return total
+
+    def _fast_loss(self, logits, labels):
+        """Equals the rest of `_loss` where `fast_loss.applies`."""
+        labels = tf.cast(labels, tf.int32)
+        valid = labels != self.ignore_label
+        weights = self._weights(labels)
+        by_class = None if isinstance(weights, (int, float)) else weights
+        total = fast_loss.summed_cross_entropy(logits, tf.where(valid, labels, -1), by_class)
+        total = total if by_class is not None else total * weights
+        return tf.math.divide_no_nan(total, all_sum(tf.reduce_sum(tf.cast(valid, tf.float32))))
 
     def _pixel_loss(self, logits, labels, valid, step):
         config = self.config

@@ -2,6 +2,7 @@
 
 The driver starts it with the path of the Python that has PyTorch. It imports nothing of this project but `rows`, which
 lies beside it, and its argument is a JSON object: what ("training" or "inference"), network, quick and the `Sizes`.
+`scripts/compare_with_pytorch.py` starts it, too: with what "turns", network, crop, batch, precision and threads.
 """
 
 import contextlib
@@ -44,7 +45,9 @@ def main(how):
     torch.backends.cudnn.benchmark = True
     side = how["crop"] // 16 * 16  # smp asks for multiples of its stride
     rows.send("PyTorch", version=torch.__version__, smp=smp.__version__, encoder=ENCODERS[how["network"]], crop=side)
-    if how["what"] == "training":
+    if how["what"] == "turns":
+        take_turns(how, side)
+    elif how["what"] == "training":
         for precision, compiled in TRAINING:
             if compiled and (how["quick"] or rows.seconds_left() < SECONDS_TO_COMPILE):
                 rows.send(f"PyTorch, {precision}, compiled", skipped=f"{rows.seconds_left():.0f} s are left")
@@ -67,7 +70,20 @@ def attempt(function, how, side, precision, *more):
 
 
 def train(how, side, precision, compiled):
-    """Sends the time of a training step: SGD with momentum and L2; a loss that ignores pixels; float16 is scaled."""
+    """Sends the time of a training step."""
+    step = training_step(how, side, precision, compiled)
+    begun = time.monotonic()
+    first = step().item()
+    take(step, how["steps"])
+    warm_up = time.monotonic() - begun
+    ms = statistics.median(take(step, how["steps"]) / how["steps"] for _ in range(how["turns"]))
+    name = f"PyTorch, {precision}, {'compiled' if compiled else 'eager'}"
+    figures = {"ms": ms, "images_per_second": 1000 * how["batch"] / ms, "first_loss": first}
+    rows.send(name, by="PyTorch", compare=precision, **figures, peak_gib=peak_gib(), warm_up_seconds=warm_up)
+
+
+def training_step(how, side, precision, compiled):
+    """Returns a function that trains once and returns the loss: SGD with momentum and L2; float16 is scaled."""
     model = network(how).train()
     run = torch.compile(model) if compiled else model
     optimizer = torch.optim.SGD(model.parameters(), 0.007, momentum=0.9, weight_decay=4e-5)
@@ -85,14 +101,15 @@ def train(how, side, precision, compiled):
         scaler.update()
         return loss
 
-    begun = time.monotonic()
-    first = step().item()
-    take(step, how["steps"])
-    warm_up = time.monotonic() - begun
-    ms = statistics.median(take(step, how["steps"]) / how["steps"] for _ in range(how["turns"]))
-    name = f"PyTorch, {precision}, {'compiled' if compiled else 'eager'}"
-    figures = {"ms": ms, "images_per_second": 1000 * how["batch"] / ms, "first_loss": first}
-    rows.send(name, by="PyTorch", compare=precision, **figures, peak_gib=peak_gib(), warm_up_seconds=warm_up)
+    return step
+
+
+def take_turns(how, side):
+    """Trains on command: for each line of the input, a number of steps, sends the milliseconds of a step."""
+    torch.set_num_threads(how["threads"])
+    step = training_step(how, side, how["precision"], compiled=False)
+    for line in sys.stdin:
+        rows.send("turn", ms=take(step, int(line)) / int(line))
 
 
 def infer(how, side, precision):
