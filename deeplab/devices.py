@@ -243,6 +243,20 @@ def keep_freed_memory():
         allocator.mallopt(_TRIM_THRESHOLD, 64 << 20)
 
 
+@contextlib.contextmanager
+def freed_memory_returned():
+    """Returns every freed block of 128 KB or more to the system inside the `with`, then keeps them as glibc does.
+
+    What loads an export copies its weights several times. Without this, the freed copies would stay with the process.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # the C library is not glibc
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 128 << 10)
+    try:
+        yield
+    finally:
+        keep_freed_memory()
+
+
 def set_seed(seed, deterministic=False):
     """Seeds Python, NumPy and TensorFlow, so that every process creates the same initial weights.
 

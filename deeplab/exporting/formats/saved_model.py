@@ -11,7 +11,10 @@ from deeplab.inference import exports
 def write(folder, network):
     """Writes saved_model.pb, which holds the weights unless they are variables beside it, and warm-up requests."""
     written = module(network)
-    tf.saved_model.save(written, folder, signatures=written.signatures())
+    # The functions of a root are stored beside those of the signatures, and TensorFlow's loader copies constants into
+    # each function that calls them. Only variables need the module as the root.
+    root = tf.Module() if _has_constant_weights(network.config) else written
+    tf.saved_model.save(root, folder, signatures=written.signatures())
     warmup.write(folder, network.size)
 
 
@@ -20,8 +23,12 @@ def module(network):
     config, dataset = network.config, network.loaded.dataset
     colors = catalog.label_colormap(dataset) if config.with_colors else None
     wanted = (config.with_probabilities, config.with_logits)
-    constant = config.fold_batch_norm and config.constant_weights
+    constant = _has_constant_weights(config)
     return ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size)
+
+
+def _has_constant_weights(config):
+    return config.fold_batch_norm and config.constant_weights
 
 
 def reader(folder):
