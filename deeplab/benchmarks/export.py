@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+import os
 import tempfile
 
 import numpy as np
 
+from deeplab.benchmarks.input import draw_shard
 from deeplab.benchmarks.own_process import alone
 from deeplab.benchmarks.timing import Row, interleaved, matrix_product_peak, peak_memory, profiled
 from deeplab.checkpoints import bundle
@@ -25,9 +27,11 @@ CONTENDERS = {
     "SavedModel": ("saved_model", {}, {}),  # batch norms folded: what export writes
     "SavedModel, bfloat16": ("saved_model", {"precision": "bfloat16"}, {}),
     "TFLite": ("tflite", {}, {}),
+    "TFLite, int8": ("tflite", {"quantize": "int8"}, {}),
     "ONNX Runtime": ("onnx", {}, {}),
     "OpenVINO": ("openvino", {}, {}),
     "OpenVINO, bfloat16": ("openvino", {}, {"precision": "bfloat16"}),
+    "OpenVINO, int8": ("openvino", {"quantize": "int8"}, {}),
 }
 _BASE = "SavedModel"  # that the others are compared with
 
@@ -103,9 +107,13 @@ def print_export(export, checkpoint_dir, size, runs, name="", profile=None):
 
 def _write_all(export, checkpoint_dir, size, folder):
     """Exports in every way; returns {name: (format, folder, options of its reader)}, without what is not installed."""
-    written = {}
+    written, images = {}, f"{folder}/images"
+    os.makedirs(images)
+    draw_shard(images, size)  # int8 needs images; which ones does not change the speed
+    catalog.save(catalog.CATALOG["pascal_voc_seg"], images)
     for name, (kind, options, how) in CONTENDERS.items():
         path = f"{folder}/{len(written)}"
+        options = {**options, "dataset_dir": images} if "quantize" in options else options
         common = {"checkpoint_dir": checkpoint_dir, "crop_size": size, "input_size": "original", "verify": False}
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # where it went and how to try it

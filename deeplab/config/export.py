@@ -30,6 +30,7 @@ from deeplab.config.options import (
 FORMATS = ("saved_model", "frozen_graph", "tflite", "onnx", "openvino")
 PRECISIONS = ("float32", "bfloat16", "float16")
 QUANTIZE = ("none", "float16", "dynamic", "int8")
+QUANTIZED = {"tflite": QUANTIZE, "openvino": ("none", "int8")}  # format -> its values of --quantize; others: none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,8 @@ class ExportConfig(NetworkConfig):
     )
     quantize: str = option(
         "none",
-        "tflite: type in which weights are stored. With int8, the network computes in int8, too.",
+        "tflite: type in which weights are stored. tflite and openvino: with int8, the network also computes in int8, "
+        "all but its logits.",
         choices=QUANTIZE,
     )
     dataset_dir: str | None = option(
@@ -103,8 +105,7 @@ class ExportConfig(NetworkConfig):
         require(
             sources.count(None) == 1, "checkpoint_path", self.checkpoint_path, "it or --checkpoint_dir, one of the two"
         )
-        tflite = self.format == "tflite"
-        require(tflite or self.quantize == "none", "quantize", self.quantize, "none, unless --format=tflite")
+        self._check_quantize()
         whole = "float32 with this --format: OpenVINO chooses when it loads, TFLite has --quantize"
         require(self.precision == "float32" or not self.takes_one_size, "precision", self.precision, whole)
         folds = "float32 with --nofold_batch_norm"
@@ -120,6 +121,12 @@ class ExportConfig(NetworkConfig):
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)
         effects.refuse_without_effect(self, effects.PASSES, self.model)
         effects.refuse_without_effect(self, effects.EXPORT)
+
+    def _check_quantize(self):
+        """Refuses types of weights that the format does not have."""
+        kinds = QUANTIZED.get(self.format, ("none",))
+        expected = f"{' or '.join(kinds)} with --format={self.format}; {', '.join(QUANTIZED)} have more"
+        require(self.quantize in kinds, "quantize", self.quantize, expected)
 
     def _check_outputs(self):
         """Refuses further outputs in formats whose outputs are always the same."""

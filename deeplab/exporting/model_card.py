@@ -17,7 +17,7 @@ from deeplab.inference.input_size import CARD_KEY
 from deeplab.model.cost import count_multiply_adds
 from deeplab.training.best import read_score
 
-_DEFAULT_SIZE = (513, 513)  # (height, width) without any crop size; reference: default of --crop_size
+DEFAULT_SIZE = (513, 513)  # (height, width) without any crop size; reference: default of --crop_size
 
 
 def write(folder, config, loaded, input_size, precision_reason=None):
@@ -41,7 +41,7 @@ def image_size(config, loaded):
 
     Multiply-adds are counted at the size at which the network sees such an image, and some formats take no other.
     """
-    return tuple(loaded.config.crop_size or config.crop_size or _DEFAULT_SIZE)
+    return tuple(loaded.config.crop_size or config.crop_size or DEFAULT_SIZE)
 
 
 def _content(config, loaded, input_size):

@@ -203,7 +203,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "export_path": "programs/test_hardening.py::test_one_process_at_a_time_writes_to_a_folder",
         **_group(FORMATS, "format precision verify"),
         **_group(FOLDED, "fold_batch_norm constant_weights"),
-        "quantize": "exporting/test_export_formats.py::test_int8_learns_ranges_from_a_data_set_and_runs",
+        "quantize": "exporting/test_export_int8.py::test_all_but_the_logits_compute_in_int8",
         **_group("exporting/test_export_formats.py::test_images_of_a_data_set_come_from_the_split_that_is_named",
                  "dataset_dir split"),
         **_group(SIGNATURES, "with_probabilities with_logits with_colors"),

@@ -61,17 +61,6 @@ def test_it_runs_and_agrees(kind, options, tmp_path, capsys, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
-@pytest.mark.slow
-def test_int8_learns_ranges_from_a_data_set_and_runs(tmp_path):
-    """Not how far it agrees: that of an untrained network is chance."""
-    need("tflite")
-    options = {"quantize": "int8", "dataset_dir": small_training.shards()}
-    folder = small_export.run(tmp_path, format="tflite", crop_size=SIZE, **options)
-    labels = tflite.reader(str(folder))(small_training.pictures()[2][None])
-    assert labels.shape == (1, *SIZE)
-    assert set(np.unique(labels)) <= set(range(small_training.CLASSES))
-
-
 def test_images_of_a_data_set_come_from_the_split_that_is_named():
     def count(**options):
         config = ExportConfig(checkpoint_dir="here", export_path="there", **options)
@@ -111,8 +100,13 @@ def test_a_file_that_its_runtime_refuses_is_not_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantize": "int8"}, "none, unless --format=tflite"),
+        ({"quantize": "int8"}, "quantize='int8': expected none with --format=saved_model; tflite, openvino have more"),
+        *(
+            ({"format": "openvino", "quantize": kind}, f"quantize='{kind}': expected none or int8 with")
+            for kind in ("float16", "dynamic")
+        ),
         ({"format": "tflite", "quantize": "int8"}, "--dataset_dir"),
+        ({"format": "openvino", "quantize": "int8"}, "--dataset_dir"),
         ({"format": "onnx", "precision": "bfloat16"}, "precision='bfloat16'"),
         *(
             ({"format": kind, name: True}, f"{name}=True: expected False: --format={kind} always gives .*saved_model")

@@ -4,12 +4,11 @@ import os
 
 import tensorflow as tf
 
-from deeplab.exporting.formats import trial_images
+from deeplab.exporting.formats import tflite_int8, trial_images
 from deeplab.exporting.formats.common import need
 from deeplab.exporting.formats.fixed_size import FixedSize
 
 FILE = "model.tflite"
-REPRESENTATIVE_IMAGES = 32  # int8 learns the range of every activation from so many images
 
 
 def write(folder, network):
@@ -21,10 +20,10 @@ def write(folder, network):
     need("ai_edge_litert.interpreter", "--format=tflite")
     module = FixedSize(network)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.labels.get_concrete_function()], module)
-    _quantize(converter, network)
+    content = _converted(converter, network)
     tf.io.gfile.makedirs(folder)
     with tf.io.gfile.GFile(f"{folder}/{FILE}", "wb") as file:
-        file.write(converter.convert())
+        file.write(content)
 
 
 def reader(folder):
@@ -43,16 +42,13 @@ def reader(folder):
     return labels
 
 
-def _quantize(converter, network):
-    """Sets the converter up as --quantize says."""
+def _converted(converter, network):
+    """Returns the content of the file, whose weights have the type that --quantize says."""
     kind = network.config.quantize
-    if kind == "none":
-        return
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind != "none":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if kind == "int8":
-        images = list(trial_images.of_size(network, REPRESENTATIVE_IMAGES))
-        converter.representative_dataset = lambda: ([image] for image in images)
-        # The second set lets the scaling of pixels and the steps from logits to labels stay in float32.
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
+        return tflite_int8.convert(converter, trial_images.representative(network))
+    return converter.convert()

@@ -5,6 +5,13 @@ import tensorflow as tf
 
 from deeplab.data import pipeline, source
 
+REPRESENTATIVE_IMAGES = 32  # int8 learns the range of every activation from so many images
+
+
+def representative(network):
+    """Returns a list of images (1, H, W, 3) uint8 that int8 learns the ranges of activations from."""
+    return list(of_size(network, REPRESENTATIVE_IMAGES))
+
 
 def of_size(network, count, size=None):
     """Yields up to `count` images (1, H, W, 3) uint8.
