@@ -26,7 +26,7 @@ EXPORT = [
     "tf2onnx>=1.17",  # SavedModel -> ONNX
     "onnxruntime>=1.20",  # runs it
     "openvino>=2025.0",  # converts and runs SavedModels
-    "nncf>=3.0",  # int8 for OpenVINO; 90 MB with what it needs (scikit-learn, NetworkX), SciPy not counted
+    "nncf>=3.4",  # int8 for OpenVINO; 90 MB with what it needs (scikit-learn, NetworkX), SciPy not counted
 ]
 EXTRAS = {
     "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # CUDA, cuDNN and NCCL as wheels: only the driver is the machine's

@@ -33,6 +33,7 @@ def write(folder, config, loaded, input_size, precision_reason=None):
     content = _content(config, loaded, input_size)
     # Other formats have quantized weights, or an engine that chooses.
     content["precision"] = None if config.takes_one_size else config.precision
+    content["quantize"] = config.quantize
     atomic.write(f"{folder}/{CARD_FILE}", CARD.text({**content, "precision_reason": precision_reason}))
 
 

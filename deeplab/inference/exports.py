@@ -31,7 +31,7 @@ CARD = formats.Kind(
     ),
     others=(
         *("colors", "score", "multiply_adds", "multiply_adds_size", "versions", "input_size", "tf32"),
-        *("precision", "precision_reason"),
+        *("precision", "precision_reason", "quantize"),
     ),
 )
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # "serving_default": images -> labels
