@@ -7,13 +7,13 @@ Beside the graph of a version lie model.json, the card that says what the networ
 import functools
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.files import formats
+from deeplab.inference import loading
+from deeplab.inference.loading import GRAPH_FILE, Signature
 
 CARD_FILE = "model.json"
 CARD = formats.Kind(
@@ -31,7 +31,6 @@ CARD = formats.Kind(
     ),
     others=("colors", "score", "multiply_adds", "multiply_adds_size", "versions", "input_size", "tf32"),
 )
-GRAPH_FILE = "saved_model.pb"
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # "serving_default": images -> labels
 # The signature with the names of the original's frozen graph. It returns probabilities from every export.
 REFERENCE_SIGNATURE = "reference"
@@ -47,26 +46,6 @@ class Version(NamedTuple):
 
     path: str
     number: int
-
-
-class Spec(NamedTuple):
-    """One input or output of a signature.
-
-    `dtype` is object for strings, `dtype_name` the name of TensorFlow's type, such as "DT_UINT8". `shape` has None for
-    a side of any size, and is None itself for a tensor of any rank. `tensor` is the tensor's name in the graph.
-    """
-
-    dtype: np.dtype
-    dtype_name: str
-    shape: tuple[int | None, ...] | None
-    tensor: str
-
-
-class Signature(NamedTuple):
-    """The inputs and outputs of one function of a SavedModel, by their names."""
-
-    inputs: dict[str, Spec]
-    outputs: dict[str, Spec]
 
 
 def versions(folder):
@@ -127,17 +106,17 @@ def load(path, required=()):
       UserError: TensorFlow can't load it, or a signature is missing.
     """
     try:
-        module = tf.saved_model.load(path)
+        signatures, functions = loading.open_saved_model(path)
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise UserError(
             f"{path}: not a SavedModel ({_one_line(error)}); name an --export_path or DIR/VERSION"
         ) from None
-    missing = [name for name in required if name not in module.signatures]
+    missing = [name for name in required if name not in signatures]
     if missing:
         raise UserError(
             f"{path}: a SavedModel without the signature {missing[0]}; write it with python -m deeplab.export"
         )
-    return Export(path, module)
+    return Export(path, signatures, functions)
 
 
 class Export:
@@ -145,22 +124,12 @@ class Export:
 
     Args:
       path: its folder.
-      module: what `tf.saved_model.load` returns. Signatures do not keep the weights that they use, so that this object
-        must live as long as any of them runs.
+      signatures: {name: `Signature`}, the functions of the SavedModel.
+      functions: calls them, a `loading.Direct` or a `loading.Loaded`.
     """
 
-    def __init__(self, path: str, module: Any):
-        self.path, self._module = path, module
-
-    @functools.cached_property
-    def signatures(self) -> dict[str, Signature]:
-        """The functions of the SavedModel. Reads saved_model.pb: the names of tensors stand nowhere else."""
-        with tf.io.gfile.GFile(tf.io.gfile.join(self.path, GRAPH_FILE), "rb") as file:
-            definitions = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs[0].signature_def
-        return {
-            name: Signature(_specs(definitions[name].inputs), _specs(definitions[name].outputs))
-            for name in self._module.signatures
-        }
+    def __init__(self, path: str, signatures: dict[str, Signature], functions: loading.Direct | loading.Loaded):
+        self.path, self.signatures, self._functions = path, signatures, functions
 
     @functools.cached_property
     def card(self) -> dict[str, Any]:
@@ -188,7 +157,7 @@ class Export:
     def _call(self, signature, inputs):
         """Returns {output: tensor} of {input: tensor}; raises what `run` raises."""
         try:
-            return self._module.signatures[signature](**inputs)
+            return self._functions.call(signature, inputs)
         except tf.errors.OpError as error:
             if "dilation" not in str(error):
                 raise
@@ -216,15 +185,14 @@ class Export:
     @property
     def takes_batches(self):
         """Tells whether `labels` takes any number of images."""
-        _arguments, inputs = self._module.signatures[DEFAULT_SIGNATURE].structured_input_signature
-        shape = inputs["images"].shape if "images" in inputs else tf.TensorShape(None)
-        return shape.rank is None or shape[0] is None
+        images = self.signatures[DEFAULT_SIGNATURE].inputs.get("images")
+        return images is None or not images.shape or images.shape[0] is None
 
     @property
     def has_probabilities(self):
         """Tells whether `segment_with_probabilities` works."""
-        reference = self._module.signatures.get(REFERENCE_SIGNATURE)
-        return reference is not None and REFERENCE_PROBABILITIES in reference.structured_outputs
+        reference = self.signatures.get(REFERENCE_SIGNATURE)
+        return reference is not None and REFERENCE_PROBABILITIES in reference.outputs
 
     def segment_with_probabilities(self, image):
         """Returns what `segment` returns, and probabilities (H, W, K) float32."""
@@ -238,18 +206,6 @@ class Export:
         except (tf.errors.InvalidArgumentError, TypeError) as error:
             size = "x".join(str(side) for side in images.shape[1:3])
             raise UserError(f"{self.path}: does not take an image of {size} pixels ({_one_line(error)})") from None
-
-
-def _specs(infos):
-    """Returns {name: Spec} of {name: TensorInfo}, a message of TensorFlow's."""
-    specs = {}
-    for name, info in infos.items():
-        kind = tf.as_dtype(info.dtype)
-        sizes = None if info.tensor_shape.unknown_rank else [dim.size for dim in info.tensor_shape.dim]
-        shape = None if sizes is None else tuple(None if size < 0 else size for size in sizes)
-        dtype = np.dtype(object) if kind == tf.string else np.dtype(kind.as_numpy_dtype)
-        specs[name] = Spec(dtype, f"DT_{kind.name.upper()}", shape, info.name)
-    return specs
 
 
 def _one_line(error):

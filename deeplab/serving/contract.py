@@ -29,7 +29,7 @@ def parse(body, signatures):
 
     Args:
       body: JSON text, as bytes.
-      signatures: {name: `exports.Signature`} of the model.
+      signatures: {name: `loading.Signature`} of the model.
 
     Returns:
       (name of the signature, {input: array}, whether the request has one row per image, `instances`, rather than one

@@ -21,7 +21,7 @@ from deeplab.data import catalog, pipeline, records, tfrecord
 from deeplab.data.building import label_rules, listing, survey
 from deeplab.data.split import Split
 from deeplab.errors import UserError
-from deeplab.inference import exports, trained
+from deeplab.inference import loading, trained
 from deeplab.model.heads import dense_prediction_cell
 from deeplab.serving import contract, model
 from deeplab.training import run_folder
@@ -268,8 +268,8 @@ def test_records(read_shard, content):
             assert example is not None
 
 
-IMAGES = exports.Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images")
-TEXTS = exports.Spec(np.dtype(object), "DT_STRING", (None,), "image_bytes")
+IMAGES = loading.Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images")
+TEXTS = loading.Spec(np.dtype(object), "DT_STRING", (None,), "image_bytes")
 
 
 class Signature:

@@ -20,8 +20,8 @@ from deeplab.config.serve import ServeConfig
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.inference import exports
-from deeplab.inference.exports import Signature, Spec
 from deeplab.inference.input_size import InputSize
+from deeplab.inference.loading import Signature, Spec
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving.app import Application

@@ -15,7 +15,10 @@ def write(folder, network):
     wanted = (config.with_probabilities, config.with_logits)
     constant = config.fold_batch_norm and config.constant_weights
     module = ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size)
-    tf.saved_model.save(module, folder, signatures=module.signatures())
+    # The functions of a root are stored beside those of the signatures, and TensorFlow's loader copies constants into
+    # each function that calls them. Only variables need the module as the root.
+    root = tf.Module() if constant else module
+    tf.saved_model.save(root, folder, signatures=module.signatures())
     warmup.write(folder, network.size)
 
 

@@ -1,0 +1,243 @@
+"""The signatures of a SavedModel, opened so that its weights lie in memory as few times as TensorFlow allows.
+
+`tf.saved_model.load` copies a function into every function that calls it. The weights of our exports are constants of
+one function, which the functions of all signatures call, so that a process holds them about 15 times.
+`open_saved_model` hands the functions to TensorFlow's runtime as they are.
+"""
+
+import itertools
+import weakref
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import message
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.eager import context
+
+from deeplab import devices
+
+GRAPH_FILE = "saved_model.pb"
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_numbers = itertools.count()  # of the SavedModels of this process: each gives its functions names of their own
+
+
+class Spec(NamedTuple):
+    """One input or output of a signature.
+
+    `dtype` is object for strings, `dtype_name` the name of TensorFlow's type, such as "DT_UINT8". `shape` has None for
+    a side of any size, and is None itself for a tensor of any rank. `tensor` is the tensor's name in the graph.
+    """
+
+    dtype: np.dtype
+    dtype_name: str
+    shape: tuple[int | None, ...] | None
+    tensor: str
+
+
+class Signature(NamedTuple):
+    """The inputs and outputs of one function of a SavedModel, by their names."""
+
+    inputs: dict[str, Spec]
+    outputs: dict[str, Spec]
+
+
+class _Function(NamedTuple):
+    """How a signature is called in the runtime."""
+
+    name: str
+    inputs: tuple[str, ...]  # the names of the signature's inputs in the order of the function's arguments
+    outputs: dict[str, int]  # the place of each output among the function's results
+    num_results: int
+
+
+def open_saved_model(path):
+    """Opens the SavedModel in the folder `path`.
+
+    Returns:
+      Its signatures as {name: `Signature`}, and a `Direct` or a `Loaded`, which calls them.
+
+    Raises:
+      Everything that `tf.saved_model.load` raises.
+    """
+    graph = _read(tf.io.gfile.join(path, GRAPH_FILE))
+    signatures = _signatures(graph)
+    direct = _open_direct(graph, signatures)
+    del graph  # before memory is needed to prepare it; TensorFlow's loader would read the file again
+    devices.return_freed_memory()
+    if direct is not None:
+        return signatures, direct
+    return signatures, Loaded(tf.saved_model.load(path))
+
+
+def _read(file):
+    """Returns the MetaGraphDef in a saved_model.pb.
+
+    Raises:
+      ValueError: the file holds no SavedModel.
+      Everything that reading a file raises.
+    """
+    saved = saved_model_pb2.SavedModel()
+    try:
+        with tf.io.gfile.GFile(file, "rb") as opened:
+            saved.ParseFromString(opened.read())
+        return saved.meta_graphs[0]
+    except (IndexError, message.DecodeError):
+        raise ValueError(f"cannot parse {file}") from None
+
+
+def _signatures(graph):
+    """Returns {name: `Signature`} of a MetaGraphDef."""
+    return {
+        name: Signature(_specs(definition.inputs), _specs(definition.outputs))
+        for name, definition in graph.signature_def.items()
+        if not name.startswith("__saved_model")  # TensorFlow's own: operations that initialise variables
+    }
+
+
+def _open_direct(graph, signatures):
+    """Returns the functions of a SavedModel as a `Direct`, or None if only TensorFlow's loader can open it.
+
+    TensorFlow's loader is needed where a signature uses objects besides its inputs, such as variables and tables.
+
+    Args:
+      graph: the MetaGraphDef. Its functions get other names.
+      signatures: its signatures, {name: `Signature`}.
+    """
+    library = {function.signature.name: function for function in graph.graph_def.library.function}
+    nodes = {node.name: node for node in graph.graph_def.node}
+    calls = {name: _called(signature, nodes) for name, signature in signatures.items()}
+    if not calls or None in calls.values() or graph.graph_def.library.registered_gradients:
+        return None
+    needed = _reachable({call.name for call in calls.values()}, library)
+    if any("shared_name" in node.attr for name in needed for node in library[name].node_def):
+        return None  # resources, which two SavedModels must not share
+    results = {name: len(function.signature.output_arg) for name, function in library.items()}
+    calls = {name: call._replace(num_results=results[call.name]) for name, call in calls.items()}
+    return Direct([library[name] for name in needed], calls, signatures)
+
+
+class Direct:
+    """Functions without state in the runtime. They stay there as long as this object lives.
+
+    Args:
+      functions: list of FunctionDef, which get other names.
+      calls: {name of a signature: `_Function`}.
+      signatures: {name: `Signature`}.
+    """
+
+    def __init__(self, functions, calls, signatures):
+        self._signatures = signatures
+        self._prepared: set[str] = set()  # names of the signatures that ran before
+        prefix = f"deeplab_{next(_numbers)}_"
+        names = {function.signature.name: prefix + function.signature.name for function in functions}
+        self._calls = {name: call._replace(name=names[call.name]) for name, call in calls.items()}
+        added: list[str] = []
+        weakref.finalize(self, _remove, added).atexit = False
+        for function in functions:
+            _rename(function, names)
+            context.context().add_function_def(function)
+            added.append(function.signature.name)
+
+    def call(self, name, inputs):
+        """Returns {output: tensor} of {input: tensor} by the signature `name`.
+
+        Raises:
+          TypeError: the signature takes other inputs.
+          Everything that TensorFlow raises.
+        """
+        expected, function = self._signatures[name].inputs, self._calls[name]
+        if set(inputs) != set(expected):
+            raise TypeError(f"{name} takes {sorted(expected)}, not {sorted(inputs)}")
+        for key, tensor in inputs.items():
+            spec = expected[key]
+            if f"DT_{tensor.dtype.name.upper()}" != spec.dtype_name or not tensor.shape.is_compatible_with(spec.shape):
+                raise TypeError(f"{key} is {tensor.dtype.name} {tensor.shape}, not {spec.dtype_name} {spec.shape}")
+        tensors = [inputs[key] for key in function.inputs]
+        # TensorFlow prepares a graph when it runs for the first time, which copies the weights several times.
+        results = context.context().call_function(function.name.encode(), tensors, function.num_results)
+        if name not in self._prepared:
+            self._prepared.add(name)
+            devices.return_freed_memory()
+        return {key: results[place] for key, place in function.outputs.items()}
+
+
+class Loaded:
+    """The signatures of a SavedModel that TensorFlow's loader opened.
+
+    Args:
+      module: what `tf.saved_model.load` returns. Signatures do not keep the weights that they use, so that this object
+        must live as long as any of them runs.
+    """
+
+    def __init__(self, module: Any):
+        self._module = module
+
+    def call(self, name, inputs):
+        """Returns {output: tensor} of {input: tensor}; raises what TensorFlow raises."""
+        return self._module.signatures[name](**inputs)
+
+
+def _called(signature, nodes):
+    """Returns the `_Function` of a signature, with 0 for `num_results`; None if it is more than one call."""
+    places = {key: spec.tensor.partition(":") for key, spec in signature.outputs.items()}
+    names = {name for name, _colon, _place in places.values()}
+    node = nodes.get(names.pop()) if len(names) == 1 else None
+    if node is None or node.op not in _CALLS:
+        return None
+    keys = {spec.tensor.partition(":")[0]: key for key, spec in signature.inputs.items()}
+    inputs = [name.removesuffix(":0") for name in node.input]
+    if set(inputs) != set(keys) or len(inputs) != len(keys):
+        return None
+    outputs = {key: int(place) for key, (_name, _colon, place) in places.items()}
+    return _Function(node.attr["f"].func.name, tuple(keys[name] for name in inputs), outputs, 0)
+
+
+def _reachable(names, library):
+    """Returns the names of the functions in a library that the functions `names` call, and `names`."""
+    found, waiting = set(), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in library and name not in found:
+            found.add(name)
+            waiting += [node.op for node in library[name].node_def]
+            waiting += [function.name for function in _function_attributes(library[name])]
+    return sorted(found)
+
+
+def _function_attributes(definition):
+    """Yields the NameAttrList of every function that an operation of a function has as an attribute."""
+    for node in definition.node_def:
+        for value in node.attr.values():
+            if value.WhichOneof("value") == "func":
+                yield value.func
+            elif value.WhichOneof("value") == "list":
+                yield from value.list.func
+
+
+def _rename(definition, names):
+    """Gives a FunctionDef and the functions that it calls their names of {old: new}."""
+    definition.signature.name = names[definition.signature.name]
+    definition.attr.pop("_input_shapes", None)
+    for function in _function_attributes(definition):
+        function.name = names.get(function.name, function.name)
+    for node in definition.node_def:
+        node.op = names.get(node.op, node.op)
+
+
+def _remove(names):
+    for name in names:
+        if context.context().has_function(name):
+            context.context().remove_function(name)
+
+
+def _specs(infos):
+    """Returns {name: Spec} of {name: TensorInfo}, a message of TensorFlow's."""
+    found = {}
+    for name, info in infos.items():
+        kind = tf.as_dtype(info.dtype)
+        sizes = None if info.tensor_shape.unknown_rank else [dim.size for dim in info.tensor_shape.dim]
+        shape = None if sizes is None else tuple(None if size < 0 else size for size in sizes)
+        dtype = np.dtype(object) if kind == tf.string else np.dtype(kind.as_numpy_dtype)
+        found[name] = Spec(dtype, f"DT_{kind.name.upper()}", shape, info.name)
+    return found

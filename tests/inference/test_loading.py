@@ -1,0 +1,103 @@
+"""How exports are opened: without copies of their weights, and only if TensorFlow's loader is not needed."""
+
+import gc
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.eager import context
+
+from deeplab.inference import loading
+from helpers import small_export
+
+_BYTES = 32 << 20  # of the constant
+_MOST_COPIES = 16  # 12 are measured; TensorFlow's loader makes 20
+
+
+class Table(tf.Module):
+    """Adds the sum of a table to images, by a function that the functions of two signatures call."""
+
+    def __init__(self, table):
+        super().__init__()
+        self._table = table
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    def summed(self, images):
+        return tf.cast(images, tf.float32) + tf.reduce_sum(self._table * tf.cast(images[0, 0, 0, 0], tf.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")])
+    def serving_default(self, images):
+        return {"sums": self.summed(images), "images": images}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.uint8, name="pixels")])
+    def each(self, pixels):
+        return {"sums": tf.map_fn(lambda x: self.summed(x[None, None, None, None] * tf.ones(3, tf.uint8)), pixels,
+                                  fn_output_signature=tf.float32)}  # fmt: skip
+
+
+def save(path, table):
+    module = Table(table)
+    names = ("serving_default", "each")
+    tf.saved_model.save(module, str(path), signatures={name: getattr(module, name) for name in names})
+    return str(path)
+
+
+def test_functions_are_called_as_tensorflow_calls_them(tmp_path):
+    images, pixels = tf.fill((1, 2, 3, 3), tf.constant(2, tf.uint8)), tf.constant([1, 2], tf.uint8)
+    for value in (1.0, 2.0):  # functions of the same names
+        path = save(tmp_path / str(value), tf.fill((5,), value).numpy())
+        _signatures, functions = loading.open_saved_model(path)
+        expected = tf.saved_model.load(path).signatures
+        assert isinstance(functions, loading.Direct)
+        for name, inputs in {"serving_default": {"images": images}, "each": {"pixels": pixels}}.items():
+            results = functions.call(name, inputs)
+            assert results.keys() == expected[name](**inputs).keys()
+            for key, tensor in expected[name](**inputs).items():
+                np.testing.assert_array_equal(results[key], tensor)
+    for wrong in ({}, {"pixels": images}, {"images": tf.cast(images, tf.int32)}, {"images": images[0]}):
+        with pytest.raises(TypeError):
+            functions.call("serving_default", wrong)
+
+
+def test_functions_go_with_the_object(tmp_path):
+    _signatures, functions = loading.open_saved_model(save(tmp_path, np.ones(5, np.float32)))
+    names = [call.name for call in functions._calls.values()]
+    assert all(context.context().has_function(name) for name in names)
+    del functions
+    gc.collect()
+    assert not any(context.context().has_function(name) for name in names)
+
+
+def test_variables_need_the_loader_of_tensorflow(tmp_path):
+    _signatures, functions = loading.open_saved_model(save(tmp_path, tf.Variable(tf.ones(5))))
+    assert isinstance(functions, loading.Loaded)
+    assert functions.call("serving_default", {"images": tf.ones((1, 1, 1, 3), tf.uint8)})["sums"].numpy().max() == 6
+
+
+def test_an_export_holds_its_weights_once(short_mobilenet, tmp_path):
+    graph = saved_model_pb2.SavedModel.FromString((small_export.run(tmp_path) / "saved_model.pb").read_bytes())
+    library = graph.meta_graphs[0].graph_def.library.function
+    with_weights = [one.signature.name for one in library if one.ByteSize() > 500_000]
+    assert len(with_weights) == 1, "each copy is loaded"
+    callers = [one.signature.name for one in library if with_weights[0] in str(one)]
+    assert len(callers) == 4, "itself, serving_default, bytes, reference: TensorFlow's loader copies it for each"
+
+
+def _kilobytes(name):
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def test_constants_are_not_copied_for_each_function(tmp_path):
+    path = save(tmp_path, tf.random.uniform((_BYTES // 4,)).numpy())
+    try:
+        gc.collect()
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    except OSError:
+        pytest.skip("needs Linux, to measure the peak of the memory")
+    before = _kilobytes("VmRSS")
+    _signatures, functions = loading.open_saved_model(path)
+    functions.call("serving_default", {"images": tf.ones((1, 1, 1, 3), tf.uint8)})
+    assert (_kilobytes("VmHWM") - before) * 1024 / _BYTES < _MOST_COPIES
