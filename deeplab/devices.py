@@ -243,18 +243,14 @@ def keep_freed_memory():
         allocator.mallopt(_TRIM_THRESHOLD, 64 << 20)
 
 
-@contextlib.contextmanager
-def freed_memory_returned():
-    """Returns every freed block of 128 KB or more to the system inside the `with`, then keeps them as glibc does.
+def return_freed_memory():
+    """Returns the memory that the process has freed to the system, once. It is not returned while it is being freed.
 
-    What loads an export copies its weights several times. Without this, the freed copies would stay with the process.
+    To return every block at once, as `mallopt` can, would make the first answer of an exported xception_65 three times
+    as slow.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # the C library is not glibc
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 128 << 10)
-    try:
-        yield
-    finally:
-        keep_freed_memory()
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def set_seed(seed, deterministic=False):

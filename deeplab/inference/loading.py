@@ -5,7 +5,6 @@ one function, which the functions of all signatures call, so that a process hold
 `open_saved_model` hands the functions to TensorFlow's runtime as they are.
 """
 
-import contextlib
 import itertools
 import weakref
 from typing import Any, NamedTuple
@@ -61,18 +60,13 @@ def open_saved_model(path):
     Raises:
       Everything that `tf.saved_model.load` raises.
     """
-    with devices.freed_memory_returned():
-        return _open(path)
-
-
-def _open(path):
-    """As `open_saved_model`."""
     graph = _read(tf.io.gfile.join(path, GRAPH_FILE))
     signatures = _signatures(graph)
     direct = _open_direct(graph, signatures)
+    del graph  # before memory is needed to prepare it; TensorFlow's loader would read the file again
+    devices.return_freed_memory()
     if direct is not None:
         return signatures, direct
-    del graph  # TensorFlow's loader reads the file again
     return signatures, Loaded(tf.saved_model.load(path))
 
 
@@ -118,7 +112,8 @@ def _open_direct(graph, signatures):
     needed = _reachable({call.name for call in calls.values()}, library)
     if any("shared_name" in node.attr for name in needed for node in library[name].node_def):
         return None  # resources, which two SavedModels must not share
-    calls = {name: call._replace(num_results=len(library[call.name].signature.output_arg)) for name, call in calls.items()}
+    results = {name: len(function.signature.output_arg) for name, function in library.items()}
+    calls = {name: call._replace(num_results=results[call.name]) for name, call in calls.items()}
     return Direct([library[name] for name in needed], calls, signatures)
 
 
@@ -132,7 +127,8 @@ class Direct:
     """
 
     def __init__(self, functions, calls, signatures):
-        self._signatures, self._prepared = signatures, set()  # names of the signatures that ran before
+        self._signatures = signatures
+        self._prepared: set[str] = set()  # names of the signatures that ran before
         prefix = f"deeplab_{next(_numbers)}_"
         names = {function.signature.name: prefix + function.signature.name for function in functions}
         self._calls = {name: call._replace(name=names[call.name]) for name, call in calls.items()}
@@ -159,9 +155,10 @@ class Direct:
                 raise TypeError(f"{key} is {tensor.dtype.name} {tensor.shape}, not {spec.dtype_name} {spec.shape}")
         tensors = [inputs[key] for key in function.inputs]
         # TensorFlow prepares a graph when it runs for the first time, which copies the weights several times.
-        with contextlib.nullcontext() if name in self._prepared else devices.freed_memory_returned():
-            results = context.context().call_function(function.name.encode(), tensors, function.num_results)
-        self._prepared.add(name)
+        results = context.context().call_function(function.name.encode(), tensors, function.num_results)
+        if name not in self._prepared:
+            self._prepared.add(name)
+            devices.return_freed_memory()
         return {key: results[place] for key, place in function.outputs.items()}
 
 
@@ -182,7 +179,7 @@ class Loaded:
 
 
 def _called(signature, nodes):
-    """Returns the `_Function` that a signature stands for (without its `num_results`), or None if it is more than one call."""
+    """Returns the `_Function` of a signature, with 0 for `num_results`; None if it is more than one call."""
     places = {key: spec.tensor.partition(":") for key, spec in signature.outputs.items()}
     names = {name for name, _colon, _place in places.values()}
     node = nodes.get(names.pop()) if len(names) == 1 else None
