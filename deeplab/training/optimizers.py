@@ -3,7 +3,7 @@
 Keras' SGD multiplies the gradient by the learning rate before it enters the accumulator, TensorFlow 1 afterwards; the
 two differ as soon as the rate changes. The update rules call TensorFlow 1's kernels for a second reason: a kernel
 changes a variable in place and in one pass, while the same arithmetic in single operations reads and writes memory
-twice as often (README, "Benchmarks"). Gradients arrive summed over the replicas.
+twice as often (docs/benchmarks.md). Gradients arrive summed over the replicas.
 """
 
 import contextlib

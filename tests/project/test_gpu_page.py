@@ -69,11 +69,6 @@ def test_the_table_names_the_parts(monkeypatch):
     assert re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))) == list(parts)
 
 
-def test_named_files_exist():
-    for path in re.findall(r"`((?:scripts|tests|deeplab|docs)/[\w/.]+)`", PAGE):
-        assert (ROOT / path).exists(), path
-
-
 @pytest.mark.parametrize(
     ("gpus", "options", "expected"),
     [
