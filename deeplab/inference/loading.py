@@ -6,6 +6,7 @@ one function, which the functions of all signatures call, so that a process hold
 """
 
 import itertools
+import threading
 import weakref
 from typing import Any, NamedTuple
 
@@ -129,6 +130,7 @@ class Direct:
     def __init__(self, functions, calls, signatures):
         self._signatures = signatures
         self._prepared: set[str] = set()  # names of the signatures that ran before
+        self._preparing = threading.Lock()
         prefix = f"deeplab_{next(_numbers)}_"
         names = {function.signature.name: prefix + function.signature.name for function in functions}
         self._calls = {name: call._replace(name=names[call.name]) for name, call in calls.items()}
@@ -153,13 +155,22 @@ class Direct:
             spec = expected[key]
             if f"DT_{tensor.dtype.name.upper()}" != spec.dtype_name or not tensor.shape.is_compatible_with(spec.shape):
                 raise TypeError(f"{key} is {tensor.dtype.name} {tensor.shape}, not {spec.dtype_name} {spec.shape}")
-        tensors = [inputs[key] for key in function.inputs]
-        # TensorFlow prepares a graph when it runs for the first time, which copies the weights several times.
-        results = context.context().call_function(function.name.encode(), tensors, function.num_results)
-        if name not in self._prepared:
-            self._prepared.add(name)
-            devices.return_freed_memory()
+        results = self._results(name, function, [inputs[key] for key in function.inputs])
         return {key: results[place] for key, place in function.outputs.items()}
+
+    def _results(self, name, function, tensors):
+        """Returns the results of a function. Only one thread at a time runs functions for the first time.
+
+        TensorFlow prepares a graph then, which copies the weights several times, and two threads would do so twice.
+        """
+        if name in self._prepared:
+            return _run(function, tensors)
+        with self._preparing:
+            results = _run(function, tensors)
+            if name not in self._prepared:
+                self._prepared.add(name)
+                devices.return_freed_memory()
+            return results
 
 
 class Loaded:
@@ -223,6 +234,10 @@ def _rename(definition, names):
         function.name = names.get(function.name, function.name)
     for node in definition.node_def:
         node.op = names.get(node.op, node.op)
+
+
+def _run(function, tensors):
+    return context.context().call_function(function.name.encode(), tensors, function.num_results)
 
 
 def _remove(names):

@@ -1,7 +1,9 @@
 """How exports are opened: without copies of their weights, and only if TensorFlow's loader is not needed."""
 
+import concurrent.futures
 import gc
 import pathlib
+import time
 
 import numpy as np
 import pytest
@@ -59,6 +61,25 @@ def test_functions_are_called_as_tensorflow_calls_them(tmp_path):
     for wrong in ({}, {"pixels": images}, {"images": tf.cast(images, tf.int32)}, {"images": images[0]}):
         with pytest.raises(TypeError):
             functions.call("serving_default", wrong)
+
+
+def test_one_thread_at_a_time_prepares_a_function(tmp_path, monkeypatch):
+    _signatures, functions = loading.open_saved_model(save(tmp_path / "table", tf.ones(5).numpy()))
+    run, inside, most = loading._run, [], []
+
+    def observed(function, tensors):
+        inside.append(function)
+        most.append(len(inside))
+        time.sleep(0.2)  # as long as another thread would need to come here, too
+        inside.pop()
+        return run(function, tensors)
+
+    monkeypatch.setattr(loading, "_run", observed)
+    inputs = {"images": tf.zeros((1, 2, 3, 3), tf.uint8)}
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        sums = list(threads.map(lambda _: functions.call("serving_default", inputs)["sums"], range(2)))
+    assert most == [1, 1]
+    np.testing.assert_array_equal(*sums)
 
 
 def test_functions_go_with_the_object(tmp_path):
