@@ -128,10 +128,12 @@ class Export:
     Args:
       path: its folder.
       signatures: {name: `Signature`}, the functions of the SavedModel.
-      functions: calls them, a `loading.Direct` or a `loading.Loaded`.
+      functions: calls them, one of `loading.Functions`.
     """
 
-    def __init__(self, path: str, signatures: dict[str, Signature], functions: loading.Direct | loading.Loaded):
+    def __init__(
+        self, path: str, signatures: dict[str, Signature], functions: loading.Direct | loading.Divided | loading.Loaded
+    ):
         self.path, self.signatures, self._functions = path, signatures, functions
 
     @functools.cached_property

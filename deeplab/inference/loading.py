@@ -5,6 +5,7 @@ one function, which the functions of all signatures call, so that a process hold
 `open_saved_model` hands the functions to TensorFlow's runtime as they are.
 """
 
+import gc
 import itertools
 import threading
 import weakref
@@ -14,12 +15,12 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.eager import context
+from tensorflow.python.eager import context, execute
 
 from deeplab import devices
+from deeplab.inference import functions_of, shared_weights
 
 GRAPH_FILE = "saved_model.pb"
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _numbers = itertools.count()  # of the SavedModels of this process: each gives its functions names of their own
 
 
@@ -50,6 +51,7 @@ class _Function(NamedTuple):
     inputs: tuple[str, ...]  # the names of the signature's inputs in the order of the function's arguments
     outputs: dict[str, int]  # the place of each output among the function's results
     num_results: int
+    weights: tuple[tf.Tensor, ...] | None = None  # further arguments of a function that is optimised already
 
 
 def open_saved_model(path):
@@ -61,30 +63,36 @@ def open_saved_model(path):
     Raises:
       Everything that `tf.saved_model.load` raises.
     """
-    graph = _read(tf.io.gfile.join(path, GRAPH_FILE))
+    read = _reader(tf.io.gfile.join(path, GRAPH_FILE))
+    graph = read()
     signatures = _signatures(graph)
-    direct = _open_direct(graph, signatures)
+    direct = _open_direct(graph, signatures, read)
     del graph  # before memory is needed to prepare it; TensorFlow's loader would read the file again
+    gc.collect()  # graphs of Python hold parts of it in cycles
     devices.return_freed_memory()
     if direct is not None:
         return signatures, direct
     return signatures, Loaded(tf.saved_model.load(path))
 
 
-def _read(file):
-    """Returns the MetaGraphDef in a saved_model.pb.
+def _reader(path):
+    """Returns a function that reads the MetaGraphDef in a saved_model.pb, also after the file has been removed.
 
-    Raises:
-      ValueError: the file holds no SavedModel.
-      Everything that reading a file raises.
+    The function raises a ValueError if the file holds no SavedModel, and everything that reading a file raises.
     """
-    saved = saved_model_pb2.SavedModel()
-    try:
-        with tf.io.gfile.GFile(file, "rb") as opened:
-            saved.ParseFromString(opened.read())
-        return saved.meta_graphs[0]
-    except (IndexError, message.DecodeError):
-        raise ValueError(f"cannot parse {file}") from None
+    file = tf.io.gfile.GFile(path, "rb")
+    size = file.size()
+
+    def read():
+        saved = saved_model_pb2.SavedModel()
+        try:
+            file.seek(0)
+            saved.ParseFromString(file.read(size))
+            return saved.meta_graphs[0]
+        except (IndexError, message.DecodeError):
+            raise ValueError(f"cannot parse {path}") from None
+
+    return read
 
 
 def _signatures(graph):
@@ -96,33 +104,52 @@ def _signatures(graph):
     }
 
 
-def _open_direct(graph, signatures):
-    """Returns the functions of a SavedModel as a `Direct`, or None if only TensorFlow's loader can open it.
+def _open_direct(graph, signatures, read):
+    """Returns the functions of a SavedModel as a `Direct` or `Divided`, or None if TensorFlow's loader has to open it.
 
     TensorFlow's loader is needed where a signature uses objects besides its inputs, such as variables and tables.
 
     Args:
       graph: the MetaGraphDef. Its functions get other names.
       signatures: its signatures, {name: `Signature`}.
+      read: function that reads the graph again.
     """
     library = {function.signature.name: function for function in graph.graph_def.library.function}
     nodes = {node.name: node for node in graph.graph_def.node}
     calls = {name: _called(signature, nodes) for name, signature in signatures.items()}
     if not calls or None in calls.values() or graph.graph_def.library.registered_gradients:
         return None
-    needed = _reachable({call.name for call in calls.values()}, library)
+    needed = functions_of.reachable({call.name for call in calls.values()}, library)
     if any("shared_name" in node.attr for name in needed for node in library[name].node_def):
         return None  # resources, which two SavedModels must not share
     results = {name: len(function.signature.output_arg) for name, function in library.items()}
     calls = {name: call._replace(num_results=results[call.name]) for name, call in calls.items()}
-    return Direct([library[name] for name in needed], calls, signatures)
+    library = {name: library[name] for name in needed}
+    names = shared_weights.shareable(library) if shared_weights.applies() else set()
+    shared = {name: call for name, call in calls.items() if call.name in names}
+    if not shared:
+        return Direct(library.values(), calls, signatures)
+    rest = {name: call for name, call in calls.items() if name not in shared}
+    return Divided(_with_shared_weights(shared, library, signatures), rest, signatures, read)
+
+
+def _with_shared_weights(calls, library, signatures):
+    """Returns the `Direct` of {name of a signature: `_Function`} that shares weights; takes them out of the library."""
+    prepared = shared_weights.prepare({call.name for call in calls.values()}, library)
+    functions = {}
+    for one in prepared.values():
+        functions |= {function.signature.name: function for function in (*one.functions, one.definition)}
+    for name, call in calls.items():
+        one = prepared[call.name]
+        calls[name] = call._replace(name=one.definition.signature.name, weights=tuple(one.weights))
+    return Direct(functions.values(), calls, signatures)
 
 
 class Direct:
     """Functions without state in the runtime. They stay there as long as this object lives.
 
     Args:
-      functions: list of FunctionDef, which get other names.
+      functions: FunctionDefs, which get other names.
       calls: {name of a signature: `_Function`}.
       signatures: {name: `Signature`}.
     """
@@ -137,7 +164,7 @@ class Direct:
         added: list[str] = []
         weakref.finalize(self, _remove, added).atexit = False
         for function in functions:
-            _rename(function, names)
+            functions_of.rename(function, names)
             context.context().add_function_def(function)
             added.append(function.signature.name)
 
@@ -173,6 +200,35 @@ class Direct:
             return results
 
 
+class Divided:
+    """Functions with shared weights, and the others, which are read when one of them is called for the first time.
+
+    Most programs call one signature only, and the others would need the weights once more.
+
+    Args:
+      shared: the `Direct` of the functions with shared weights.
+      rest: {name of a signature: `_Function`} of the others.
+      signatures: {name: `Signature`} of all.
+      read: function that reads the graph again, a MetaGraphDef.
+    """
+
+    def __init__(self, shared, rest, signatures, read):
+        self._shared, self._rest, self._signatures, self._read = shared, rest, signatures, read
+        self._reading = threading.Lock()
+        self._others: Direct | None = None
+
+    def call(self, name, inputs):
+        """Returns {output: tensor} of {input: tensor} by the signature `name`; raises what `Direct.call` raises."""
+        if name not in self._rest:
+            return self._shared.call(name, inputs)
+        with self._reading:
+            if self._others is None:
+                library = {function.signature.name: function for function in self._read().graph_def.library.function}
+                needed = functions_of.reachable({call.name for call in self._rest.values()}, library)
+                self._others = Direct([library[one] for one in needed], self._rest, self._signatures)
+        return self._others.call(name, inputs)
+
+
 class Loaded:
     """The signatures of a SavedModel that TensorFlow's loader opened.
 
@@ -189,12 +245,15 @@ class Loaded:
         return self._module.signatures[name](**inputs)
 
 
+Functions = Direct | Divided | Loaded
+
+
 def _called(signature, nodes):
     """Returns the `_Function` of a signature, with 0 for `num_results`; None if it is more than one call."""
     places = {key: spec.tensor.partition(":") for key, spec in signature.outputs.items()}
     names = {name for name, _colon, _place in places.values()}
     node = nodes.get(names.pop()) if len(names) == 1 else None
-    if node is None or node.op not in _CALLS:
+    if node is None or node.op not in functions_of.CALLS:
         return None
     keys = {spec.tensor.partition(":")[0]: key for key, spec in signature.inputs.items()}
     inputs = [name.removesuffix(":0") for name in node.input]
@@ -204,40 +263,13 @@ def _called(signature, nodes):
     return _Function(node.attr["f"].func.name, tuple(keys[name] for name in inputs), outputs, 0)
 
 
-def _reachable(names, library):
-    """Returns the names of the functions in a library that the functions `names` call, and `names`."""
-    found, waiting = set(), list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in library and name not in found:
-            found.add(name)
-            waiting += [node.op for node in library[name].node_def]
-            waiting += [function.name for function in _function_attributes(library[name])]
-    return sorted(found)
-
-
-def _function_attributes(definition):
-    """Yields the NameAttrList of every function that an operation of a function has as an attribute."""
-    for node in definition.node_def:
-        for value in node.attr.values():
-            if value.WhichOneof("value") == "func":
-                yield value.func
-            elif value.WhichOneof("value") == "list":
-                yield from value.list.func
-
-
-def _rename(definition, names):
-    """Gives a FunctionDef and the functions that it calls their names of {old: new}."""
-    definition.signature.name = names[definition.signature.name]
-    definition.attr.pop("_input_shapes", None)
-    for function in _function_attributes(definition):
-        function.name = names.get(function.name, function.name)
-    for node in definition.node_def:
-        node.op = names.get(node.op, node.op)
-
-
 def _run(function, tensors):
-    return context.context().call_function(function.name.encode(), tensors, function.num_results)
+    """Returns the results of a `_Function`."""
+    if function.weights is None:
+        return context.context().call_function(function.name.encode(), tensors, function.num_results)
+    attributes = ("config_proto", shared_weights.config())
+    inputs = [*tensors, *function.weights]
+    return execute.execute(function.name.encode(), function.num_results, inputs, attributes, context.context())
 
 
 def _remove(names):

@@ -3,6 +3,7 @@
 import concurrent.futures
 import gc
 import pathlib
+import shutil
 import time
 
 import numpy as np
@@ -11,8 +12,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import context
 
-from deeplab.inference import loading
-from helpers import small_export
+from deeplab import processor
+from deeplab.inference import loading, shared_weights
+from helpers import fake_data, small_export
 
 _BYTES = 32 << 20  # of the constant
 _MOST_COPIES = 16  # 12 are measured; TensorFlow's loader makes 20
@@ -104,6 +106,46 @@ def test_an_export_holds_its_weights_once(short_mobilenet, tmp_path):
     assert len(with_weights) == 1, "each copy is loaded"
     callers = [one.signature.name for one in library if with_weights[0] in str(one)]
     assert len(callers) == 4, "itself, serving_default, bytes, reference: TensorFlow's loader copies it for each"
+
+
+@pytest.mark.skipif(
+    not processor.uses_onednn(), reason="TensorFlow does not use oneDNN here, for which the form is made"
+)
+@pytest.mark.parametrize("flags", [{}, {"input_size": "64,64", "with_logits": True}], ids=["plain", "every output"])
+def test_signatures_share_weights_with_the_same_results(short_mobilenet, tmp_path, monkeypatch, flags):
+    monkeypatch.setattr(shared_weights, "WORTHWHILE", 0)
+    path = small_export.run(tmp_path, **flags)
+    signatures, functions = loading.open_saved_model(str(path))
+    expected = tf.saved_model.load(str(path))
+    assert isinstance(functions, loading.Divided)
+    assert not _large_constants(functions._shared._calls.values())
+    shutil.rmtree(path)  # as a server's older version is, which still answers
+    image = fake_data.image(70, 90)
+    files = tf.constant([tf.io.encode_png(image).numpy()])
+    for name, inputs in {
+        "serving_default": {"images": tf.constant(image[None])},
+        "reference": {"ImageTensor": tf.constant(image[None])},
+        "bytes": {"image_bytes": files},
+    }.items():
+        results, wanted = functions.call(name, inputs), expected.signatures[name](**inputs)
+        assert results.keys() == wanted.keys() == signatures[name].outputs.keys()
+        for key, tensor in wanted.items():
+            np.testing.assert_array_equal(results[key], tensor)
+
+
+def _large_constants(calls):
+    """Returns the names of the large constants in functions of the runtime, which all hold convolutions of oneDNN."""
+    definitions = [context.context().get_function_def(call.name) for call in calls]
+    assert all(any(node.op.startswith("_MklNative") for node in one.node_def) for one in definitions)
+    return [node.name for one in definitions for node in one.node_def if shared_weights._is_large(node)]
+
+
+def test_small_networks_and_other_devices_keep_their_constants(short_mobilenet, tmp_path, monkeypatch):
+    path = str(small_export.run(tmp_path))
+    assert isinstance(loading.open_saved_model(path)[1], loading.Direct)
+    monkeypatch.setattr(shared_weights, "WORTHWHILE", 0)
+    monkeypatch.setattr(shared_weights, "applies", lambda: False)
+    assert isinstance(loading.open_saved_model(path)[1], loading.Direct)
 
 
 def _kilobytes(name):
