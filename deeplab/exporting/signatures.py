@@ -26,8 +26,8 @@ class ExportedModule(tf.Module):
       colors: (256, 3) uint8, the colour of each label; if given, `bytes` returns coloured PNG files as well.
       constant: makes the weights constants of the graph. oneDNN then arranges the weights of each convolution once
         instead of in every call: xception_65 takes 0.8 times as long. On the other hand, TensorFlow copies the weights
-        when it loads and prepares such a graph: about 12 times in this project's programs, and more often by
-        `tf.saved_model.load`, which copies them for each function.
+        when it loads and prepares such a graph, about ten times, and `tf.saved_model.load` copies them for each
+        function besides. This project's programs avoid that for large networks, see `inference.shared_weights`.
       input_size: an `InputSize`, which says which images the network sees at another size. It has no effect if `resize`
         asks for resizing.
     """
