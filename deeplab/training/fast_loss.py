@@ -19,7 +19,7 @@ def applies(config, logits, labels):
     """Tells whether `summed_cross_entropy` computes the loss that a LossConfig asks for, and is the faster form."""
     plain = config.loss == "cross_entropy" and not config.label_smoothing and config.region_loss == "none"
     all_pixels = config.upsample_logits and config.top_k_percent_pixels >= 1
-    static = logits.shape.is_fully_defined() and labels.shape.is_fully_defined()
+    static = all(tf.TensorShape(array.shape).is_fully_defined() for array in (logits, labels))  # labels may be NumPy's
     return plain and all_pixels and static and not (hardware.is_accelerated() or hardware.is_compiled())
 
 
