@@ -158,9 +158,20 @@ class Predictor:
         logits = tf.cast(self.models[0](images, training=False), tf.float32)
         size = _size(images)
         if self.config.prediction_with_upsampled_logits:
-            return _labels_and_probabilities(_upsampled(logits, size))
+            return _labels_and_probabilities(self._upsampled(logits, size))
         labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
         return resize_labels(labels, size), resize_bilinear(tf.nn.softmax(logits), size)
+
+    def _upsampled(self, logits, size):
+        """Returns a list of logits (B, rows, Q, K), strips that together have the padded size of the images.
+
+        There is one strip if the network was built for one size, which need not be a number of cells. There is also one
+        if the graph knows the size, since it is for other engines or for XLA then, and on GPUs, which use all cores.
+        """
+        known = self.fixed_size is not None or not any(isinstance(side, tf.Tensor) for side in size)
+        if known or hardware.is_accelerated():
+            return [resize_bilinear(logits, size)]
+        return resize_bilinear_in_strips(logits, size, _STRIPS)
 
     def _softmax(self, images, model, scale):
         """One pass: probabilities (B, P, Q, K) of images (B, P, Q, 3)."""
@@ -171,19 +182,6 @@ class Predictor:
         if scale < 1:  # the reference resizes twice: first to the size that scale 1 gives
             logits = resize_bilinear(logits, [scale_dimension(side, 1 / stride) for side in size])
         return tf.nn.softmax(resize_bilinear(logits, size))
-
-
-def _upsampled(logits, size):
-    """Returns a list of tensors, logits (B, h, w, K) resized to the padded size of the images, in one or more strips.
-
-    Where the graph knows the size, there is one strip: such graphs are for other engines, for XLA and for networks that
-    were built for one size, which need not be a number of cells. On GPUs there is one, too, since they use all of their
-    cores for it.
-    """
-    known = not any(isinstance(side, tf.Tensor) for side in size)
-    if known or hardware.is_accelerated():
-        return [resize_bilinear(logits, size)]
-    return resize_bilinear_in_strips(logits, size, _STRIPS)
 
 
 def _labels_and_probabilities(strips):
