@@ -58,7 +58,7 @@ def open_saved_model(path):
     """Opens the SavedModel in the folder `path`.
 
     Returns:
-      Its signatures as {name: `Signature`}, and a `Direct` or a `Loaded`, which calls them.
+      Its signatures as {name: `Signature`}, and one of `Functions`, which calls them.
 
     Raises:
       Everything that `tf.saved_model.load` raises.
@@ -68,7 +68,8 @@ def open_saved_model(path):
     signatures = _signatures(graph)
     direct = _open_direct(graph, signatures, read)
     del graph  # before memory is needed to prepare it; TensorFlow's loader would read the file again
-    gc.collect()  # graphs of Python hold parts of it in cycles
+    if isinstance(direct, Divided):
+        gc.collect()  # the graphs of Python that were made on the way hold parts of it in cycles
     devices.return_freed_memory()
     if direct is not None:
         return signatures, direct
@@ -114,7 +115,7 @@ def _open_direct(graph, signatures, read):
       signatures: its signatures, {name: `Signature`}.
       read: function that reads the graph again.
     """
-    library = {function.signature.name: function for function in graph.graph_def.library.function}
+    library = _library(graph)
     nodes = {node.name: node for node in graph.graph_def.node}
     calls = {name: _called(signature, nodes) for name, signature in signatures.items()}
     if not calls or None in calls.values() or graph.graph_def.library.registered_gradients:
@@ -131,6 +132,11 @@ def _open_direct(graph, signatures, read):
         return Direct(library.values(), calls, signatures)
     rest = {name: call for name, call in calls.items() if name not in shared}
     return Divided(_with_shared_weights(shared, library, signatures), rest, signatures, read)
+
+
+def _library(graph):
+    """Returns {name: FunctionDef} of a MetaGraphDef."""
+    return {function.signature.name: function for function in graph.graph_def.library.function}
 
 
 def _with_shared_weights(calls, library, signatures):
@@ -223,7 +229,7 @@ class Divided:
             return self._shared.call(name, inputs)
         with self._reading:
             if self._others is None:
-                library = {function.signature.name: function for function in self._read().graph_def.library.function}
+                library = _library(self._read())
                 needed = functions_of.reachable({call.name for call in self._rest.values()}, library)
                 self._others = Direct([library[one] for one in needed], self._rest, self._signatures)
         return self._others.call(name, inputs)

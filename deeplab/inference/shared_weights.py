@@ -8,6 +8,7 @@ convolutions.
 """
 
 import collections
+import functools
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -78,6 +79,7 @@ def prepare(names, library):
     return {name: _prepared(name, library, weights) for name in names}
 
 
+@functools.cache
 def config():
     """Returns the serialized ConfigProto to call what is prepared with: it is not to be optimised again."""
     chosen = config_pb2.ConfigProto()
@@ -114,8 +116,8 @@ def _prepared(name, library, weights):
     inputs, outputs, optimised = _optimised(library[name], library)
     numbers = {node.name: node.attr[_MARK].i for node in optimised.node if _MARK in node.attr}
     filters = _filters(optimised, numbers)
+    _place(optimised, "")
     for node in optimised.node:
-        node.device = ""
         waits = [one for one in node.input if one.startswith("^") and one[1:] in numbers]  # weights are always there
         for one in waits:
             node.input.remove(one)
@@ -143,12 +145,15 @@ def _optimised(definition, library):
     inlined, others = functions_of.called(definition.signature.name, library)
     used = [library[name] for name in sorted((inlined | others) - {definition.signature.name})]
     with tf.Graph().as_default():
-        importer.import_graph_def(_on_cpu(tf.compat.v1.GraphDef(), used), name="")  # or they would not be found
+        functions = function_pb2.FunctionDefLibrary(function=used)
+        importer.import_graph_def(tf.compat.v1.GraphDef(library=functions), name="")  # or they would not be found
         plain, places = function_def_to_graph.function_def_to_graph_def(definition)
+    plain.library.CopyFrom(functions)
+    _place(plain, _DEVICE)
     outputs = [places[definition.ret[argument.name]] for argument in definition.signature.output_arg]
     graph = tf.Graph()
     with graph.as_default():
-        importer.import_graph_def(_on_cpu(plain, used), name="")
+        importer.import_graph_def(plain, name="")
         meta = tf.compat.v1.train.export_meta_graph(graph_def=graph.as_graph_def(), graph=graph)
     meta.collection_def["train_op"].node_list.value.extend(outputs)  # what is kept
     options = config_pb2.ConfigProto()
@@ -156,13 +161,11 @@ def _optimised(definition, library):
     return [one.name for one in definition.signature.input_arg], outputs, tf_optimizer.OptimizeGraph(options, meta)
 
 
-def _on_cpu(graph, functions):
-    """Returns a GraphDef, in whose library it puts the functions, with every operation on the CPU."""
-    graph.library.CopyFrom(function_pb2.FunctionDefLibrary(function=functions))
+def _place(graph, device):
+    """Puts every operation of a GraphDef and of its library on a device; "" leaves the choice to the runtime."""
     for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
         for node in nodes:
-            node.device = _DEVICE
-    return graph
+            node.device = device
 
 
 def _filters(graph, numbers):
