@@ -68,8 +68,13 @@ def computes_in_tf32():
     """Tells whether float32 convolutions are computed in TF32 now: it is switched on, and a GPU has it."""
     if not tf.config.experimental.tensor_float_32_execution_enabled():
         return False
+    return any(capability >= _AMPERE for capability in _compute_capabilities(unknown=_AMPERE))
+
+
+def _compute_capabilities(unknown):
+    """Returns the (major, minor) compute capability of every GPU, and `unknown` where it is not told."""
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-    return any(one.get("compute_capability", _AMPERE) >= _AMPERE for one in details)
+    return [one.get("compute_capability", unknown) for one in details]
 
 
 class Bfloat16(NamedTuple):
@@ -84,10 +89,8 @@ def bfloat16():
     """Returns the `Bfloat16` of this machine: of its TPU, or of its GPUs, or of its processor when it has none."""
     if tf.config.list_logical_devices("TPU"):
         return Bfloat16(True, "TPUs compute in it")
-    gpus = tf.config.list_physical_devices("GPU") if tf.config.list_logical_devices("GPU") else []
-    if gpus:
-        details = map(tf.config.experimental.get_device_details, gpus)
-        oldest = min(one.get("compute_capability", (0, 0)) for one in details)
+    if tf.config.list_logical_devices("GPU"):
+        oldest = min(_compute_capabilities(unknown=(0, 0)), default=(0, 0))
         told = f"(compute capability {oldest[0]}.{oldest[1]})"
         if oldest >= _AMPERE:
             return Bfloat16(True, f"this GPU computes in it {told}")

@@ -29,6 +29,7 @@ from deeplab.config.options import (
 
 FORMATS = ("saved_model", "frozen_graph", "tflite", "onnx", "openvino")
 PRECISIONS = ("float32", "bfloat16", "float16")
+AUTO = "auto"  # of --precision
 QUANTIZE = ("none", "float16", "dynamic", "int8")
 QUANTIZED = {"tflite": QUANTIZE, "openvino": ("none", "int8")}  # format -> its values of --quantize; others: none
 
@@ -60,7 +61,7 @@ class ExportConfig(NetworkConfig):
         "Type of weights and activations. Logits are float32. auto: bfloat16 if this machine computes in it, 99.5 % of "
         "the labels stay the same, and an image takes less time, as a short measurement tells; else float32. Export on "
         "a machine of the kind that will run the export.",
-        choices=(*PRECISIONS, "auto"),
+        choices=(*PRECISIONS, AUTO),
     )
     quantize: str = option(
         "none",
@@ -111,7 +112,7 @@ class ExportConfig(NetworkConfig):
         folds = "float32 with --nofold_batch_norm"
         require(self.precision == "float32" or self.fold_batch_norm, "precision", self.precision, folds)
         compares = "True with --precision=auto, which compares the labels before it chooses"
-        require(self.verify or self.precision != "auto", "verify", False, compares)
+        require(self.verify or self.precision != AUTO, "verify", False, compares)
         self._check_outputs()
         if self.quantize == "int8":
             check_given(self, "dataset_dir")

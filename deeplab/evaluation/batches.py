@@ -1,6 +1,7 @@
 """The images of a split in batches. The images of one batch need no more padding than each of them needs alone."""
 
 import itertools
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -114,6 +115,11 @@ def padded_batches(examples, counts, padded_size, ignore_label, fillers=0):
         filler = tf.data.Dataset.from_tensors(_filler(batches.element_spec, padded_size, ignore_label))
         batches = batches.concatenate(filler.repeat(fillers))
     return batches.prefetch(2)
+
+
+def pixels(batch):
+    """Returns the number of pixels of all images in a batch of `padded_batches`, with their padding."""
+    return math.prod(batch["image"].shape[:3])
 
 
 def _filler(spec, padded_size, ignore_label):

@@ -11,7 +11,6 @@ do not depend on the order of the images, on the batch size or on the number of 
 
 import contextlib
 import itertools
-import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -106,12 +105,12 @@ def score(split_predictor, batch_size, collectors=()):
     return matrices.result()
 
 
-def _steps(run, batches, strategy):
-    """Yields run(batch) of all batches. On a CPU that is one device, two of them are computed at a time."""
+def _steps(run, stream, strategy):
+    """Yields run(batch) of all batches of a stream. On a CPU that is one device, two of them are computed at a time."""
     if not isinstance(strategy, _OneDevice):
-        return map(run, batches)  # the replicas of a strategy wait for each other
+        return map(run, stream)  # the replicas of a strategy wait for each other
     run.get_concrete_function()  # traced here, since a thread does not know the device that the caller has chosen
-    return two_at_once.results(run, batches, lambda batch: math.prod(batch["image"].shape[:3]))
+    return two_at_once.results(run, stream, batches.pixels)
 
 
 class _OneDevice:

@@ -10,7 +10,6 @@ what a network predicts for an image in eval and vis is what predict and the exp
 
 import contextlib
 import dataclasses
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -210,7 +209,7 @@ def predicted_images(split_predictor, batch_size, total):
         return filenames, batch, [tensor.numpy() for tensor in predict(batch)]
 
     with progress_bar.show(total, "image") as bar, records.user_errors():
-        found = two_at_once.results(step, stream, lambda batch: math.prod(batch["image"].shape[:3]))
+        found = two_at_once.results(step, stream, batches.pixels)
         for filenames, batch, (labels, predictions, source_sizes) in found:
             seen_sizes = batch["sizes"].numpy()
             for i, (height, width) in enumerate(source_sizes):

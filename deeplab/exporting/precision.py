@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab import devices
+from deeplab.config.export import AUTO
 from deeplab.exporting.formats import saved_model, trial_images
 from deeplab.exporting.signatures import ExportedModule
 from deeplab.files import progress_bar
 
-AUTO = "auto"
 LEAST_AGREEMENT = 0.995  # share of labels that have to equal the network's
 _GAIN = 0.95  # bfloat16 has to take less than this share of the time
 _IMAGES = 8

@@ -71,6 +71,7 @@ class Predictor:
         self.fixed_size = self.config.crop_size
         self.crop_size = self.fixed_size or crop_size or (1, 1)
         self.pad_rgb = np.asarray(BACKBONES[self.config.model_variant].pad_rgb, np.float32)
+        self._pads_grey = len(set(self.pad_rgb)) == 1
         self.add_flipped_images = bool(add_flipped_images)
         self.eval_scales = tuple(eval_scales)
         unscaled = self.eval_scales == (1.0,)
@@ -86,13 +87,12 @@ class Predictor:
         padded = static if len(static) == 2 else [self.padded_side(height, 0), self.padded_side(width, 1)]
         if len(static) == 2:
             height, width = images.shape[1:3]
-        margins = [[0, 0], [0, padded[0] - height], [0, padded[1] - width], [0, 0]]
-        whole = tf.cast(images, tf.float32)  # TFLite pads no uint8
-        if len(set(self.pad_rgb)) == 1:
-            labels, probabilities = self._exactly(tf.pad(whole, margins, constant_values=self.pad_rgb[0]), width)
+        whole = self._padded(images, padded[0] - height, padded[1] - width)
+        if self._pads_grey:
+            labels, probabilities = self._exactly(whole, width)
         else:
             sizes = tf.tile([[height, width]], [tf.shape(images)[0], 1])
-            labels, probabilities = self.on_padded(tf.pad(whole, margins), sizes)
+            labels, probabilities = self.on_padded(whole, sizes)
         return labels[:, :height, :width], probabilities[:, :height, :width]
 
     def padded_side(self, side, axis):
@@ -112,7 +112,7 @@ class Predictor:
         Returns:
           labels (B, P, Q) int32, probabilities (B, P, Q, K) float32.
         """
-        if len(set(self.pad_rgb)) > 1 or hardware.is_accelerated():
+        if not self._pads_grey or hardware.is_accelerated():
             whole = self._framed(images, sizes)
         else:  # on a CPU images mostly come one at a time, and cutting and padding one takes a quarter of the time
             alone = tf.equal(tf.shape(images)[0], 1)
@@ -127,11 +127,14 @@ class Predictor:
         return tf.where(rows & columns, tf.cast(images, tf.float32), self.pad_rgb)
 
     def _padded_again(self, images, size):
-        """As `_framed`, for images that have one size (2,)."""
+        """As `_framed`, for images that have one size (2,) and a grey padding pixel."""
         beyond = tf.shape(images)[1:3] - size
-        margins = [[0, 0], [0, beyond[0]], [0, beyond[1]], [0, 0]]
-        whole = tf.cast(images[:, : size[0], : size[1]], tf.float32)
-        return tf.pad(whole, margins, constant_values=self.pad_rgb[0])
+        return self._padded(images[:, : size[0], : size[1]], beyond[0], beyond[1])
+
+    def _padded(self, images, below, beside):
+        """Returns images as float32, with so many rows and columns more, in the grey value of the padding pixel."""
+        whole = tf.cast(images, tf.float32)  # TFLite pads no uint8
+        return tf.pad(whole, [[0, 0], [0, below], [0, beside], [0, 0]], constant_values=self.pad_rgb[0])
 
     def _exactly(self, images, width):
         """Segments images (B, P, Q, 3) float32 that have the padded size already.

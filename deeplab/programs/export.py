@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import devices, memory
+from deeplab.config.export import AUTO
 from deeplab.data import catalog
 from deeplab.errors import UserError, lack_of_memory
 from deeplab.exporting import folding, model_card, precision
@@ -76,7 +77,7 @@ def _networks(original, config, crop_size, *known):
 
 def _precision(config, original, made):
     """Returns the `precision.Choice` of an export, and prints it if the user left it to the program."""
-    if config.precision != precision.AUTO:
+    if config.precision != AUTO:
         return precision.Choice(config.precision)
     with memory.told(lambda: "comparing precisions", lambda size: "--precision=float32 leaves that out"):
         choice = precision.choose(original, made)

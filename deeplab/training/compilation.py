@@ -16,7 +16,7 @@ import tensorflow as tf
 from deeplab.errors import UserError
 from deeplab.layers import hardware
 from deeplab.model.names import assign
-from deeplab.training import state
+from deeplab.training import run_folder, state
 
 # So many steps have to be left. On an H100 the whole step of xception_65 was not compiled after three minutes, in which
 # 2,000 steps are taken without; what XLA can gain is a fraction of a step.
@@ -106,8 +106,8 @@ def _decide(strategy, config, start, earlier):
 
 def _earlier(recorded):
     """Returns whether the training in the train_logdir compiled its step, or None if that was not chosen for good."""
-    run = ((recorded or {}).get("training") or {}).get("run")
-    value = run.get("jit_compile") if isinstance(run, dict) and not run.get("jit_compile_provisional") else None
+    run = run_folder.recorded_run(recorded)
+    value = None if run.get("jit_compile_provisional") else run.get("jit_compile")
     return value if isinstance(value, bool) else None
 
 

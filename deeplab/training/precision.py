@@ -51,6 +51,5 @@ def _decide(strategy, support, earlier):
 def _earlier(folder):
     """Returns the type of the training that would be resumed in a train_logdir, or None if there is none."""
     recorded = run_folder.read_config(folder) if run_folder.holds_checkpoint(folder) else None
-    run = ((recorded or {}).get("training") or {}).get("run")
-    value = run.get("mixed_precision") if isinstance(run, dict) else None
+    value = run_folder.recorded_run(recorded).get("mixed_precision")
     return value if value in MIXED_PRECISIONS else None

@@ -78,6 +78,12 @@ def read_config(folder):
     return content
 
 
+def recorded_run(recorded):
+    """Returns the fields of the RunConfig in what `read_config` returned; {} where there are none."""
+    run = ((recorded or {}).get("training") or {}).get("run")
+    return run if isinstance(run, dict) else {}
+
+
 def _is_size(value):
     return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
 
