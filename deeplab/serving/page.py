@@ -1,0 +1,79 @@
+"""The page on which people try a model: what it shows, and its request to segment a picture."""
+
+import asyncio
+import base64
+import pathlib
+import time
+
+import numpy as np
+from starlette.responses import HTMLResponse, JSONResponse
+
+from deeplab.data import catalog
+from deeplab.pictures import drawing
+from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
+from deeplab.serving.model import decode
+
+_PAGE = pathlib.Path(__file__).with_name("page.html")
+
+
+async def page(app, request):
+    """The page. Its policy lets it load nothing from anywhere else."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+    headers = {"Content-Security-Policy": policy + "; img-src 'self' data: blob:"}
+    return HTMLResponse(_PAGE.read_text("utf-8"), headers=headers)
+
+
+async def about(app, request):
+    """What the page shows about the model, and the number of pixels above which it scales a picture down.
+
+    If the model itself shrinks large images, the page sends them as they are: what they cost is not the network.
+    """
+    card, limit = app.model.card, app.config.max_pixels
+    return JSONResponse(
+        {
+            "name": app.config.model_name,
+            "version": app.model.version,
+            "variant": card.get("config", {}).get("model_variant"),
+            "step": card.get("step"),
+            "classes": app.model.dataset.num_classes,
+            "max_pixels": limit if app.model.input_size.fit_into else min(app.config.page_pixels, limit),
+        }
+    )
+
+
+async def segment(app, request):
+    """The request of the page: an encoded image -> labels as a PNG with a palette, classes, milliseconds.
+
+    `seen` in the answer is the (height, width) at which the network sees the image, null where it is the image's.
+    """
+    model, start = app.model, time.monotonic()
+    signature = model.signatures.get(DEFAULT_SIGNATURE)
+    if not signature or len(signature.inputs) != 1 or "labels" not in signature.outputs:
+        raise Refusal(400, f"This model's {DEFAULT_SIGNATURE} does not give labels of images")
+    async with app.body(request) as body:
+        image = await asyncio.to_thread(decode, body, app.config.max_pixels)
+    decoded = time.monotonic()
+    (name,) = signature.inputs
+    outputs = await app.batcher.submit(model, DEFAULT_SIGNATURE, {name: image[None]}, image[..., 0].size)
+    milliseconds = {"decode": 1000 * (decoded - start), "network": 1000 * (time.monotonic() - decoded)}
+    size = image.shape[:2]
+    seen = model.input_size.fitted(*size) if model.input_size.resizes(*size) else None
+    picture = await asyncio.to_thread(_picture, outputs, model)
+    return JSONResponse({**picture, "milliseconds": milliseconds, "seen": seen})
+
+
+def _picture(outputs, model):
+    """Returns the labels of one image as a PNG in base64, and the classes in it, the one with most pixels first."""
+    labels = np.asarray(outputs["labels"][0]).astype(np.uint8)
+    colors = catalog.label_colormap(model.dataset)
+    counts = np.bincount(labels.reshape(-1))
+    classes = [
+        {
+            "id": int(label),
+            "name": model.dataset.class_name(int(label)),
+            "color": [int(value) for value in colors[label]],
+            "share": counts[label] / labels.size,
+        }
+        for label in sorted(np.flatnonzero(counts), key=lambda label: -counts[label])
+    ]
+    return {"png": base64.b64encode(drawing.png_of(labels, colors)).decode(), "classes": classes}

@@ -1,0 +1,66 @@
+"""TensorFlow Serving's REST interface: the status of a model, its signatures, and predictions.
+
+Source: https://www.tensorflow.org/tfx/serving/api_rest.
+"""
+
+import asyncio
+import re
+
+from starlette.responses import JSONResponse, Response
+
+from deeplab.serving import contract
+from deeplab.serving.contract import Refusal
+from deeplab.serving.model import check_pixels
+
+# What follows /v1/models/: NAME[/versions/V], then /metadata, :predict or nothing.
+_PATH = re.compile(r"(?P<name>[^/:]+)(/versions/(?P<version>\d+))?(/(?P<what>metadata)|:(?P<verb>\w+))?")
+
+
+async def models(app, request):
+    """Answers a request to `app`, an `Application`: status and metadata by GET, predict by POST."""
+    match = _PATH.fullmatch(request.path_params["path"])
+    verb = match and match["verb"]
+    if not match or (verb is not None) != (request.method == "POST") or verb not in (None, "predict"):
+        raise Refusal(400, f"Malformed request: {request.method} {request.url.path[:200]}")
+    model = app.model
+    if match["name"] != app.config.model_name:
+        raise Refusal(404, f"Could not find any versions of model {match['name'][:80]}")
+    if match["version"] and match["version"] != str(model.version):
+        raise Refusal(404, f"Could not find version {match['version'][:20]} of model {match['name']}")
+    if verb:
+        return await _predict(app, request, model)
+    return JSONResponse(_metadata(match["name"], model) if match["what"] else _status(model))
+
+
+async def _predict(app, request, model):
+    async with app.body(request) as body:
+        name, inputs, row = await asyncio.to_thread(contract.parse, body, model.signatures)
+        pixels = await asyncio.to_thread(check_pixels, inputs, app.config.max_pixels)
+        outputs = await app.batcher.submit(model, name, inputs, pixels)
+    return Response(await asyncio.to_thread(contract.encode, outputs, row), media_type="application/json")
+
+
+def _status(model):
+    """Returns the answer about the status of a model, which is always loaded here."""
+    state = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    return {"model_version_status": [{"version": str(model.version), **state}]}
+
+
+def _metadata(name, model):
+    """Returns the answer to /metadata: the signatures as TensorFlow Serving writes them."""
+    signatures = {
+        key: {
+            "inputs": {item: _tensor_info(spec) for item, spec in signature.inputs.items()},
+            "outputs": {item: _tensor_info(spec) for item, spec in signature.outputs.items()},
+            "method_name": "tensorflow/serving/predict",
+        }
+        for key, signature in model.signatures.items()
+    }
+    spec = {"name": name, "signature_name": "", "version": str(model.version)}
+    return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}}
+
+
+def _tensor_info(spec):
+    dims = [{"size": str(-1 if size is None else size), "name": ""} for size in spec.shape or ()]
+    shape = {"dim": dims, "unknown_rank": spec.shape is None}
+    return {"dtype": spec.dtype_name, "tensor_shape": shape, "name": spec.tensor}
