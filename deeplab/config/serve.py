@@ -30,6 +30,12 @@ class ServeConfig(Checked):
         "Number of pixels that the images of a request may have together. More get a 413. A million pixels take about "
         "0.3 GB, and 0.8 s on 2 cores (mobilenet_v2 with decoder).",
     )
+    memory_budget_bytes: int = option(
+        0,
+        "Bytes of memory that requests may take together; what the network needs is measured when it is loaded. A "
+        "request that needs more gets a 413, one that finds it taken a 503. 0: half of what the machine, the container "
+        "and ulimit -v leave when the model is loaded.",
+    )
     page_pixels: int = option(
         1_500_000,
         "The page scales a picture down to this number of pixels before it sends the picture; to max_pixels when the "
@@ -47,6 +53,6 @@ class ServeConfig(Checked):
             require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
         for name in ("request_timeout_secs", "read_timeout_secs"):
             require(getattr(self, name) > 0, name, getattr(self, name), "more than 0 seconds")
-        for name in ("batch_timeout_ms", "poll_secs"):
+        for name in ("batch_timeout_ms", "poll_secs", "memory_budget_bytes"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         effects.refuse_without_effect(self, effects.SERVE)

@@ -11,9 +11,10 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
 from deeplab.errors import UserError
+from deeplab.pictures import headers
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
 MAX_PIXELS = 178_956_970  # a small file with more pixels may be an attack on the memory; the limit is Pillow's
@@ -26,8 +27,6 @@ _QUARTER_TURNS = (5, 6, 7, 8)  # values of EXIF's Orientation that exchange heig
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 _DEEP = re.compile(r";1[26]")  # in Pillow's name of the layout of a file, such as "RGB;16B": the bits of a value
 _FURTHER_BANDS = "X"  # in Pillow's name of the layout of a TIFF, such as "RGBX": a band that is not read
-_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
-_TIFF_REASON = "a TIFF with a layout that Pillow does not know, e.g. of many bands; save its red, green and blue bands"
 # What a file may hold and (H, W, 3) uint8 cannot, and what `open_picture` does about it.
 LOSSES = {
     "pages": "further pages or frames, of which only the first was used",
@@ -114,9 +113,10 @@ def describe_losses(paths):
 def _decode(content, name):
     """Returns the `Picture` in `content`; raises what `decode` raises."""
     try:
+        header = headers.read(content, name)
+        if header.pixels > MAX_PIXELS:
+            raise UserError(f"{name}: {header.width}x{header.height} pixels; more than {MAX_PIXELS} are refused")
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UserError(f"{name}: {image.width}x{image.height} pixels; more than {MAX_PIXELS} are refused")
             layout = _layout(image)
             image.load()
             pixels = np.asarray(to_rgb(ImageOps.exif_transpose(image), image.format))
@@ -126,9 +126,6 @@ def _decode(content, name):
     except Image.DecompressionBombError as error:  # `open` itself raises it, before the size is known
         pixels = re.search(r"\d+", str(error))[0]
         raise UserError(f"{name}: {pixels} pixels; more than {MAX_PIXELS} are refused") from None
-    except UnidentifiedImageError:
-        reason = _TIFF_REASON if content.startswith(_TIFF_BEGINNINGS) else "of no known kind"
-        raise UserError(f"{name}: not a readable image ({reason})") from None
     except MemoryError:
         raise UserError(f"{name}: decoding it needs more memory than there is") from None
     except Exception as error:  # damaged bytes make decoders raise errors of any type

@@ -15,7 +15,9 @@ from deeplab.errors import UserError
 from deeplab.inference import two_at_once
 from deeplab.serving import page, rest
 from deeplab.serving.batching import Batcher
+from deeplab.serving.budget import Budget
 from deeplab.serving.contract import Refusal
+from deeplab.serving.workers import Workers
 
 _BODIES_IN_FLIGHT = 16  # the bodies of all requests together may take this many times max_request_bytes
 
@@ -45,7 +47,10 @@ class Application:
         prometheus.Gauge("deeplab_model_version", "Version served.", **kwargs).set_function(lambda: self.model.version)
         queue = prometheus.Gauge("deeplab_queue_length", "Requests that wait.", **kwargs)
         queue.set_function(lambda: len(self.batcher))
-        self.batcher = None
+        held = prometheus.Gauge("deeplab_held_bytes", "Bytes of memory that requests hold.", **kwargs)
+        held.set_function(lambda: self.budget.held)
+        self.batcher = self.workers = None
+        self.budget = Budget(config.memory_budget_bytes, config.max_pixels)
 
     def _loaded(self, path, version):
         model = self._load(path, version)
@@ -71,9 +76,11 @@ class Application:
     async def _lifespan(self, app):
         self.batcher = Batcher(self.config, self._batches.observe, two_at_once.networks())
         tasks = [asyncio.create_task(self.batcher.serve()), asyncio.create_task(self._watch())]
+        self.workers = Workers(self.config)
         yield
         for task in tasks:
             task.cancel()
+        self.workers.close()
 
     async def _watch(self):
         """Looks for a new version again and again, and loads it before it replaces the old one.
@@ -143,7 +150,7 @@ class Application:
             raise Refusal(413, f"The request has more than {limit} bytes")
         try:
             await asyncio.wait_for(read(), self.config.read_timeout_secs)
-            yield b"".join(parts)
+            yield parts[0] if len(parts) == 1 else await asyncio.to_thread(b"".join, parts)
         except asyncio.TimeoutError:
             raise Refusal(408, "The request was sent too slowly") from None
         finally:

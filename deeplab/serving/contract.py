@@ -6,11 +6,13 @@ Source: https://www.tensorflow.org/tfx/serving/api_rest (request format, encodin
 """
 
 import base64
-import json
+from typing import NamedTuple
 
 import numpy as np
+import orjson
 
 from deeplab.errors import UserError
+from deeplab.pictures import headers
 
 DEFAULT_SIGNATURE = "serving_default"  # of a request that names none
 _B64 = "b64"  # {"b64": "..."} stands for bytes, which JSON can't hold
@@ -24,22 +26,61 @@ class Refusal(UserError):
         self.status = status
 
 
+class InputSpec(NamedTuple):
+    """What a signature takes as one input: as `loading.Spec`, of which it has the fields that are needed here."""
+
+    dtype: np.dtype
+    dtype_name: str
+    shape: tuple[int | None, ...] | None
+
+
+class Request(NamedTuple):
+    """A predict request that was read and checked.
+
+    Attributes:
+      signature: name of a signature of the model.
+      inputs: {input: array}.
+      row: whether the request has one row per image, `instances`, rather than one column per input, `inputs`. The
+        answer has the same form.
+      sizes: a list of [images, height, width, scans], what the images in the inputs are; see `sizes`.
+    """
+
+    signature: str
+    inputs: dict[str, np.ndarray]
+    row: bool
+    sizes: list[list[int]]
+
+
+def described(signatures):
+    """Returns the inputs of {name: `loading.Signature`} as values that JSON can hold, which `parse` takes."""
+    return {
+        name: {key: (spec.dtype.name, spec.dtype_name, spec.shape) for key, spec in signature.inputs.items()}
+        for name, signature in signatures.items()
+    }
+
+
+def type_of(name):
+    """Returns the NumPy type of that name; TensorFlow's own types, such as bfloat16, are those of ml_dtypes."""
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
+
+
 def parse(body, signatures):
-    """Reads the body of a predict request.
+    """Returns the `Request` in the body of a predict request.
 
     Args:
       body: JSON text, as bytes.
-      signatures: {name: `loading.Signature`} of the model.
-
-    Returns:
-      (name of the signature, {input: array}, whether the request has one row per image, `instances`, rather than one
-      column per input, `inputs`). The answer has the same form.
+      signatures: what `described` returns of those of the model.
 
     Raises:
-      Refusal: the text is not JSON, or not a request that the signature takes.
+      Refusal: the text is not JSON, or not a request that the signature takes, or what `sizes` raises.
     """
     try:
-        request = json.loads(body)
+        request = orjson.loads(body)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"JSON Parse error: {type(error).__name__}") from None
     if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
@@ -47,10 +88,46 @@ def parse(body, signatures):
     name = request.get("signature_name", DEFAULT_SIGNATURE)
     if not isinstance(name, str) or name not in signatures:
         raise Refusal(400, f"Serving signature name: {str(name)[:80]!r} not found in signature def")
-    specs = signatures[name].inputs
+    specs = {
+        key: InputSpec(type_of(kind), dtype_name, shape and tuple(shape))
+        for key, (kind, dtype_name, shape) in signatures[name].items()
+    }
     row = "instances" in request
     values = _by_row(request["instances"], specs) if row else _by_column(request["inputs"], specs)
-    return name, {key: to_array(key, value, specs[key]) for key, value in values.items()}, row
+    inputs = {key: to_array(key, value, specs[key]) for key, value in values.items()}
+    return Request(name, inputs, row, sizes(inputs))
+
+
+def sizes(inputs):
+    """Returns [images, height, width, scans] of every array of images and every encoded image in {input: array}.
+
+    A string is an encoded image: what is of no known format is refused, since the graph would try every decoder on it.
+
+    Raises:
+      Refusal: 400, from `header`.
+    """
+    found = []
+    for array in inputs.values():
+        if array.dtype == np.dtype(object):
+            found += [[1, one.height, one.width, one.scans] for one in map(header, array.reshape(-1))]
+        elif array.ndim == 4:
+            found.append([*array.shape[:3], 1])
+    return found
+
+
+def header(content):
+    """Returns the `headers.Header` of an encoded image.
+
+    Raises:
+      Refusal: 400, it is of no format that strangers may send, damaged, or has several frames.
+    """
+    try:
+        found = headers.read(content, "image", headers.SENT)
+    except UserError as error:
+        raise Refusal(400, str(error)) from None
+    if found.frames > 1:
+        raise Refusal(400, f"Animated images are not taken, and this {found.format} has several frames")
+    return found
 
 
 def _by_row(instances, specs):
@@ -136,29 +213,3 @@ def _texts(value):
     else:
         raise ValueError(f"a {type(value).__name__} where a string is expected")
     return array
-
-
-def encode(outputs, row):
-    """Returns the JSON answer (bytes) for {output: array}. In row format every array has one entry per instance."""
-    values = {name: _to_json(name, np.asarray(array)) for name, array in outputs.items()}
-    if len(values) == 1:
-        (answer,) = values.values()
-    elif row:
-        answer = [dict(zip(values, entries, strict=True)) for entries in zip(*values.values(), strict=True)]
-    else:
-        answer = values
-    return json.dumps({"predictions" if row else "outputs": answer}, separators=(",", ":")).encode()
-
-
-def _to_json(name, array):
-    """Returns an array as lists. TensorFlow Serving writes strings in base64 where the output's name ends in _bytes."""
-    if array.dtype.kind not in "OSU":
-        return array.tolist()
-
-    def text(item):
-        if isinstance(item, list):
-            return [text(entry) for entry in item]
-        item = item if isinstance(item, bytes) else str(item).encode()
-        return {_B64: base64.b64encode(item).decode()} if name.endswith("_bytes") else item.decode("utf-8", "replace")
-
-    return text(array.tolist())

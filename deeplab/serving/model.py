@@ -1,20 +1,22 @@
-"""What the server runs: one version of a model, and the checks of the images that it is given."""
+"""What the server runs: one version of a model, and how much memory it takes."""
 
-import io
+import contextlib
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from deeplab import memory
 from deeplab.errors import lack_of_memory
 from deeplab.inference import exports, input_size
-from deeplab.pictures import images
+from deeplab.serving import measured
+from deeplab.serving.budget import Cost
 from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
 
 _WARM_UP_SIZE = (65, 65)  # (height, width) of the warm-up image, if the card does not name a usual size
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")  # a file that begins so is an image, even if it can't be read
-_ANIMATED = ("GIF", "WEBP")  # TensorFlow decodes every frame of these formats
+_PASSES = 10  # scans that a JPEG of max_pixels may have; programs write about that many
+_OBJECTS = 10_000  # bytes of memory of every image besides its pixels
+_SMALLEST = 8  # images of one pixel whose memory is measured
+_quiet = measured.Quiet()
 
 
 class ServedModel:
@@ -34,12 +36,14 @@ class ServedModel:
         self.signatures = self._export.signatures
         self.dataset, self.card = self._export.dataset(), self._export.card
         self.input_size = input_size.of_card(self.card)  # what the graph does with large images
+        self.cost = Cost()  # what it takes while it runs
         self._warm_up(tuple(self.card.get("multiply_adds_size", _WARM_UP_SIZE)))
 
     def run(self, signature, inputs):
         """Returns {output: array} of {input: array}; raises a `Refusal` that says what the client can do about it."""
         try:
-            return self._run(signature, inputs)
+            with _quiet.shared():
+                return self._run(signature, inputs)
         except Exception as error:
             if not lack_of_memory(error):
                 raise
@@ -57,19 +61,43 @@ class ServedModel:
             raise Refusal(status, lines[0][:300]) from None
 
     def _warm_up(self, size):
-        """Runs serving_default once, so that no client waits while TensorFlow prepares the graph."""
+        """Runs serving_default, so that no client waits while TensorFlow prepares the graph, and measures its cost."""
         signature = self.signatures.get(DEFAULT_SIGNATURE)
         if signature and all(_is_images(spec) for spec in signature.inputs.values()):
-            usual = (1, *size, 3)
-            zeros = {
-                name: np.zeros([side or usual[axis] for axis, side in enumerate(spec.shape)], spec.dtype)
-                for name, spec in signature.inputs.items()
-            }
             with memory.told(
                 lambda: f"{self._export.path} with an image of {size[0]}x{size[1]} pixels",
                 lambda bytes: "export it with a smaller --input_size or --crop_size, or stop other programs",
             ):
-                self._run(DEFAULT_SIGNATURE, zeros)
+                self._run(DEFAULT_SIGNATURE, _zeros(signature, 1, size))
+                self.cost = self._measured(signature, size)
+
+    def _measured(self, signature, size):
+        """Returns the `Cost` of serving_default, from a run with one image of `size` and one with very small images."""
+        least = tuple(self.card.get("crop_size") or (1, 1)) if not self.input_size.fit_into else (1, 1)
+        cost = Cost(least=least)
+        usual = _zeros(signature, 1, size)
+        with _quiet.alone():
+            grown = measured.growth(lambda: self._run(DEFAULT_SIGNATURE, usual))
+            if grown is None:
+                return cost
+            height, width = next(iter(usual.values())).shape[1:3]
+            cells = (max(height, least[0]) + cost.margin) * (max(width, least[1]) + cost.margin)
+            cost = cost._replace(image=0, pixel=max(-(-grown // cells), measured.LEAST_PER_PIXEL))
+            if any(None not in (spec.shape[0], *spec.shape[1:3]) for spec in signature.inputs.values()):
+                return cost
+            grown = 0
+            with contextlib.suppress(Refusal):  # a graph that takes no such images
+                grown = measured.growth(lambda: self._run(DEFAULT_SIGNATURE, _zeros(signature, _SMALLEST, (1, 1))))
+        return cost._replace(image=max(grown // _SMALLEST - cost.of(1, 1), 0) + _OBJECTS)
+
+
+def _zeros(signature, count, size):
+    """Returns {input: black images}, as many and as large as is asked for where the signature leaves it open."""
+    usual = (count, *size, 3)
+    return {
+        name: np.zeros([side or usual[axis] for axis, side in enumerate(spec.shape)], spec.dtype)
+        for name, spec in signature.inputs.items()
+    }
 
 
 def _is_images(spec):
@@ -77,47 +105,16 @@ def _is_images(spec):
     return spec.dtype != np.dtype(object) and spec.shape is not None and len(spec.shape) == 4
 
 
-def check_pixels(inputs, max_pixels):
-    """Returns the number of pixels of all images in {input: array}. The headers of encoded images tell theirs.
+def check_pixels(sizes, max_pixels):
+    """Returns the number of pixels of all images in a list of [images, height, width, scans], see `contract.sizes`.
 
     Raises:
-      Refusal: there are more than `max_pixels`.
+      Refusal: there are more than `max_pixels`, or many more if those of every scan are counted.
     """
-    total = 0
-    for array in inputs.values():
-        if array.dtype == np.dtype(object):
-            total += sum(header_pixels(content) for content in array.reshape(-1))
-        elif array.ndim == 4:
-            total += int(np.prod(array.shape[:3]))
+    total = sum(count * height * width for count, height, width, _scans in sizes)
     if total > max_pixels:
         raise Refusal(413, f"{total} pixels; at most {max_pixels} are taken")
+    work = sum(count * height * width * scans for count, height, width, scans in sizes)
+    if work > _PASSES * max_pixels:
+        raise Refusal(413, f"{work} pixels in all scans; at most {_PASSES * max_pixels} are decoded")
     return total
-
-
-def header_pixels(content):
-    """Returns width * height from the header of an encoded image, without decoding it; 0 if it is no image.
-
-    Raises:
-      Refusal: the header is damaged, or the image has several frames: TensorFlow would decode each of them.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.format in _ANIMATED and image.is_animated:
-                raise Refusal(400, "Animated images are not taken")
-            return image.width * image.height
-    except Image.DecompressionBombError:
-        raise Refusal(413, "The image has too many pixels") from None
-    except (OSError, ValueError, SyntaxError, EOFError):
-        if content.startswith(_MAGIC):
-            raise Refusal(400, "Not a readable image") from None
-        return 0
-
-
-def decode(content, max_pixels):
-    """Returns an encoded image as (H, W, 3) uint8. Its size is checked before anything is decoded."""
-    pixels = header_pixels(content)
-    if pixels == 0:
-        raise Refusal(400, "Not a readable image")
-    if pixels > max_pixels:
-        raise Refusal(413, f"{pixels} pixels; at most {max_pixels} are taken")
-    return images.decode(content, "image")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import pathlib
 import time
 
@@ -10,8 +11,9 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from deeplab.data import catalog
 from deeplab.pictures import drawing
+from deeplab.serving import budget, contract
 from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
-from deeplab.serving.model import decode
+from deeplab.serving.model import check_pixels
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
 
@@ -50,11 +52,17 @@ async def segment(app, request):
     signature = model.signatures.get(DEFAULT_SIGNATURE)
     if not signature or len(signature.inputs) != 1 or "labels" not in signature.outputs:
         raise Refusal(400, f"This model's {DEFAULT_SIGNATURE} does not give labels of images")
-    async with app.body(request) as body:
-        image = await asyncio.to_thread(decode, body, app.config.max_pixels)
-    decoded = time.monotonic()
-    (name,) = signature.inputs
-    outputs = await app.batcher.submit(model, DEFAULT_SIGNATURE, {name: image[None]}, image[..., 0].size)
+    async with contextlib.AsyncExitStack() as ending:
+        async with app.body(request) as body:
+            header = await asyncio.to_thread(contract.header, body)
+            sizes = [[1, header.height, header.width, header.scans]]
+            need = budget.need(model, DEFAULT_SIGNATURE, sizes)
+            weight = app.budget.weight(need, check_pixels(sizes, app.config.max_pixels))
+            ending.callback(app.budget.hold(need.held))
+            image = await app.workers.decode(body, header)
+        decoded = time.monotonic()
+        (name,) = signature.inputs
+        outputs = await app.batcher.submit(model, DEFAULT_SIGNATURE, {name: image[None]}, weight)
     milliseconds = {"decode": 1000 * (decoded - start), "network": 1000 * (time.monotonic() - decoded)}
     size = image.shape[:2]
     seen = model.input_size.fitted(*size) if model.input_size.resizes(*size) else None

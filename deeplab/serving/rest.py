@@ -4,13 +4,16 @@ Source: https://www.tensorflow.org/tfx/serving/api_rest.
 """
 
 import asyncio
+import contextlib
 import re
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
-from deeplab.serving import contract
+from deeplab.serving import answers, budget
 from deeplab.serving.contract import Refusal
 from deeplab.serving.model import check_pixels
+
+_UNREAD = 2  # bytes that a request holds for each byte of its body, besides its arrays
 
 # What follows /v1/models/: NAME[/versions/V], then /metadata, :predict or nothing.
 _PATH = re.compile(r"(?P<name>[^/:]+)(/versions/(?P<version>\d+))?(/(?P<what>metadata)|:(?P<verb>\w+))?")
@@ -33,11 +36,19 @@ async def models(app, request):
 
 
 async def _predict(app, request, model):
-    async with app.body(request) as body:
-        name, inputs, row = await asyncio.to_thread(contract.parse, body, model.signatures)
-        pixels = await asyncio.to_thread(check_pixels, inputs, app.config.max_pixels)
-        outputs = await app.batcher.submit(model, name, inputs, pixels)
-    return Response(await asyncio.to_thread(contract.encode, outputs, row), media_type="application/json")
+    async with app.body(request) as body, contextlib.AsyncExitStack() as ending:
+        ending.callback(app.budget.hold(_UNREAD * len(body)))
+        read = await app.workers.parse(body, model.signatures)
+        pixels = check_pixels(read.sizes, app.config.max_pixels)
+        need = budget.need(model, read.signature, read.sizes)
+        weight = app.budget.weight(need, pixels)
+        release = app.budget.hold(need.held)
+        with contextlib.ExitStack() as unanswered:
+            unanswered.callback(release)
+            outputs = await app.batcher.submit(model, read.signature, read.inputs, weight)
+            pieces = await asyncio.to_thread(answers.encode, outputs, read.row)
+            unanswered.pop_all()
+    return answers.Answer(pieces, release, app.config.request_timeout_secs)
 
 
 def _status(model):

@@ -25,6 +25,7 @@ from deeplab.inference.loading import Signature, Spec
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving.app import Application
+from deeplab.serving.budget import Cost
 from deeplab.serving.run import _bind, http_server
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
@@ -40,7 +41,7 @@ class Fake:
 
     def __init__(self, folder, version):
         self.version, self.dataset, self.card = version, catalog.CATALOG["camvid"], {}
-        self.input_size = InputSize()
+        self.input_size, self.cost = InputSize(), Cost()
         self.signatures = {
             "serving_default": Signature({"images": IMAGES}, {"labels": LABELS}),
             "bytes": Signature({"image_bytes": TEXT}, {"png_bytes": TEXT}),
@@ -111,6 +112,9 @@ def png(height, width, mode="RGB"):
     return buffer.getvalue()
 
 
+FILE = {"b64": base64.b64encode(png(2, 3)).decode()}
+
+
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
@@ -118,11 +122,8 @@ def png(height, width, mode="RGB"):
         ({"instances": [{"images": PIXELS}]}, {"predictions": [[[1, 4]]]}),
         ({"inputs": [PIXELS]}, {"outputs": [[[1, 4]]]}),
         ({"inputs": {"images": [PIXELS]}, "signature_name": "serving_default"}, {"outputs": [[[1, 4]]]}),
-        ({"instances": [{"b64": "aGk="}], "signature_name": "bytes"}, {"predictions": [{"b64": "aGk="}]}),
-        (
-            {"instances": [{"image_bytes": {"b64": "aGk="}}], "signature_name": "bytes"},
-            {"predictions": [{"b64": "aGk="}]},
-        ),
+        ({"instances": [FILE], "signature_name": "bytes"}, {"predictions": [FILE]}),
+        ({"instances": [{"image_bytes": FILE}], "signature_name": "bytes"}, {"predictions": [FILE]}),
     ],
 )
 def test_rows_and_columns(running, request_, answer):
