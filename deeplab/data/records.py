@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from deeplab.data import sampling, tfrecord
 from deeplab.errors import UserError
+from deeplab.pictures.images import MAX_PIXELS
 
 _BEGIN, _END = "<bad record>", "</bad record>"
 _LINTER = "python datasets/check.py --dataset_dir=DIR lists every bad record"
@@ -64,12 +65,23 @@ def check_record(record, with_label=True):
         for part, key in keys.items()
     ]
     with tf.control_dependencies(present):
+        encoded = {part: tf.identity(record[part]) for part in keys}
+    known = [
+        _require(
+            sampling.is_jpeg(encoded[part]) | sampling.is_png(encoded[part]),
+            *(shard, ": record ", name, f" has {key} that is neither JPEG nor PNG; {_LINTER}"),
+        )
+        for part, key in keys.items()
+    ]
+    with tf.control_dependencies(known):
         sizes = [sampling.image_size(tf.identity(record[part])) for part in keys]
     (height, width), (label_height, label_width) = sizes[0], sizes[-1]
     same = tf.logical_and(tf.equal(height, label_height), tf.equal(width, label_width))
     shown = (width, "x", height, ", its label ", label_width, "x", label_height)
     fits = _require(same, shard, ": ", name, " is ", *shown, f" (width x height); {_LINTER}")
-    with tf.control_dependencies([fits]):
+    few = tf.cast(height, tf.int64) * tf.cast(width, tf.int64) <= MAX_PIXELS
+    decodes = _require(few, shard, ": ", name, " is ", *shown[:3], f"; more than {MAX_PIXELS} pixels are refused")
+    with tf.control_dependencies([fits, decodes]):
         return (tf.identity(height), tf.identity(width)), {**record, **{k: tf.identity(record[k]) for k in keys}}
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from deeplab.data.augment import random_offsets, random_scale, range_size, scaled_size
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _MARGIN = 4  # pixels decoded around the box, since at the edge of a JPEG crop chroma is interpolated from one side only
 _EDGE = 3e-7  # keeps the outermost samples inside the box; float32 rounding would put them just outside
 
@@ -50,6 +51,11 @@ def image_size(encoded):
 def is_jpeg(encoded):
     """Returns a bool scalar tensor: True if the bytes are a JPEG; all others are taken for a PNG."""
     return tf.equal(tf.strings.substr(encoded, 0, len(_JPEG_MAGIC)), _JPEG_MAGIC)
+
+
+def is_png(encoded):
+    """Returns a bool scalar tensor: True if the bytes begin as a PNG."""
+    return tf.equal(tf.strings.substr(encoded, 0, len(_PNG_MAGIC)), _PNG_MAGIC)
 
 
 def draw(size, crop_size, augment, seed):

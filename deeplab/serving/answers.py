@@ -83,7 +83,7 @@ def _json(name, array):
     """
     if array.ndim and array.size > _PIECE:
         count = len(array) * _PIECE // array.size
-        if count <= 1:
+        if count < 1:
             return _list(_json(name, entry) for entry in array)
         pieces = (_json(name, array[i : i + count]) for i in range(0, len(array), count))
         return _list([b"".join(piece)[1:-1]] for piece in pieces)  # without their brackets

@@ -138,12 +138,8 @@ class Batcher:
         """
         first, counts = batch[0], [job.count for job in batch]
         try:
-            inputs = first.inputs
-            if len(batch) > 1:
-                inputs = {name: np.concatenate([job.inputs[name] for job in batch]) for name in inputs}
             loop = asyncio.get_running_loop()
-            outputs = await loop.run_in_executor(self._threads, first.model.run, first.signature, inputs)
-            parts = [outputs] if len(batch) == 1 else _split(outputs, counts)
+            parts = await loop.run_in_executor(self._threads, _outputs, batch, counts)
         except Exception as error:
             if len(batch) > 1:
                 return False
@@ -155,6 +151,15 @@ class Batcher:
             if not job.future.done():
                 job.future.set_result(part)
         return True
+
+
+def _outputs(batch, counts):
+    """Runs jobs as one batch, and returns the {output: array} of every job."""
+    first = batch[0]
+    if len(batch) == 1:
+        return [first.model.run(first.signature, first.inputs)]
+    inputs = {name: np.concatenate([job.inputs[name] for job in batch]) for name in first.inputs}
+    return _split(first.model.run(first.signature, inputs), counts)
 
 
 def _split(outputs, counts):

@@ -82,6 +82,8 @@ def parse(body, signatures):
     try:
         request = orjson.loads(body)
     except (ValueError, RecursionError) as error:
+        if "memory" in str(error):  # which orjson reports as an error of the text
+            raise MemoryError from None
         raise Refusal(400, f"JSON Parse error: {type(error).__name__}") from None
     if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
         raise Refusal(400, "Expected a JSON object with one of the keys 'instances' and 'inputs'")

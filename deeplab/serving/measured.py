@@ -1,11 +1,14 @@
 """How much memory a call takes, measured: the network's need per pixel is its own, and nobody has to declare it."""
 
 import contextlib
-import ctypes
 import re
 import threading
+import time
+
+from deeplab import devices
 
 _SAFETY = 1.25  # measured needs vary with the order in which operations run
+_USUAL_GROWTH, _BETWEEN_SECS = 1.08, 0.2
 LEAST_PER_PIXEL = 100  # bytes: an image as floats, its labels, and one layer
 
 
@@ -43,6 +46,30 @@ class Quiet:
                 self._changed.notify_all()
 
 
+class Level:
+    """The memory of this process at the start, to which it comes back after large requests."""
+
+    def __init__(self):
+        self._start, self._next = _resident(), 0.0
+
+    def restore(self):
+        """Gives freed memory back to the system if this process has much more than at the start, but not all the time.
+
+        What a request of usual size freed is kept, since the next one needs it again.
+        """
+        now = time.monotonic()
+        if now >= self._next and _resident() > _USUAL_GROWTH * self._start:
+            devices.return_freed_memory()
+            self._next = now + _BETWEEN_SECS
+
+
+def _resident():
+    """Returns the bytes of memory of this process; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, KeyError):
+        return _status("VmRSS")
+    return 0
+
+
 def growth(call):
     """Returns the bytes by which the memory of this process grew while `call`, a function (), ran, with some added.
 
@@ -50,8 +77,7 @@ def growth(call):
       None where the system does not tell the peak.
     """
     try:
-        with contextlib.suppress(AttributeError, OSError):
-            ctypes.CDLL(None).malloc_trim(0)  # memory that was freed before would be taken again, unseen
+        devices.return_freed_memory()  # what was freed before would be taken again, unseen
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # the peak begins anew
         before = _status("VmRSS")

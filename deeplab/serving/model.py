@@ -38,12 +38,15 @@ class ServedModel:
         self.input_size = input_size.of_card(self.card)  # what the graph does with large images
         self.cost = Cost()  # what it takes while it runs
         self._warm_up(tuple(self.card.get("multiply_adds_size", _WARM_UP_SIZE)))
+        self._level = measured.Level()
 
     def run(self, signature, inputs):
         """Returns {output: array} of {input: array}; raises a `Refusal` that says what the client can do about it."""
         try:
             with _quiet.shared():
-                return self._run(signature, inputs)
+                outputs = self._run(signature, inputs)
+            self._level.restore()
+            return outputs
         except Exception as error:
             if not lack_of_memory(error):
                 raise

@@ -19,7 +19,7 @@ from deeplab.serving import frames, worker
 from deeplab.serving.contract import Refusal, described, parse
 
 _CPU_SECS = 10  # of processor time for one task; the largest honest ones take about 5
-_SMALL_BODY = 32 << 10  # bytes of JSON that are parsed in a thread, since that takes about as long as to hand them on
+_SMALL_BODY = 128 << 10  # bytes of JSON that are parsed in a thread, which others wait for: up to 10 ms
 _LIGHT_BODY, _LIGHT_WORK = 1 << 20, 3_000_000  # bytes and pixels of tasks that may use the last free process, too
 _JSON_EXPANDS = 28  # bytes of Python objects per byte of JSON, at the worst: "[],[],[]"
 _DECODING = 64  # bytes per pixel that decoding and turning an image takes

@@ -222,6 +222,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "request_timeout_secs": TOO_LONG,
         "read_timeout_secs": "serving/test_serve.py::test_slow_senders_are_cut_off",
         **_group(SERVED, "max_request_bytes max_pixels"),
+        "memory_budget_bytes": "serving/test_serve.py::test_a_request_that_takes_too_much_memory_is_told_how_much",
         "page_pixels": "serving/test_serve.py::test_the_page_segments_a_picture",
         "poll_secs": "serving/test_serve.py::test_a_new_version_replaces_the_old_one",
     },

@@ -16,6 +16,7 @@ from deeplab.data.records import user_errors
 from deeplab.data.source import open_split, open_splits
 from deeplab.errors import UserError
 from deeplab.layers import hardware
+from helpers import crafted_images as crafted
 from helpers import fake_data
 from helpers.pipeline_goldens import FOLDER, load
 from helpers.places import SHARED
@@ -170,6 +171,11 @@ BAD_RECORDS = {
     "is 64x48, its label 64x40": {"label": np.zeros((40, 64), np.uint8)},
     "has no image/encoded": {"image": b""},
     "has no image/segmentation/class/encoded": {"label": b""},
+    "has image/encoded that is neither JPEG nor PNG": {"image": crafted.bmp(30_000, 30_000)},
+    "has image/segmentation/class/encoded that is neither JPEG nor PNG": {"label": crafted.animation("GIF")},
+    "is 40000x40000; more than 178956970 pixels are refused": dict.fromkeys(
+        ("image", "label"), crafted.png_header(40_000, 40_000)
+    ),
     "cannot be decoded": {"image": b"\xff\xd8\xff nonsense"},
 }
 

@@ -22,10 +22,12 @@ from deeplab.errors import UserError
 from deeplab.inference import exports, two_at_once
 from deeplab.inference.input_size import InputSize
 from deeplab.inference.loading import Signature, Spec
+from helpers import crafted_images as crafted
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+from deeplab.serving import answers
 from deeplab.serving.app import Application
-from deeplab.serving.budget import Cost
+from deeplab.serving.budget import Budget, Cost
 from deeplab.serving.run import _bind, http_server
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
@@ -183,6 +185,42 @@ def test_nonsense_is_refused(running, body, status):
     code, answer = running.predict(body)
     assert code == status
     assert list(answer) == ["error"]
+
+
+@pytest.mark.parametrize("name", [*crafted.FOREIGN, "GIF", "WEBP", "APNG", "canvas", "bomb", "scans"])
+def test_what_is_no_image_of_a_known_format_reaches_no_decoder(running, name):
+    content = {
+        **crafted.FOREIGN,
+        **{kind: crafted.animation(kind) for kind in ("GIF", "WEBP")},
+        "APNG": crafted.animation("PNG"),
+        "canvas": crafted.webp(crafted.webp_canvas(8192, 8192, flags=2)),
+        "bomb": crafted.bmp(30_000, 30_000),
+        "scans": crafted.progressive(1000),
+    }[name]
+    for path, body in (("/page/segment", content), ("/v1/models/scenes:predict", encoded(content))):
+        status, _headers, answer = running.ask(path, body)
+        assert status == 400
+        assert list(answer) == ["error"]
+        assert "\n" not in answer["error"]
+
+
+def test_a_request_that_takes_too_much_memory_is_told_how_much(running, monkeypatch):
+    thin = png(10_000, 1)  # few pixels, many rows
+    for path, body in (("/page/segment", thin), ("/v1/models/scenes:predict", encoded(thin))):
+        assert running.ask(path, body)[0] == 200
+        with monkeypatch.context() as patch:
+            patch.setattr(running.application, "budget", Budget(100_000_000, 10_000))
+            status, _headers, answer = running.ask(path, body)
+        assert status == 413
+        assert "takes 99 MB of memory; at most 75 MB" in answer["error"]
+    assert "deeplab_held_bytes 0.0" in running.ask("/metrics")[2]
+
+
+def test_a_long_answer_comes_whole_and_is_held_until_it_is_sent(running, monkeypatch):
+    monkeypatch.setattr(answers, "_PIECE", 10)
+    pixels = [[[row, column, 0] for column in range(9)] for row in range(7)]
+    assert running.predict({"instances": [pixels]}) == (200, {"predictions": [[[row] * 9 for row in range(7)]]})
+    assert running.application.budget.held == 0
 
 
 def test_the_page_tells_at_which_size_a_large_picture_is_seen(running, monkeypatch):

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from deeplab.data.building import upright
 from deeplab.errors import UserError
-from deeplab.pictures import images
+from deeplab.pictures import headers, images
 
 FORMATS = ("index", "palette", "rgb", "binary")
 DEFAULT_IGNORE = 255
@@ -80,12 +80,15 @@ def open_image(data):
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=images.FORMATS)
+            headers.read(data, "file")  # refuses what asks for much more work than it has pixels
             image.load()
             return image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"too large, {error}: shrink the image or leave it out") from None
     except UnidentifiedImageError:
         raise UserError("no image that can be read; expected JPEG or PNG") from None
+    except UserError:
+        raise
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UserError(f"damaged or cut off ({error}); get the file again") from None
 
