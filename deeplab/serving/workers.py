@@ -97,13 +97,16 @@ class Workers:
             process = self._idle.pop()
             try:
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, process.run, task, content)
+                answer = await loop.run_in_executor(self._threads, process.run, task, content)
             except asyncio.CancelledError:  # out of time, or the client went away: nobody waits for the thread
                 process.kill()
-                process = _Process(self._memory)
+                self._idle.insert(0, _Process(self._memory))  # those that run already are taken first
                 raise
-            finally:
+            except Exception:
                 self._idle.append(process)
+                raise
+            self._idle.append(process)
+            return answer
 
 
 class _Process:

@@ -4,6 +4,7 @@ TensorFlow Serving itself was not run: what is asserted is the documented contra
 """
 
 import base64
+import dataclasses
 import functools
 import http.client
 import io
@@ -27,7 +28,7 @@ from helpers import crafted_images as crafted
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving import answers
 from deeplab.serving.app import Application
-from deeplab.serving.budget import Budget, Cost
+from deeplab.serving.budget import Cost
 from deeplab.serving.run import _bind, http_server
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
@@ -206,13 +207,15 @@ def test_what_is_no_image_of_a_known_format_reaches_no_decoder(running, name):
 
 def test_a_request_that_takes_too_much_memory_is_told_how_much(running, monkeypatch):
     thin = png(10_000, 1)  # few pixels, many rows
+    config = dataclasses.replace(running.application.config, memory_budget_bytes=100_000_000)
+    small = Application(config, functools.partial(exports.newest, str(running.folder)), Fake).budget
     for path, body in (("/page/segment", thin), ("/v1/models/scenes:predict", encoded(thin))):
         assert running.ask(path, body)[0] == 200
         with monkeypatch.context() as patch:
-            patch.setattr(running.application, "budget", Budget(100_000_000, 10_000))
+            patch.setattr(running.application, "budget", small)
             status, _headers, answer = running.ask(path, body)
         assert status == 413
-        assert "takes 99 MB of memory; at most 75 MB" in answer["error"]
+        assert "takes 100 MB of memory; at most 75 MB" in answer["error"]
     assert "deeplab_held_bytes 0.0" in running.ask("/metrics")[2]
 
 
