@@ -30,17 +30,29 @@ class Cost(NamedTuple):
       pixel: of every pixel that it sees, padding included.
       margin: pixels by which a side of an image is longer to the network at the most: padding and cells at the border.
       least: (height, width) to which smaller images are padded.
+      resize: (shortest, longest) side to which the graph resizes all images, as --min_resize_value and
+        --max_resize_value say; the longest may be None. None: it does not.
     """
 
     image: int = 200_000
     pixel: int = 300
     margin: int = 32
     least: tuple[int, int] = (1, 1)
+    resize: tuple[int, int | None] | None = None
 
     def of(self, height, width):
         """Returns the bytes that an image of this size takes."""
-        height, width = max(height, self.least[0]) + self.margin, max(width, self.least[1]) + self.margin
-        return self.image + self.pixel * height * width
+        return self.image + self.pixel * self.seen(height, width)
+
+    def seen(self, height, width):
+        """Returns the number of pixels that the network sees of an image of this size, at the most."""
+        if self.resize:
+            shortest, longest = self.resize
+            scale = shortest / min(height, width)
+            if longest is not None:
+                scale = min(scale, longest / max(height, width))
+            height, width = math.ceil(height * scale), math.ceil(width * scale)
+        return (max(height, self.least[0]) + self.margin) * (max(width, self.least[1]) + self.margin)
 
 
 class Need(NamedTuple):

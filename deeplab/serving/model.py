@@ -76,22 +76,24 @@ class ServedModel:
 
     def _measured(self, signature, size):
         """Returns the `Cost` of serving_default, from a run with one image of `size` and one with very small images."""
-        least = tuple(self.card.get("crop_size") or (1, 1)) if not self.input_size.fit_into else (1, 1)
-        cost = Cost(least=least)
-        usual = _zeros(signature, 1, size)
+        least = tuple(self.card.get("crop_size") or (1, 1))
+        rule = self.card.get("resize") or {}
+        resize = (rule["min_resize_value"], rule.get("max_resize_value")) if rule.get("min_resize_value") else None
+        cost = Cost(least=least, resize=resize)
+        usual, smallest = _zeros(signature, 1, size), _zeros(signature, _SMALLEST, (1, 1))
         with _quiet.alone():
             grown = measured.growth(lambda: self._run(DEFAULT_SIGNATURE, usual))
             if grown is None:
                 return cost
             height, width = next(iter(usual.values())).shape[1:3]
-            cells = (max(height, least[0]) + cost.margin) * (max(width, least[1]) + cost.margin)
-            cost = cost._replace(image=0, pixel=max(-(-grown // cells), measured.LEAST_PER_PIXEL))
+            cost = cost._replace(image=0, pixel=max(grown // cost.seen(height, width), measured.LEAST_PER_PIXEL))
             if any(None not in (spec.shape[0], *spec.shape[1:3]) for spec in signature.inputs.values()):
                 return cost
             grown = 0
             with contextlib.suppress(Refusal):  # a graph that takes no such images
-                grown = measured.growth(lambda: self._run(DEFAULT_SIGNATURE, _zeros(signature, _SMALLEST, (1, 1))))
-        return cost._replace(image=max(grown // _SMALLEST - cost.of(1, 1), 0) + _OBJECTS)
+                grown = measured.growth(lambda: self._run(DEFAULT_SIGNATURE, smallest))
+        count = len(next(iter(smallest.values())))
+        return cost._replace(image=max(grown // count - cost.of(1, 1), 0) + _OBJECTS)
 
 
 def _zeros(signature, count, size):

@@ -30,16 +30,24 @@ def main():
     connection = socket.socket(fileno=number)
     _limit_memory(memory)
     gc.disable()  # lists of numbers hold no cycles, and looking for some takes as long as to read the numbers
-    with contextlib.suppress(EOFError, OSError):
+    try:
         while True:
-            facts, buffers = frames.receive(connection)
-            signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends the process, inside of any library
-            answer = _answer(facts, buffers)
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            frames.send(connection, *answer)
-            if len(buffers[0]) + sum(len(buffer) for buffer in answer[1]) > _LARGE:
-                del buffers, answer
-                _give_back()
+            _do_one(connection, seconds)
+    except (EOFError, OSError):
+        return
+    except MemoryError:  # outside of a task: the task itself does not fit
+        signal.raise_signal(signal.SIGKILL)
+
+
+def _do_one(connection, seconds):
+    facts, buffers = frames.receive(connection)
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends the process, inside of any library
+    answer = _answer(facts, buffers)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    frames.send(connection, *answer)
+    if len(buffers[0]) + sum(memoryview(buffer).nbytes for buffer in answer[1]) > _LARGE:
+        del buffers, answer
+        _give_back()
 
 
 def _answer(facts, buffers):

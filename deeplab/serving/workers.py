@@ -144,6 +144,8 @@ class _Process:
         except (EOFError, OSError):
             status = process.wait(_CPU_SECS)
             self.end()
+            if status >= 0:  # not ended by a signal, but by an error of this project, which it has printed
+                raise RuntimeError(f"a worker ended with exit code {status}") from None
             reason = "takes too long to read" if status == -signal.SIGPROF else "ends the process that reads it"
             raise Refusal(413, f"The content of the request {reason}") from None
 

@@ -43,9 +43,13 @@ def test_a_need_counts_images_pixels_and_answers():
     assert budget.need(Fake(), "all", [[1, 10, 20, 1]]).held == (3 + 10 + 21 * 30) * 200
 
 
-def test_padding_counts_and_so_does_shrinking():
+def test_padding_counts_and_so_does_resizing():
     assert Cost(0, 1, 32).of(9_000_000, 1) > 32 * 9_000_000  # a column of pixels is a column of cells
     assert Cost(0, 1, 0, (513, 513)).of(1, 1) == 513 * 513
+    enlarged = Cost(0, 1, 0, resize=(100, None))
+    assert enlarged.of(1, 9000) == 100 * 900_000
+    assert enlarged._replace(resize=(100, 300)).of(1, 9000) == 1 * 300
+    assert enlarged.of(10, 20) == 100 * 200
     model = Fake()
     model.input_size, model.cost = InputSize("auto", (10, 10), (10, 10), 15), Cost(1000, 300, 0)
     shrunk = budget.need(model, "serving_default", [[1, 100, 100, 1]]).network

@@ -164,6 +164,26 @@ def test_a_process_that_was_killed_is_replaced():
     assert with_workers(use).shape == (40, 56, 3)
 
 
+def test_an_error_of_the_project_itself_is_no_fault_of_the_client():
+    async def use(pool):
+        with pytest.raises(RuntimeError, match="a worker ended with exit code 1"):
+            await pool._do({"do": "nothing"}, PNG, False)
+        return await pool.decode(PNG, contract.header(PNG))
+
+    assert with_workers(use).shape == (40, 56, 3)
+
+
+def test_a_task_that_does_not_even_fit_is_refused(monkeypatch):
+    monkeypatch.setattr(workers, "_OVERHEAD", 16 << 20)
+
+    async def use(pool):
+        with pytest.raises(Refusal, match="ends the process") as refusal:
+            await pool.parse(bytes(64 << 20), SIGNATURES)
+        return refusal.value.status
+
+    assert with_workers(use, max_request_bytes=1000, max_pixels=1000) == 413
+
+
 def test_what_takes_more_memory_than_a_process_may_have_is_refused(monkeypatch):
     monkeypatch.setattr(workers, "_OVERHEAD", 16 << 20)
     body = b'{"instances": [' + b"[]," * 2_000_000 + b"[]]}"  # 6 MB of text, 130 MB of lists
