@@ -9,6 +9,7 @@ Sources: PNG, W3C recommendation; JPEG, ITU-T T.81, annex B; GIF89a specificatio
 """
 
 import io
+import re
 import struct
 import warnings
 from typing import NamedTuple
@@ -36,6 +37,7 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # {colour type of a PNG: its samples 
 _FRAMES_OF_JPEG = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # SOF: baseline, extended, progressive; the last two arithmetic
 _OTHER_FRAMES_OF_JPEG = (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)
 _ALONE = (0x01, *range(0xD0, 0xD8))  # markers of a JPEG without a length: TEM, RSTn
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # in a JPEG; in pixels, 0xFF is followed by 0 or is an RSTn
 _RAW = (0, 3, 6)  # compressions of a BMP that are none: RGB, with masks, with masks and alpha
 
 
@@ -84,7 +86,7 @@ def read(content, name, formats=FILES):
     if header.width <= 0 or header.height <= 0:
         raise UserError(f"{name}: not a readable image (a side of {min(header.width, header.height)} pixels)")
     if header.scans > MAX_SCANS:
-        raise UserError(f"{name}: a JPEG with {header.scans} scans; at most {MAX_SCANS} are decoded")
+        raise UserError(f"{name}: a JPEG with more than {MAX_SCANS} scans, each a pass over the image; save it again")
     return header
 
 
@@ -172,9 +174,25 @@ def _jpeg(content):
         if marker == 0xDA:
             if not header:
                 raise _DamagedError("a JPEG without a size")
-            # In pixels 0xFF is followed by 0, so that these two bytes are a scan, or chance in a table: never too few.
-            return header._replace(scans=content.count(b"\xff\xda", position - 2))
+            return header._replace(scans=_scans(content, position - 2))
         position += length
+    raise _DamagedError(f"more than {_MAX_PARTS} segments")
+
+
+def _scans(content, position):
+    """Returns the number of scans of a JPEG, which begin at `position`, as far as libjpeg reads: to the image's end.
+
+    Phones write further pictures and videos behind that end.
+    """
+    scans = 0
+    for _ in range(_MAX_PARTS):
+        found = _MARKER.search(content, position)
+        if not found or content[found.end() - 1] in (0xD8, 0xD9) or scans > MAX_SCANS:
+            return scans
+        marker, position = content[found.end() - 1], found.end()
+        scans += marker == 0xDA
+        if marker not in _ALONE:
+            position += int.from_bytes(content[position : position + 2], "big")
     raise _DamagedError(f"more than {_MAX_PARTS} segments")
 
 

@@ -80,8 +80,23 @@ def test_animations_that_hold_no_frame_are_animations(content):
 def test_scans_are_counted_and_limited():
     assert headers.read(crafted.progressive(90), "x") == headers.Header("JPEG", 64, 48, 1, 90, 24)
     assert headers.read(crafted.progressive(90), "x").work == 90 * 64 * 48
-    with pytest.raises(UserError, match=r"^x: a JPEG with 16000 scans; at most 100 are decoded"):
+    with pytest.raises(UserError, match=r"^x: a JPEG with more than 100 scans"):
         images.decode(crafted.progressive(16_000), "x")
+
+
+def test_scans_behind_the_image_do_not_count():
+    """A phone writes a video behind a photograph, in which the bytes of a scan's beginning occur by chance."""
+    assert headers.read(crafted.progressive(20) + b"\xff\xda" * 1000, "x").scans == 20
+
+
+def test_scans_behind_an_end_inside_a_comment_count():
+    content = crafted.progressive(101)
+    scan = content.rindex(b"\xff\xda")
+    with pytest.raises(UserError, match="more than 100 scans"):
+        headers.read(content[:scan] + b"\xff\xfe\0\4\xff\xd9" + content[scan:], "x")
+    hidden = content.index(b"\xff\xda")
+    with pytest.raises(UserError, match="more than 100 scans"):
+        headers.read(content[:hidden] + b"\xff\xfe\0\4\xff\xd9" + content[hidden:], "x")
 
 
 @pytest.mark.parametrize(
