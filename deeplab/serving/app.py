@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from deeplab.errors import UserError
 from deeplab.inference import two_at_once
-from deeplab.serving import page, rest
+from deeplab.serving import page, request_log, rest
 from deeplab.serving.batching import Batcher
 from deeplab.serving.contract import Refusal
 
@@ -110,7 +110,8 @@ class Application:
             except UserError as error:
                 response = _error(getattr(error, "status", 400), str(error))
             except Exception as error:
-                print(f"error: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr, flush=True)
+                text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                print(f"error: id={request_log.current()} {text}", file=sys.stderr, flush=True)
                 response = _error(500, "Internal error")
             self._answers.labels(response.status_code).inc()
             self._seconds.observe(time.monotonic() - start)
