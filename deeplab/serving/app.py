@@ -16,6 +16,7 @@ from deeplab.inference import two_at_once
 from deeplab.serving import page, request_log, rest
 from deeplab.serving.batching import Batcher
 from deeplab.serving.contract import Refusal
+from deeplab.serving.versions import Versions
 
 _BODIES_IN_FLIGHT = 16  # the bodies of all requests together may take this many times max_request_bytes
 
@@ -25,13 +26,14 @@ class Application:
 
     Args:
       config: a `ServeConfig`.
-      find: function () -> `exports.Version` or None: the newest version now.
+      find: function () -> the versions there are now, the newest first: `exports.candidates` of a folder.
       load: function (path, version number) -> a `ServedModel`.
     """
 
     def __init__(self, config, find, load):
-        self.config, self._find, self._load = config, find, load
-        self.model = self._loaded(*find())
+        self.config, self._load = config, load
+        self._versions = Versions(config.saved_model, find, self._loaded)
+        self.model = self._versions.first()
         self._body_bytes = 0
         self.registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self.registry)
@@ -85,9 +87,7 @@ class Application:
         while self.config.poll_secs:
             await asyncio.sleep(self.config.poll_secs)
             try:
-                found = await asyncio.to_thread(self._find)
-                if found and found.number != self.model.version:
-                    self.model = await asyncio.to_thread(self._loaded, *found)
+                self.model = await asyncio.to_thread(self._versions.newer) or self.model
             except Exception as error:
                 text = f"warning: new version not loaded, the old one stays: {str(error)[:300]}"
                 if text != reported:

@@ -12,6 +12,7 @@ import numpy as np
 from starlette.responses import HTMLResponse, JSONResponse
 
 from deeplab.data import catalog
+from deeplab.inference import exports
 from deeplab.pictures import drawing
 from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
 from deeplab.serving.model import decode
@@ -48,7 +49,7 @@ async def about(app, request):
             "version": app.model.version,
             "variant": card.get("config", {}).get("model_variant"),
             "step": card.get("step"),
-            "classes": app.model.dataset.num_classes,
+            "classes": None if app.model.dataset.name == exports.UNKNOWN else app.model.dataset.num_classes,
             "max_pixels": limit if app.model.input_size.fit_into else min(app.config.page_pixels, limit),
         }
     )

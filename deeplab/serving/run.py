@@ -30,10 +30,11 @@ def serve(config):
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked before anything is decoded
     tls.options(config)
     access.guarded(None, config)
-    exports.find(config.saved_model)
+    if not any(exports.candidates(config.saved_model)):
+        raise exports.no_version(config.saved_model)
     listener = _bind(config)
     access.warn_if_open(config)
-    application = Application(config, functools.partial(exports.newest, config.saved_model), ServedModel)
+    application = Application(config, functools.partial(exports.candidates, config.saved_model), ServedModel)
     # uvicorn handles SIGTERM itself and raises it again at its end. Without a handler the exit code would not be 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
     http_server(application).run(sockets=[listener])

@@ -63,7 +63,7 @@ class Running:
         options = {"port": 0, "read_timeout_secs": 0.5, "max_request_bytes": 200_000, "max_pixels": 10_000}
         options |= {"page_pixels": 9_000, "model_name": "scenes"}
         config = ServeConfig("unused", max_queue_size=2, max_batch_size=1, poll_secs=0.05, **options)
-        self.application = Application(config, functools.partial(exports.newest, str(folder)), Fake)
+        self.application = Application(config, functools.partial(exports.candidates, str(folder)), Fake)
         self.server = http_server(self.application)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
