@@ -84,7 +84,7 @@ def attack(options, saved_model):
 def report(counts, asked, probe, memory):
     """Prints what was sent and what came of it."""
     print(f"{'attack':36} answers")
-    for name, outcomes in counts.items():
+    for name, (outcomes, _allowed) in counts.items():
         told = ", ".join(f"{outcome}: {number}" for outcome, number in sorted(outcomes.items()))
         print(f"{name:36} {told or 'not tried'}")
     for name, clients in ((f"honest images of {honest.SIDE}x{honest.SIDE}", asked), ("/healthz", probe)):

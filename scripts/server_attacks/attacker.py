@@ -20,7 +20,7 @@ def run(target, ready, stop, results):
       target: the `kinds.Target`.
       ready: event that is set when everything to send is made, just before the attacks begin.
       stop: event that ends the attacks.
-      results: queue that gets {name of a kind: {outcome: number}} at the end.
+      results: queue that gets {name of a kind: ({outcome: number}, further outcomes that are right)} at the end.
     """
     os.nice(5)  # attackers have machines of their own; here they share the server's
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -49,15 +49,15 @@ def run(target, ready, stop, results):
         threading.Thread(target=loop, args=work, daemon=True).start()
     stop.wait()
     with lock:
-        results.put({name: dict(counter) for name, counter in counts.items()})
+        results.put({name: (dict(counts[name]), kind.allowed) for name, kind in everything.items()})
 
 
 def faults(counts):
-    """Returns lines about outcomes that are wrong, of {name: {outcome: number}}."""
+    """Returns lines about outcomes that are wrong, of what `run` puts into `results`."""
     lines = []
-    for name, kind in kinds.make().items():
-        for outcome, number in counts.get(name, {}).items():
-            right = outcome in kind.allowed or outcome == "503" or (outcome.isdecimal() and 400 <= int(outcome) < 500)
+    for name, (outcomes, allowed) in counts.items():
+        for outcome, number in outcomes.items():
+            right = outcome in allowed or outcome == "503" or (outcome.isdecimal() and 400 <= int(outcome) < 500)
             if not right:
                 lines.append(f"{name}: {number} times {outcome}")
     return lines

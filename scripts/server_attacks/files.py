@@ -31,7 +31,7 @@ def bmp_bomb():
 def webp_bomb():
     """Returns 119 bytes of lossless WebP whose header says 16383 x 16383 pixels."""
     bits = (16_382) | (16_382 << 14)
-    return _riff(_chunk(b"VP8L", (b"\x2f" + struct.pack("<I", bits)).ljust(91, b"\0")))
+    return _riff(_chunk(b"VP8L", (b"\x2f" + struct.pack("<I", bits)).ljust(98, b"\0"))) + b"\0"
 
 
 def animated_webp():
