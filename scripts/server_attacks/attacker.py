@@ -36,14 +36,15 @@ def run(target, ready, stop, results):
 
     def loop(names, pause):
         for name in itertools.cycle(names):
-            if stop.is_set():
+            if stop.wait(pause):
                 return
             attack(name)
-            time.sleep(pause)
+            if everything[name].is_slow:
+                time.sleep(pause)
 
     quick = [name for name, kind in everything.items() if not kind.is_slow]
     works = [(quick[i::_THREADS] + quick, 0.02) for i in range(_THREADS)]
-    works += [([name], 0.5) for name, kind in everything.items() if kind.is_slow]
+    works += [([name], kind.pause) for name, kind in everything.items() if kind.is_slow]
     ready.set()
     for work in works:
         threading.Thread(target=loop, args=work, daemon=True).start()

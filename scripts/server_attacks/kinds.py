@@ -31,12 +31,14 @@ class Kind(NamedTuple):
     Attributes:
       run: function (target) -> a list of outcomes.
       allowed: outcomes besides 4xx and 503 that are right.
-      is_slow: whether it holds connections for seconds.
+      is_slow: whether it holds connections for seconds, so that it gets a thread of its own.
+      pause: seconds before and after it, in which other attacks are not drowned by it.
     """
 
     run: object
     allowed: tuple = ()
     is_slow: bool = False
+    pause: float = 0.5
 
 
 def ask(target, path, body=None, **headers):
@@ -162,6 +164,8 @@ def _pipelined(target):
                 answer.fp = stream
                 answer.begin()
                 outcomes.append(outcome_of(answer.status, stream.read(int(answer.headers["Content-Length"]))))
+                if answer.headers["Connection"] == "close":  # it does not answer the others, and says so
+                    break
     except TimeoutError:
         outcomes.append(NO_ANSWER)
     except (OSError, http.client.HTTPException, TypeError, ValueError):
@@ -218,6 +222,6 @@ def make():
         "chunks without an end": Kind(_endless_chunks, (CLOSED, HELD), True),
         "slow head": Kind(_slow_head, (CLOSED, HELD), True),
         "slow body": Kind(_slow_body, (CLOSED, HELD), True),
-        f"{_IDLE} idle connections": Kind(_idle, (CLOSED, HELD), True),
+        f"{_IDLE} idle connections": Kind(_idle, (CLOSED, HELD), True, 5.0),
     }
     return kinds
