@@ -17,24 +17,25 @@ _SAID = "Serving on "  # the server's line with its address begins so
 
 
 @contextlib.contextmanager
-def serving(saved_model, clients=CLIENTS):
+def serving(saved_model, clients=CLIENTS, flags=()):
     """Runs `python -m deeplab.serve` for a `with` block.
 
     Args:
       saved_model: an --export_path.
-      clients: how many requests are on their way at a time.
+      clients: how many requests are on their way at a time, unless a call says it.
+      flags: further flags of the server.
 
-    Gives a function of a list of image files (bytes), which sends each of them to the signature `bytes`. It returns
-    when all are answered, and raises a RuntimeError if an answer is no success.
+    Gives a function of a list of image files (bytes), which sends each of them to the signature `bytes`, and of a
+    number of clients. It returns when all are answered, and raises a RuntimeError if an answer is no success.
     """
-    command = [sys.executable, "-m", "deeplab.serve", f"--saved_model={saved_model}", "--port=0"]
+    command = [sys.executable, "-m", "deeplab.serve", f"--saved_model={saved_model}", "--port=0", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             line = next((line for line in process.stdout if line.startswith(_SAID)), None)
             if line is None:
                 raise RuntimeError(f"{' '.join(command)} ended before it served")
             address = urllib.parse.urlsplit(line.removeprefix(_SAID).strip()).netloc
-            yield lambda files: _send(address, files, clients)
+            yield lambda files, clients=clients: _send(address, files, clients)
         finally:
             process.kill()
 

@@ -1,9 +1,13 @@
 """Options of serve."""
 
 import dataclasses
+import re
 
 from deeplab.config import effects
 from deeplab.config.options import Checked, GpuConfig, gpu_options, option, require
+
+_HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9_.-]+(:[0-9]{1,5})?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +46,24 @@ class ServeConfig(Checked):
         "export itself shrinks large pictures.",
     )
     poll_secs: float = option(5.0, "Seconds between two looks for a new VERSION/ folder. 0: never look.")
+    auth_token_file: str | None = option(
+        None,
+        "File with one token a line. Requests need one of them, as `Authorization: Bearer TOKEN`, except for /healthz, "
+        "/readyz and the page, which asks for it. The file is read again when it changes.",
+    )
+    allowed_hosts: tuple[str, ...] = option(
+        (),
+        "Names by which clients may address this server, besides IP addresses, localhost, --host and, when it listens "
+        "on the network, the machine's name. A proxy passes such a name on.",
+    )
+    cors_origins: tuple[str, ...] = option(
+        (), "Web sites, such as https://app.example.org, whose pages may send requests. Others are refused."
+    )
+    tls_certificate: str | None = option(None, "File with the certificate chain (PEM) for https.")
+    tls_key: str | None = option(None, "File with the private key (PEM) of --tls_certificate, without a password.")
+    access_log: bool = option(
+        True, "Write one line per request to stderr: id, method, path, status, milliseconds and bytes, never contents."
+    )
     gpu: GpuConfig = gpu_options()
 
     def check(self):
@@ -55,4 +77,10 @@ class ServeConfig(Checked):
             require(getattr(self, name) > 0, name, getattr(self, name), "more than 0 seconds")
         for name in ("batch_timeout_ms", "poll_secs", "memory_budget_bytes"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        for given, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
+            require(getattr(self, other) or not getattr(self, given), given, getattr(self, given), f"--{other} with it")
+        for name in self.allowed_hosts:
+            require(_HOST.fullmatch(name), "allowed_hosts", name, "names without a port, such as segment.example.org")
+        for origin in self.cors_origins:
+            require(_ORIGIN.fullmatch(origin), "cors_origins", origin, "origins, such as https://app.example.org")
         effects.refuse_without_effect(self, effects.SERVE)

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 import deeplab
 from deeplab import devices
+from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.evaluation import report
-from deeplab.files import atomic
+from deeplab.files import atomic, manifest
 from deeplab.inference.exports import CARD, CARD_FILE
 from deeplab.inference.input_size import CARD_KEY
 from deeplab.model.cost import count_multiply_adds
@@ -21,7 +22,7 @@ DEFAULT_SIZE = (513, 513)  # (height, width) without any crop size; reference: d
 
 
 def write(folder, config, loaded, input_size, precision_reason=None):
-    """Writes model.json into the folder of an export.
+    """Writes model.json into the folder of an export, after all other files: it records their sizes and hashes.
 
     Args:
       folder: the folder.
@@ -34,7 +35,10 @@ def write(folder, config, loaded, input_size, precision_reason=None):
     # Other formats have quantized weights, or an engine that chooses.
     content["precision"] = None if config.takes_one_size else config.precision
     content["quantize"] = config.quantize
-    atomic.write(f"{folder}/{CARD_FILE}", CARD.text({**content, "precision_reason": precision_reason}))
+    content["precision_reason"] = precision_reason
+    # dataset.json is not recorded, since names of classes may be corrected in it.
+    content["files"] = manifest.describe(folder, leave_out=(CARD_FILE, catalog.FILE))
+    atomic.write(f"{folder}/{CARD_FILE}", CARD.text(content))
 
 
 def image_size(config, loaded):

@@ -5,13 +5,14 @@ Beside the graph of a version lie model.json, the card that says what the networ
 """
 
 import functools
+import sys
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.files import formats
+from deeplab.files import formats, manifest
 from deeplab.inference import loading
 from deeplab.inference.loading import GRAPH_FILE, Signature
 
@@ -31,7 +32,7 @@ CARD = formats.Kind(
     ),
     others=(
         *("colors", "score", "multiply_adds", "multiply_adds_size", "versions", "input_size", "tf32"),
-        *("precision", "precision_reason", "quantize"),
+        *("precision", "precision_reason", "quantize", "files"),
     ),
 )
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # "serving_default": images -> labels
@@ -44,11 +45,15 @@ REFERENCE_INPUT, REFERENCE_LABELS, REFERENCE_PROBABILITIES = (
 )
 
 
+UNKNOWN = "unknown"  # the name of the data set of a SavedModel that does not say which classes it predicts
+
+
 class Version(NamedTuple):
-    """A SavedModel on disk: its folder, and its version number."""
+    """A SavedModel on disk: its folder, its version number, and the `manifest.stamp` of its files where it matters."""
 
     path: str
     number: int
+    stamp: tuple = ()
 
 
 def versions(folder):
@@ -64,26 +69,77 @@ def next_path(folder):
 
 
 def newest(folder):
-    """Returns the newest `Version` in an --export_path, or the one that the folder itself is; None without any.
+    """Returns the newest whole `Version` in an --export_path, or the one that the folder itself is; None without any.
 
-    A version without saved_model.pb does not count: perhaps it is still being copied.
+    A version that lacks something does not count: perhaps it is still being copied.
     """
+    return next((version for version in candidates(folder) if not lacks(version.path)), None)
+
+
+def candidates(folder):
+    """Yields the `Version` that a folder itself is, if it holds anything of one, and those in it, the newest first."""
     folder = folder.rstrip("/") or "/"
     name = folder.rpartition("/")[2]
-    itself = Version(folder, int(name) if name.isdecimal() else 1)
-    numbered = (Version(tf.io.gfile.join(folder, str(number)), number) for number in reversed(versions(folder)))
-    for version in (itself, *numbered):
-        if tf.io.gfile.exists(tf.io.gfile.join(version.path, GRAPH_FILE)):
-            return version
-    return None
+    if any(tf.io.gfile.exists(tf.io.gfile.join(folder, file)) for file in (GRAPH_FILE, CARD_FILE, catalog.FILE)):
+        yield Version(folder, int(name) if name.isdecimal() else 1)
+    for number in reversed(versions(folder)):
+        yield Version(tf.io.gfile.join(folder, str(number)), number)
 
 
 def find(folder):
-    """Returns what `newest` returns, and raises a UserError instead of returning None."""
-    version = newest(folder)
-    if version is None:
-        raise UserError(f"--saved_model={folder}: no SavedModel there; name an --export_path or DIR/VERSION")
-    return version
+    """Returns what `newest` returns, and says on stderr which newer versions are not whole.
+
+    Raises:
+      UserError: there is no whole version; it says what the newest one lacks.
+    """
+    for version in candidates(folder):
+        problem = lacks(version.path)
+        if not problem:
+            return version
+        print(f"warning: {version.path} is not whole: {problem}", file=sys.stderr, flush=True)
+    raise no_version(folder)
+
+
+def no_version(folder):
+    """Returns the UserError that says that a folder has no whole version, and what the newest one lacks."""
+    text = f"--saved_model={folder}: no SavedModel there; name an --export_path or DIR/VERSION"
+    for version in candidates(folder):
+        problem = lacks(version.path)
+        if problem:
+            text = (
+                f"--saved_model={folder}: {version.path} is not whole: {problem}; copy it again, or wait for its copy"
+            )
+            break
+    return UserError(text)
+
+
+def lacks(path):
+    """Returns in words what the SavedModel in the folder `path` lacks, or "" if no file is known to be missing.
+
+    The sizes of the files are compared with those that model.json records. SavedModels of other programs, and exports
+    of before, have no record: there, all parts of the variables have to be there.
+    """
+    if not tf.io.gfile.exists(tf.io.gfile.join(path, GRAPH_FILE)):
+        return f"{GRAPH_FILE} is missing"
+    try:
+        files = recorded_files(path)
+        if files is not None:
+            if not tf.io.gfile.exists(tf.io.gfile.join(path, catalog.FILE)):
+                return f"{catalog.FILE} is missing"
+            return manifest.difference(path, files)
+    except (UserError, tf.errors.OpError) as error:
+        return _one_line(error)
+    part = manifest.lacking_part(tf.io.gfile.join(path, "variables"))
+    return f"variables/{part} is missing" if part else ""
+
+
+def recorded_files(path):
+    """Returns the record of the files of an export in its model.json; None without a record.
+
+    Raises:
+      UserError: model.json is damaged, or in a format that this version does not read.
+    """
+    return read_card(path).get("files") if tf.io.gfile.exists(tf.io.gfile.join(path, CARD_FILE)) else None
 
 
 def read_card(path):
@@ -106,8 +162,11 @@ def load(path, required=()):
       An `Export`.
 
     Raises:
-      UserError: TensorFlow can't load it, or a signature is missing.
+      UserError: TensorFlow can't load it, a signature is missing, or a file is not the one that export wrote.
     """
+    changed = manifest.difference(path, recorded_files(path) or {}, hashes=True)
+    if changed:
+        raise UserError(f"{path} is not whole: {changed}; copy it again, or export it again")
     try:
         signatures, functions = loading.open_saved_model(path)
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
@@ -146,8 +205,20 @@ class Export:
         return read_card(self.path) if tf.io.gfile.exists(tf.io.gfile.join(self.path, CARD_FILE)) else {}
 
     def dataset(self, name=None):
-        """Returns the `catalog.Dataset` of dataset.json; without that file, the catalogue's `name`."""
-        return catalog.load(self.path, name)
+        """Returns the `catalog.Dataset` of the classes that the network predicts.
+
+        Sources: dataset.json, else the card, else the catalogue's `name`. Without any of them, the classes are
+        numbered: names that are guessed would be wrong without anybody noticing.
+        """
+        if tf.io.gfile.exists(tf.io.gfile.join(self.path, catalog.FILE)):
+            return catalog.load(self.path)
+        if self.card:
+            names, colors = self.card["classes"], self.card.get("colors") or ()
+            try:
+                return catalog.Dataset("export", len(names), class_names=names, colors=colors)
+            except (UserError, TypeError, ValueError) as error:
+                raise UserError(f"{self.path}/{CARD_FILE}: {_one_line(error)}") from None
+        return catalog.load(None, name) if name else catalog.Dataset(UNKNOWN, catalog.MAX_LABEL + 1)
 
     def run(self, signature, inputs):
         """Returns {output: array} of {input: array} by the signature of that name.

@@ -13,10 +13,11 @@ from starlette.routing import Route
 
 from deeplab.errors import UserError
 from deeplab.inference import two_at_once
-from deeplab.serving import page, rest
+from deeplab.serving import page, request_log, rest
 from deeplab.serving.batching import Batcher
 from deeplab.serving.budget import Budget
 from deeplab.serving.contract import Refusal
+from deeplab.serving.versions import Versions
 from deeplab.serving.workers import Workers
 
 _BODIES_IN_FLIGHT = 16  # the bodies of all requests together may take this many times max_request_bytes
@@ -27,13 +28,14 @@ class Application:
 
     Args:
       config: a `ServeConfig`.
-      find: function () -> `exports.Version` or None: the newest version now.
+      find: function () -> the versions there are now, the newest first: `exports.candidates` of a folder.
       load: function (path, version number) -> a `ServedModel`.
     """
 
     def __init__(self, config, find, load):
-        self.config, self._find, self._load = config, find, load
-        self.model = self._loaded(*find())
+        self.config, self._load = config, load
+        self._versions = Versions(config.saved_model, find, self._loaded)
+        self.model = self._versions.first()
         self._body_bytes = 0
         self.registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self.registry)
@@ -92,9 +94,7 @@ class Application:
         while self.config.poll_secs:
             await asyncio.sleep(self.config.poll_secs)
             try:
-                found = await asyncio.to_thread(self._find)
-                if found and found.number != self.model.version:
-                    self.model = await asyncio.to_thread(self._loaded, *found)
+                self.model = await asyncio.to_thread(self._versions.newer) or self.model
             except Exception as error:
                 text = f"warning: new version not loaded, the old one stays: {str(error)[:300]}"
                 if text != reported:
@@ -117,7 +117,8 @@ class Application:
             except UserError as error:
                 response = _error(getattr(error, "status", 400), str(error))
             except Exception as error:
-                print(f"error: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr, flush=True)
+                text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                print(f"error: id={request_log.current()} {text}", file=sys.stderr, flush=True)
                 response = _error(500, "Internal error")
             self._answers.labels(response.status_code).inc()
             self._seconds.observe(time.monotonic() - start)

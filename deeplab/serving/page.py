@@ -3,13 +3,17 @@
 import asyncio
 import base64
 import contextlib
+import functools
+import hashlib
 import pathlib
+import re
 import time
 
 import numpy as np
 from starlette.responses import HTMLResponse, JSONResponse
 
 from deeplab.data import catalog
+from deeplab.inference import exports
 from deeplab.pictures import drawing
 from deeplab.serving import budget, contract
 from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
@@ -19,10 +23,20 @@ _PAGE = pathlib.Path(__file__).with_name("page.html")
 
 
 async def page(app, request):
-    """The page. Its policy lets it load nothing from anywhere else."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-    headers = {"Content-Security-Policy": policy + "; img-src 'self' data: blob:"}
-    return HTMLResponse(_PAGE.read_text("utf-8"), headers=headers)
+    """The page. Its policy lets it load nothing from anywhere else, and run no script but its own."""
+    text, policy = _text_and_policy()
+    return HTMLResponse(text, headers={"Content-Security-Policy": policy})
+
+
+@functools.cache
+def _text_and_policy():
+    """Returns the page and its Content-Security-Policy, which names its style and its script by their hashes."""
+    text = _PAGE.read_text("utf-8")
+    inner = {tag: re.search(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)[1] for tag in ("style", "script")}
+    hashes = {tag: base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for tag, part in inner.items()}
+    policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'"
+    policy += "; img-src 'self' data: blob:"
+    return text, policy + "".join(f"; {tag}-src 'sha256-{value}'" for tag, value in hashes.items())
 
 
 async def about(app, request):
@@ -37,7 +51,7 @@ async def about(app, request):
             "version": app.model.version,
             "variant": card.get("config", {}).get("model_variant"),
             "step": card.get("step"),
-            "classes": app.model.dataset.num_classes,
+            "classes": None if app.model.dataset.name == exports.UNKNOWN else app.model.dataset.num_classes,
             "max_pixels": limit if app.model.input_size.fit_into else min(app.config.page_pixels, limit),
         }
     )

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from deeplab import devices
 from deeplab.errors import UserError
 from deeplab.inference import exports
+from deeplab.serving import access, request_log, tls
 from deeplab.serving.app import Application
 from deeplab.serving.model import ServedModel
 
@@ -27,9 +28,13 @@ def serve(config):
       UserError: there is no SavedModel, or the address is taken.
     """
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked before anything is decoded
-    exports.find(config.saved_model)
+    tls.options(config)
+    access.guarded(None, config)
+    if not any(exports.candidates(config.saved_model)):
+        raise exports.no_version(config.saved_model)
     listener = _bind(config)
-    application = Application(config, functools.partial(exports.newest, config.saved_model), ServedModel)
+    access.warn_if_open(config)
+    application = Application(config, functools.partial(exports.candidates, config.saved_model), ServedModel)
     # uvicorn handles SIGTERM itself and raises it again at its end. Without a handler the exit code would not be 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
     http_server(application).run(sockets=[listener])
@@ -38,16 +43,20 @@ def serve(config):
 def http_server(application):
     """Returns the uvicorn server that runs an `Application`."""
     config = application.config
+    write = request_log.Writer() if config.access_log else None
+    app = request_log.RequestLog(access.guarded(application.asgi(), config), write)
     protocol = type("Protocol", (_Protocol,), {"header_secs": config.read_timeout_secs})
     return _HttpServer(
         uvicorn.Config(
-            application.asgi(),
+            app,
             host=config.host,
             port=config.port,
             http=protocol,
             ws="none",
             log_level="warning",
             access_log=False,
+            server_header=False,
+            **tls.options(config),
             limit_concurrency=_MAX_CONNECTIONS,
             timeout_graceful_shutdown=int(config.request_timeout_secs + _GRACE_SECS),
         )
@@ -79,7 +88,8 @@ class _HttpServer(uvicorn.Server):
         await super().startup(sockets)
         for server in self.servers:
             host, port = server.sockets[0].getsockname()[:2]
-            print(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)
+            scheme = "https" if self.config.is_ssl else "http"
+            print(f"Serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)
 
 
 class _Protocol(H11Protocol):

@@ -243,7 +243,7 @@ def _serving(command):
     words = [*shlex.split(command, comments=True)[2:], "--port=0"]
     config = cli.read(ServeConfig, words, flags.FlagValues())
     server = run.http_server(
-        app.Application(config, functools.partial(exports.newest, config.saved_model), model.ServedModel)
+        app.Application(config, functools.partial(exports.candidates, config.saved_model), model.ServedModel)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -67,7 +67,7 @@ class Running:
         options = {"port": 0, "read_timeout_secs": 0.5, "max_request_bytes": 200_000, "max_pixels": 10_000}
         options |= {"page_pixels": 9_000, "model_name": "scenes"}
         config = ServeConfig("unused", max_queue_size=2, max_batch_size=1, poll_secs=0.05, **options)
-        self.application = Application(config, functools.partial(exports.newest, str(folder)), Fake)
+        self.application = Application(config, functools.partial(exports.candidates, str(folder)), Fake)
         self.server = http_server(self.application)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
@@ -255,7 +255,7 @@ def test_the_page_segments_a_picture(running):
 
 
 @pytest.mark.parametrize(
-    "start", [b"POST /v1/models/scenes:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{", b"GET /"]
+    "start", [b"POST /v1/models/scenes:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{", b"GET /"]
 )
 def test_slow_senders_are_cut_off(running, start):
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection:

@@ -143,7 +143,7 @@ def test_sigterm_finishes_what_was_accepted(server):
     """The last test: the server ends. Requests lack their last byte until it no longer takes new ones."""
     host, port = server.url.removeprefix("http://").split(":")
     body = json.dumps({"instances": [PICTURE.tolist()]}).encode()
-    head = f"POST /v1/models/deeplab:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = f"POST /v1/models/deeplab:predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     connections = [socket.create_connection((host, int(port)), timeout=60) for _ in range(4)]
     for connection in connections:
         connection.sendall(head + body[:-1])
