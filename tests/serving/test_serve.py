@@ -208,7 +208,7 @@ def test_what_is_no_image_of_a_known_format_reaches_no_decoder(running, name):
 def test_a_request_that_takes_too_much_memory_is_told_how_much(running, monkeypatch):
     thin = png(10_000, 1)  # few pixels, many rows
     config = dataclasses.replace(running.application.config, memory_budget_bytes=100_000_000)
-    small = Application(config, functools.partial(exports.newest, str(running.folder)), Fake).budget
+    small = Application(config, functools.partial(exports.candidates, str(running.folder)), Fake).budget
     for path, body in (("/page/segment", thin), ("/v1/models/scenes:predict", encoded(thin))):
         assert running.ask(path, body)[0] == 200
         with monkeypatch.context() as patch:
