@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from deeplab.serving import contract
 from deeplab.serving.contract import Refusal
+from deeplab.serving.deadline import check_images
 from deeplab.serving.model import check_pixels
 
 # What follows /v1/models/: NAME[/versions/V], then /metadata, :predict or nothing.
@@ -21,7 +22,7 @@ async def models(app, request):
     match = _PATH.fullmatch(request.path_params["path"])
     verb = match and match["verb"]
     if not match or (verb is not None) != (request.method == "POST") or verb not in (None, "predict"):
-        raise Refusal(400, f"Malformed request: {request.method} {request.url.path[:200]}")
+        raise Refusal(400, f"Malformed request: {request.method} {request.scope['path'][:200]}")
     model = app.model
     if match["name"] != app.config.model_name:
         raise Refusal(404, f"Could not find any versions of model {match['name'][:80]}")
@@ -35,6 +36,7 @@ async def models(app, request):
 async def _predict(app, request, model):
     async with app.body(request) as body:
         name, inputs, row = await asyncio.to_thread(contract.parse, body, model.signatures)
+        check_images(inputs, model.signatures[name].inputs, app.config.max_images)
         pixels = await asyncio.to_thread(check_pixels, inputs, app.config.max_pixels)
         outputs = await app.batcher.submit(model, name, inputs, pixels)
     return Response(await asyncio.to_thread(contract.encode, outputs, row), media_type="application/json")
