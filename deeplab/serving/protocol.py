@@ -30,10 +30,11 @@ class Protocol(H11Protocol):
 
     `phase` is "idle", "reading" (a request has begun and is not complete), "answering" or "closing" (the client still
     sends, and what it sends is thrown away). `since` is the `time.monotonic()` at which the phase began, `received` the
-    number of bytes of the request that came so far.
+    number of bytes of the request that came so far. `was_used` tells whether any bytes have come.
     """
 
     application, room = None, None
+    was_used = False
 
     @classmethod
     def of(cls, application, room):
@@ -63,6 +64,7 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data):
+        self.was_used = True
         self.received += len(data)
         step = _SLICE if self.conn.is_chunked or self.phase != "reading" else len(data)
         for start in range(0, len(data), step):

@@ -2,8 +2,8 @@
 
 Whoever opens connections and sends nothing, or sends slowly, must not shut out the others. So a new connection always
 finds a place: the connection that has been idle for the longest time goes, or the one that sends its request the most
-slowly. Only while all of them wait for their answers is there no such connection. Then the new one is a spare
-connection, on which the server answers nothing but /healthz, /readyz and /metrics.
+slowly. If there is no such connection, because all of them wait for their answers or have just come, the new one is a
+spare connection, on which the server answers nothing but /healthz, /readyz and /metrics.
 """
 
 import resource
@@ -12,7 +12,7 @@ import time
 _CONNECTIONS = 512
 _SPARE = 64
 _OTHER_FILES = 128  # descriptors for all else: the model, libraries, processes that decode
-_TRIAL_SECS = 1.0  # a request that came so recently does not count as slow
+_TRIAL_SECS = 1.0  # a connection or request that came so recently does not count as slow
 _FEWEST = 4
 
 
@@ -35,7 +35,7 @@ class Room:
         """Takes in a connection, a `protocol.Protocol`. Returns False if it is a spare one."""
         if len(self._kept) >= self.connections and not self._make_room():
             if len(self._spare) >= self.spare:
-                self._drop(next(iter(self._spare)))
+                self._drop(min(self._spare, key=lambda one: (one.phase == "answering", one.since)))
             self._spare[connection] = None
             return False
         self._kept[connection] = None
@@ -49,7 +49,8 @@ class Room:
     def _make_room(self):
         """Closes the connection that is missed the least. Returns False if all of them wait for answers."""
         now = time.monotonic()
-        idle = [one for one in self._kept if one.phase in ("idle", "closing")]
+        quiet = [one for one in self._kept if one.phase in ("idle", "closing")]
+        idle = [one for one in quiet if one.was_used or now - one.since > _TRIAL_SECS]
         slow = [one for one in self._kept if one.phase == "reading" and now - one.since > _TRIAL_SECS]
         if idle:
             self._drop(min(idle, key=lambda one: one.since))

@@ -24,6 +24,7 @@ from deeplab.serving.protocol import Protocol
 # Parts of --stop_timeout_secs: when requests that are still being computed are refused, when connections are cut.
 _ANSWERED, _CUT = 0.75, 0.85
 _TOLD_EVERY_SECS = 60.0
+_BACKLOG = 1024  # connections that wait to be accepted. The system drops further ones, whose clients try again later.
 
 
 @devices.as_configured
@@ -53,7 +54,7 @@ def http_server(application):
         ws="none",
         log_level="error",
         access_log=False,
-        backlog=max(1, places.connections // 4),  # so many are accepted before the first of them is taken in
+        backlog=max(1, places.connections // 4),  # so many are accepted at a time; `startup` sets how many may wait
         timeout_keep_alive=config.idle_timeout_secs,
         timeout_graceful_shutdown=config.stop_timeout_secs,
     )
@@ -96,6 +97,8 @@ class _HttpServer(uvicorn.Server):
     async def startup(self, sockets=None):
         asyncio.get_running_loop().set_exception_handler(_OutOfFiles())
         await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(_BACKLOG)
         for server in self.servers:
             host, port = server.sockets[0].getsockname()[:2]
             print(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)

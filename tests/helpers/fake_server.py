@@ -31,6 +31,7 @@ TEXT = Spec(np.dtype(object), "DT_STRING", (None,), "text:0")
 ROUTE = "/v1/models/deeplab:predict"
 ONE = b'{"instances": [[[[1, 2, 3]]]]}'  # its answer:
 LARGE = b"large"  # an input of `bytes` whose output has 20 MB
+SLEEPS = b"sleeps"  # an input of `bytes` for which a run takes 25 seconds
 ANSWER = {"predictions": [[[1]]]}
 
 
@@ -61,6 +62,8 @@ class Fake:
         (array,) = inputs.values()
         self.runs.append(len(array))
         assert self.gate.wait(60)
+        if SLEEPS in array:
+            time.sleep(25)
         if LARGE in array:
             array = np.array([b"a" * 20_000_000], object)
         if signature == "serving_default":
@@ -118,7 +121,11 @@ def process(folder, *options, files=None):
     options = {"stdout": subprocess.PIPE, "text": True, "env": environment, "preexec_fn": limit}
     with subprocess.Popen(command, **options) as server:
         try:
-            line = next(line for line in server.stdout if line.startswith("Serving on "))
+            server.told, line = [], ""
+            while not line.startswith("Serving on "):
+                line = next(server.stdout)
+                server.told.append(line)
+            server.told = [line for line in server.told if line.startswith("At most")]
             server.port = int(line.strip().strip("/").rpartition(":")[2])
             yield server
         finally:
