@@ -123,7 +123,7 @@ class Application:
         """
 
         async def handle(request):
-            start = time.monotonic()
+            start, network = time.monotonic(), deadline.time_network()
             try:
                 with self._in_flight.track_inprogress():
                     response = await self._in_time(handler(self, request), request)
@@ -134,6 +134,8 @@ class Application:
             except Exception as error:
                 print(f"error: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr, flush=True)
                 response = _error(500, "Internal error")
+            if network:
+                response.headers["Server-Timing"] = f"network;dur={1000 * sum(network):.3f}"  # milliseconds
             if self.stopping.done():
                 response.headers["Connection"] = "close"
             self._answers.labels(response.status_code).inc()

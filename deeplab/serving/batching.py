@@ -12,8 +12,8 @@ import concurrent.futures
 import math
 import time
 
+from deeplab.serving import deadline
 from deeplab.serving.contract import Refusal
-from deeplab.serving.deadline import STOPPING
 from deeplab.serving.jobs import Job, NotByImageError, run_together
 
 _SMALL = 8  # a piece of this part of max_pixels is small: it may run beside a piece with max_pixels
@@ -71,7 +71,7 @@ class Batcher:
             raises.
         """
         if self._stopped:
-            raise Refusal(503, STOPPING)
+            raise Refusal(503, deadline.STOPPING)
         if self.is_full:
             raise Refusal(503, "The queue is full; try again later")
         job = Job(model, signature, inputs, pixels, asyncio.get_running_loop().create_future())
@@ -80,7 +80,9 @@ class Batcher:
         self._inside += 1
         self._changed.set()
         try:
-            return await asyncio.wait_for(job.future, self._config.request_timeout_secs)
+            outputs = await asyncio.wait_for(job.future, self._config.request_timeout_secs)
+            deadline.count_network(job.seconds)
+            return outputs
         except asyncio.TimeoutError:
             raise Refusal(504, "Timed out") from None
         finally:
@@ -91,7 +93,7 @@ class Batcher:
         self._stopped = True
         for job in self._waiting:
             if not job.future.done():
-                job.future.set_exception(Refusal(503, STOPPING))
+                job.future.set_exception(Refusal(503, deadline.STOPPING))
         self._waiting = []
 
     async def serve(self):
@@ -167,7 +169,7 @@ class Batcher:
           True if they ran. An error is passed to the job if there is only one; several jobs are left as they are.
         """
         try:
-            parts = await asyncio.get_running_loop().run_in_executor(self._threads, run_together, batch)
+            parts, seconds = await asyncio.get_running_loop().run_in_executor(self._threads, run_together, batch)
         except NotByImageError:
             if len(batch) == 1:
                 self._keep_whole(batch[0].job)
@@ -178,7 +180,7 @@ class Batcher:
             return False
         self._observe(sum(piece.count for piece in batch))
         for piece, part in zip(batch, parts, strict=True):
-            piece.job.give(piece, part)
+            piece.job.give(piece, part, seconds)
         return True
 
     def _keep_whole(self, job):

@@ -5,6 +5,7 @@ decoding and computing all count.
 """
 
 import asyncio
+import contextvars
 import time
 
 import numpy as np
@@ -12,6 +13,9 @@ import numpy as np
 from deeplab.serving.contract import Refusal
 
 STOPPING = "The server is stopping; try again later"
+
+
+_network = contextvars.ContextVar("network", default=None)  # a list of seconds, of the request that is answered
 
 
 def left(request, seconds):
@@ -52,6 +56,20 @@ def _forget(task):
     """Looks at the error of a cancelled task, since asyncio prints errors that nobody looks at."""
     if not task.cancelled():
         task.exception()
+
+
+def time_network():
+    """Returns an empty list, to which `count_network` in the tasks of this request will append seconds."""
+    seconds = []
+    _network.set(seconds)
+    return seconds
+
+
+def count_network(seconds):
+    """Notes how long the network has computed for the request that is answered."""
+    noted = _network.get()
+    if noted is not None:
+        noted.append(seconds)
 
 
 def check_images(inputs, specs, max_images):

@@ -44,6 +44,7 @@ class Job:
     arrived: float = dataclasses.field(default_factory=time.monotonic)
     pieces: collections.deque[Piece] = dataclasses.field(default_factory=collections.deque)  # that do not run yet
     outputs: dict[int, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict)  # by the start of the piece
+    seconds: float = 0.0  # that the network has computed for this job
     has_begun: bool = False
     is_whole: bool = False  # its outputs can't be divided among images, so that it runs as one piece
     overtaken: int = 0
@@ -91,8 +92,9 @@ class Job:
         self.has_begun = True
         return self.pieces.popleft()
 
-    def give(self, piece, outputs):
-        """Takes the outputs of a piece. With the outputs of the last piece the request is answered."""
+    def give(self, piece, outputs, seconds):
+        """Takes the outputs of a piece, which took so many seconds. With those of the last piece it is answered."""
+        self.seconds += seconds
         if self.is_whole and piece.count != self.count:
             return
         self.outputs[piece.start] = outputs
@@ -112,7 +114,7 @@ class NotByImageError(Exception):
 
 
 def run_together(batch):
-    """Runs pieces as one batch. Returns [{output: array}], the part of each piece.
+    """Runs pieces as one batch. Returns ([{output: array}], the part of each piece; the seconds of the network).
 
     Raises:
       NotByImageError: the outputs can't be divided.
@@ -120,14 +122,17 @@ def run_together(batch):
     """
     job, counts = batch[0].job, [piece.count for piece in batch]
     inputs = [piece.inputs for piece in batch]
-    outputs = job.model.run(job.signature, inputs[0] if len(batch) == 1 else _joined(inputs))
+    inputs = inputs[0] if len(batch) == 1 else _joined(inputs)
+    start = time.monotonic()
+    outputs = job.model.run(job.signature, inputs)
+    seconds = time.monotonic() - start
     if len(batch) == 1 and counts[0] == job.count:
-        return [outputs]
+        return [outputs], seconds
     if any(np.ndim(array) == 0 or len(array) != sum(counts) for array in outputs.values()):
         raise NotByImageError
     ends = np.cumsum(counts)[:-1]
     pieces = {name: np.split(array, ends) for name, array in outputs.items()}
-    return [{name: piece[i] for name, piece in pieces.items()} for i in range(len(counts))]
+    return [{name: piece[i] for name, piece in pieces.items()} for i in range(len(counts))], seconds
 
 
 def _joined(parts):
