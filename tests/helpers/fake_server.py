@@ -21,8 +21,9 @@ from deeplab.data import catalog
 from deeplab.inference.exports import Version
 from deeplab.inference.input_size import InputSize
 from deeplab.inference.loading import Signature, Spec
-from deeplab.serving import room, run
+from deeplab.serving import run
 from deeplab.serving.app import Application
+from deeplab.serving.connections import room
 from helpers.places import ROOT
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")

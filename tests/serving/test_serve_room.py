@@ -6,7 +6,7 @@ import threading
 import pytest
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
-from deeplab.serving.room import Room
+from deeplab.serving.connections.room import Room
 from helpers.fake_server import ANSWER, ONE, connect, get, is_closed, post, process, read, running, wait_until
 
 LIGHT = ("/healthz", "/readyz", "/metrics")

@@ -12,7 +12,7 @@ import time
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from deeplab.serving import strict
+from deeplab.serving.connections import strict
 
 _SLICE = 16 << 10  # bytes of chunked bodies that are read at a time, so that a client can't hold up the others
 _LINGER_SECS = 2.0  # how long a client that still sends may read an answer before the connection is closed
