@@ -24,7 +24,7 @@ from deeplab.serving.model import ServedModel
 # Parts of --stop_timeout_secs: when requests that are still being computed are refused, when connections are cut.
 _ANSWERED, _CUT = 0.75, 0.85
 _TOLD_EVERY_SECS = 60.0
-_BACKLOG = 1024  # connections that wait to be accepted. The system drops further ones, whose clients try again later.
+_BACKLOG = 2048  # connections that wait to be accepted. The system drops further ones, whose clients try again later.
 
 
 @devices.as_configured
@@ -54,7 +54,7 @@ def http_server(application):
         ws="none",
         log_level="error",
         access_log=False,
-        backlog=max(1, places.connections // 4),  # so many are accepted at a time; `startup` sets how many may wait
+        backlog=max(1, places.spare // 4),  # so many are accepted at a time; `startup` sets how many may wait
         timeout_keep_alive=config.idle_timeout_secs,
         timeout_graceful_shutdown=config.stop_timeout_secs,
     )

@@ -181,9 +181,12 @@ class Protocol(H11Protocol):
         sends = self.phase == "reading" or self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
         if not sends or not self.transport.can_write_eof():
             return False
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client has gone
+            return False
         self.flow.resume_reading()
         self._enter("closing")
-        self.transport.write_eof()
         self._timer = self.loop.call_later(_LINGER_SECS, self.transport.abort)
         return True
 

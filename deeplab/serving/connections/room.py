@@ -10,7 +10,7 @@ import resource
 import time
 
 _CONNECTIONS = 512
-_SPARE = 64
+_SPARE = 64  # four times as many as are accepted at a time, so that one whose request is there can be answered
 _OTHER_FILES = 128  # descriptors for all else: the model, libraries, processes that decode
 _TRIAL_SECS = 1.0  # a connection or request that came so recently does not count as slow
 _FEWEST = 4
