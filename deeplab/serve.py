@@ -9,9 +9,10 @@ Open http://localhost:8501/ for the page. Programs use the REST interface as Ten
     GET  /v1/models/deeplab, /v1/models/deeplab/versions/V, /v1/models/deeplab/metadata
     GET  /healthz, /readyz, /metrics (Prometheus)
 
-A new version in the folder replaces the old one while requests go on. On SIGTERM, the server answers the requests that
-it has accepted, then ends. The server needs pip install "deeplab[serve]". Tests compare it with the documentation of
-TensorFlow Serving, not with TensorFlow Serving itself.
+A new version in the folder replaces the old one while requests go on. On SIGTERM, the server answers what is being
+computed, refuses the rest with a 503, and ends within --stop_timeout_secs. The server needs
+pip install "deeplab[serve]". Tests compare it with the documentation of TensorFlow Serving, not with TensorFlow Serving
+itself.
 """
 
 from deeplab import cli

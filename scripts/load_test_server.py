@@ -10,6 +10,11 @@ Give the server --read_timeout_secs=2 where the slow senders among the malformed
 starts servers itself, and prints how many images a second they answer to 1, 4 and 16 clients, beside the same
 SavedModel called directly, and what running images together is worth.
 
+    python scripts/load_test_server.py --url=http://localhost:8501 --kept=10000 --clients=1
+
+sends so many images instead, of --side pixels, on one connection for each client, and prints how much longer a request
+takes than the network, which the server tells in the header Server-Timing. Exit code 1 if any of them fails.
+
 Exit code 1 if a good request fails, or a malformed one is answered with anything but 4xx or a closed connection.
 """
 
@@ -17,6 +22,7 @@ import argparse
 import base64
 import collections
 import concurrent.futures
+import http.client
 import json
 import re
 import socket
@@ -35,6 +41,8 @@ def main():
     parser.add_argument("--name", default="deeplab", help="NAME in /v1/models/NAME")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--kept", type=int, default=0, help="requests on kept connections")
+    parser.add_argument("--side", type=int, default=65, help="height and width of the images of --kept")
     parser.add_argument("--malformed", type=int, default=1000)
     parser.add_argument("--saved_model", help="an export: prints the table of its throughput, and no more")
     options = parser.parse_args()
@@ -44,6 +52,8 @@ def main():
         server_batching.print_load(options.saved_model)
         return
     predict = f"{options.url}/v1/models/{options.name}:predict"
+    if options.kept:
+        sys.exit(keep(options))
     print(f"memory before: {memory(options.url):.0f} MB")
     good = load(options, predict)
     bad = annoy(options, predict)
@@ -52,6 +62,45 @@ def main():
     print("alive" if alive else "no longer alive")
     well = alive and set(good) == {200} and all(400 <= code < 500 or code == 0 for code in bad)
     sys.exit(0 if well else 1)
+
+
+def keep(options):
+    """Sends images on kept connections and prints milliseconds; returns the exit code."""
+    body, numbers = file(png(options.side, options.side)), iter(range(options.kept))
+    address = urllib.parse.urlsplit(options.url).netloc
+    taken, own, failed = [], [], collections.Counter()
+
+    def client():
+        connection = http.client.HTTPConnection(address, timeout=120)
+        for _number in numbers:
+            start = time.perf_counter()
+            try:
+                connection.request("POST", f"/v1/models/{options.name}:predict", body)
+                answer = connection.getresponse()
+                answer.read()
+            except OSError as error:
+                failed[type(error).__name__] += 1
+                connection.close()
+                continue
+            taken.append(1000 * (time.perf_counter() - start))
+            timing = re.search(r"network;dur=([\d.]+)", answer.headers.get("Server-Timing", ""))
+            if answer.status == http.client.OK and timing:
+                own.append(taken[-1] - float(timing[1]))
+            else:
+                failed[answer.status] += 1
+
+    threads = [threading.Thread(target=client) for _ in range(options.clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(f"{len(own)} requests answered on {options.clients} connections; failed: {dict(failed)}")
+    for what, values in (("request", taken), ("request without the network", own)):
+        values = sorted(values) or [0.0]
+        print(
+            f"{what}: median {values[len(values) // 2]:.2f} ms, 99 of 100 in {values[99 * len(values) // 100]:.2f} ms"
+        )
+    return 1 if failed or len(own) < options.kept else 0
 
 
 def load(options, predict):

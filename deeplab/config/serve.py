@@ -26,8 +26,18 @@ class ServeConfig(Checked):
     max_batch_size: int = option(8, "Run at most this many images of equal size together, from waiting requests.")
     batch_timeout_ms: float = option(2.0, "Milliseconds that a request waits for others to run together with.")
     max_queue_size: int = option(64, "Number of requests that may wait for the network. Further ones get a 503.")
-    request_timeout_secs: float = option(60.0, "Seconds that a request may wait and run before it gets a 504.")
-    read_timeout_secs: float = option(20.0, "Seconds that a client may take to send its request before it is cut off.")
+    request_timeout_secs: float = option(
+        60.0, "Seconds that reading, waiting and computing may take before a request gets a 504."
+    )
+    read_timeout_secs: float = option(20.0, "Seconds that a client may take to send one request before it gets a 408.")
+    idle_timeout_secs: float = option(
+        75.0, "Seconds that a connection is kept without a request. More than a proxy in front of the server keeps it."
+    )
+    stop_timeout_secs: float = option(
+        8.0,
+        "Seconds after SIGTERM until the process has ended. Fewer than what stops the server waits before it kills.",
+    )
+    max_images: int = option(256, "Number of images that a request may have. More get a 413.")
     max_request_bytes: int = option(32 << 20, "Size of the largest request. A larger one gets a 413.")
     max_pixels: int = option(
         9_000_000,
@@ -71,9 +81,16 @@ class ServeConfig(Checked):
         other = "auto: the export has the rule built in; for another one: python -m deeplab.export --input_size=..."
         require(self.input_size == "auto", "input_size", self.input_size, other)
         require(0 <= self.port < 1 << 16, "port", self.port, "0 to 65535")
-        for name in ("max_batch_size", "max_queue_size", "max_request_bytes", "max_pixels", "page_pixels"):
+        for name in (
+            "max_batch_size",
+            "max_queue_size",
+            "max_images",
+            "max_request_bytes",
+            "max_pixels",
+            "page_pixels",
+        ):
             require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
-        for name in ("request_timeout_secs", "read_timeout_secs"):
+        for name in ("request_timeout_secs", "read_timeout_secs", "idle_timeout_secs", "stop_timeout_secs"):
             require(getattr(self, name) > 0, name, getattr(self, name), "more than 0 seconds")
         for name in ("batch_timeout_ms", "poll_secs", "memory_budget_bytes"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")

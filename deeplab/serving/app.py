@@ -7,19 +7,21 @@ import time
 
 import prometheus_client as prometheus
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from deeplab.errors import UserError
 from deeplab.inference import two_at_once
-from deeplab.serving import page, request_log, rest
+from deeplab.serving import deadline, page, request_log, rest
 from deeplab.serving.batching import Batcher
 from deeplab.serving.budget import Budget
 from deeplab.serving.contract import Refusal
 from deeplab.serving.versions import Versions
 from deeplab.serving.workers import Workers
 
+_OLD = 0.25  # part of the time limit of a request: while one waits for longer, the server is not ready for others
 _BODIES_IN_FLIGHT = 16  # the bodies of all requests together may take this many times max_request_bytes
 
 
@@ -53,6 +55,8 @@ class Application:
         held.set_function(lambda: self.budget.held)
         self.batcher = self.workers = None
         self.budget = Budget(config.memory_budget_bytes, config.max_pixels)
+        self._working = 0  # requests that are being read, wait, run or are being written
+        self.stopping = self._given_up = None  # futures
 
     def _loaded(self, path, version):
         model = self._load(path, version)
@@ -68,21 +72,39 @@ class Application:
             Route("/page/segment", self._answer(page.segment), methods=["POST"]),
             Route("/page/model", self._answer(page.about)),
             Route("/healthz", self._answer(Application.health)),
-            Route("/readyz", self._answer(Application.health)),
+            Route("/readyz", self._answer(Application.ready)),
             Route("/metrics", self.metrics),
             Route("/v1/models/{path:path}", self._answer(rest.models), methods=["GET", "POST"]),
         ]
-        return Starlette(routes=routes, lifespan=self._lifespan)
+        return Starlette(routes=routes, lifespan=self._lifespan, exception_handlers={HTTPException: self._no_route})
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app):
-        self.batcher = Batcher(self.config, self._batches.observe, two_at_once.networks())
+        loop = asyncio.get_running_loop()
+        self.stopping, self._given_up = loop.create_future(), loop.create_future()
+        expects = lambda inside: self._working > inside  # noqa: E731
+        self.batcher = Batcher(self.config, self._batches.observe, two_at_once.networks(), expects)
         tasks = [asyncio.create_task(self.batcher.serve()), asyncio.create_task(self._watch())]
         self.workers = Workers(self.config)
         yield
         for task in tasks:
             task.cancel()
         self.workers.close()
+
+    def stop(self, seconds):
+        """Refuses all requests but those that are being computed, and these, too, after so many seconds."""
+        self.stopping.set_result(None)
+        self.batcher.stop()
+        asyncio.get_running_loop().call_later(seconds, self._given_up.set_result, None)
+
+    def refused(self, status):
+        """Counts an answer that was given without the application."""
+        self._answers.labels(status).inc()
+
+    async def _no_route(self, request, error):
+        """Answers a request to an unknown address, or with an unknown method."""
+        self.refused(error.status_code)
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     async def _watch(self):
         """Looks for a new version again and again, and loads it before it replaces the old one.
@@ -108,10 +130,10 @@ class Application:
         """
 
         async def handle(request):
-            start = time.monotonic()
+            start, network = time.monotonic(), deadline.time_network()
             try:
                 with self._in_flight.track_inprogress():
-                    response = await handler(self, request)
+                    response = await self._in_time(handler(self, request), request)
             except ClientDisconnect:
                 response = _error(400, "The client went away")
             except UserError as error:
@@ -120,11 +142,27 @@ class Application:
                 text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
                 print(f"error: id={request_log.current()} {text}", file=sys.stderr, flush=True)
                 response = _error(500, "Internal error")
+            if network:
+                response.headers["Server-Timing"] = f"network;dur={1000 * sum(network):.3f}"  # milliseconds
+            if self.stopping.done():
+                response.headers["Connection"] = "close"
             self._answers.labels(response.status_code).inc()
             self._seconds.observe(time.monotonic() - start)
             return response
 
         return handle
+
+    async def _in_time(self, work, request):
+        """Returns the response of a handler, which is ended when its time is up or nobody waits for the answer."""
+        if request.method != "POST":
+            return await work
+        ends = [(self._given_up, Refusal(503, deadline.STOPPING)), (deadline.gone(request), ClientDisconnect())]
+        self._working += 1
+        try:
+            seconds = deadline.left(request, self.config.request_timeout_secs)
+            return await deadline.in_time(work, seconds, Refusal(504, "Timed out"), ends)
+        finally:
+            self._working -= 1
 
     @contextlib.asynccontextmanager
     async def body(self, request):
@@ -149,17 +187,32 @@ class Application:
 
         if int(request.headers.get("content-length", 0)) > limit:
             raise Refusal(413, f"The request has more than {limit} bytes")
+        seconds, late = (
+            deadline.left(request, self.config.read_timeout_secs),
+            Refusal(408, "The request was sent too slowly"),
+        )
         try:
-            await asyncio.wait_for(read(), self.config.read_timeout_secs)
+            await deadline.in_time(read(), seconds, late, [(self.stopping, Refusal(503, deadline.STOPPING))])
             yield parts[0] if len(parts) == 1 else await asyncio.to_thread(b"".join, parts)
-        except asyncio.TimeoutError:
-            raise Refusal(408, "The request was sent too slowly") from None
         finally:
             self._body_bytes -= size
 
     async def health(self, request):
-        """Tells load balancers that the server runs; it only listens once a model is loaded."""
-        return JSONResponse({"status": "ok", "version": self.model.version})
+        """Tells that the process lives, so that nobody has to restart it."""
+        return JSONResponse({"status": "ok", "version": self.model and self.model.version})
+
+    async def ready(self, request):
+        """Tells load balancers whether a request that they send now would be served soon."""
+        bound = _OLD * self.config.request_timeout_secs
+        reasons = {
+            deadline.STOPPING: self.stopping.done(),
+            "No model is loaded": self.model is None,
+            "The queue is full": self.batcher.is_full,
+            f"A request waits for more than {bound:g} s": self.batcher.oldest_secs > bound,
+        }
+        for reason in (reason for reason, holds in reasons.items() if holds):
+            raise Refusal(503, reason)
+        return await self.health(request)
 
     async def metrics(self, request):
         """Counters in the text format of Prometheus."""

@@ -1,47 +1,23 @@
 """A queue of limited length in front of the network, from which requests of one shape are taken and run together.
 
+A large request runs in pieces. Requests take turns by pieces, so that a large one does not hold up the others, and what
+is left of a request is dropped when its time is up or its client went away.
+
 Threads run the network, and the event loop only waits for them. On a GPU there is one thread, because a batch uses the
 whole GPU. On a CPU two batches run at a time, see `inference.two_at_once`.
 """
 
 import asyncio
 import concurrent.futures
-import dataclasses
+import math
+import time
 
-import numpy as np
-
+from deeplab.serving import deadline
 from deeplab.serving.contract import Refusal
-from deeplab.serving.model import ServedModel
+from deeplab.serving.jobs import Job, NotByImageError, run_together
 
-
-@dataclasses.dataclass(eq=False)
-class Job:
-    """One request that waits: what it runs, and the future that gets the outputs or an error."""
-
-    model: ServedModel
-    signature: str
-    inputs: dict[str, np.ndarray]
-    pixels: int  # of all images, which a batch may not have too many of
-    future: asyncio.Future
-
-    @property
-    def key(self):
-        """A value that is equal for jobs that can run together; None for a job that must run alone.
-
-        Inputs are joined along their first axis. This needs a signature that takes any number of images, and one
-        number of images in all inputs of the job.
-        """
-        specs = self.model.signatures[self.signature].inputs
-        if any(not spec.shape or spec.shape[0] is not None for spec in specs.values()):
-            return None
-        shapes = tuple((name, array.shape[1:]) for name, array in sorted(self.inputs.items()))
-        same_count = len({len(array) for array in self.inputs.values()}) == 1
-        return (id(self.model), self.signature, shapes) if same_count else None
-
-    @property
-    def count(self):
-        """The number of images."""
-        return len(next(iter(self.inputs.values()))) if self.key else 1
+_SMALL = 8  # a piece of this part of max_pixels is small: it may run beside a piece with max_pixels
+_PATIENCE = 8  # times that smaller requests may overtake the one whose turn it is, before they have to wait for it
 
 
 class Batcher:
@@ -50,20 +26,39 @@ class Batcher:
     Args:
       config: a `ServeConfig`.
       observe: function that is called with the number of images of every batch that ran.
-      at_once: number of batches that run at a time. Together they have no more pixels than a batch may have.
+      at_once: number of batches that run at a time. Together they have no more pixels than a batch may have and an
+        eighth of that, so that a small request need not wait for a large one.
+      expects: function (number of requests inside) -> whether further requests are on their way. Only then does a
+        request wait for others to run together with.
     """
 
-    def __init__(self, config, observe=lambda count: None, at_once=1):
-        self._config, self._observe, self._at_once = config, observe, at_once
-        self._waiting = []
-        self._arrived = asyncio.Event()
+    def __init__(self, config, observe=lambda count: None, at_once=1, expects=lambda inside: True):
+        self._config, self._observe, self._at_once, self._expects = config, observe, at_once, expects
+        self._small = max(1, config.max_pixels // _SMALL)
+        self._waiting = []  # jobs with pieces that do not run yet, the next one first
+        self._running = {}  # {task: the pixels of its batch}
+        self._inside = 0
+        self._stopped = False
+        self._changed = asyncio.Event()
         self._threads = concurrent.futures.ThreadPoolExecutor(at_once, "network")
 
     def __len__(self):
         return len(self._waiting)
 
+    @property
+    def is_full(self):
+        """Whether a further request would be refused."""
+        self._drop_ended()
+        return len(self._waiting) >= self._config.max_queue_size
+
+    @property
+    def oldest_secs(self):
+        """For how many seconds the oldest request waits of which nothing ran yet; 0 without one."""
+        self._drop_ended()
+        return max((time.monotonic() - job.arrived for job in self._waiting if not job.has_begun), default=0.0)
+
     async def submit(self, model, signature, inputs, pixels=0):
-        """Waits for a turn, and returns {output: array}.
+        """Waits for a turn, and returns {output: array}. To cancel this drops the pieces that do not run yet.
 
         Args:
           model: a `ServedModel`.
@@ -72,100 +67,124 @@ class Batcher:
           pixels: number of pixels of all images.
 
         Raises:
-          Refusal: 503 if the queue is full, 504 after the time limit, or what `ServedModel.run` raises.
+          Refusal: 503 if the queue is full or the server stops, 504 after the time limit, or what `ServedModel.run`
+            raises.
         """
-        self._waiting = [job for job in self._waiting if not job.future.done()]
-        if len(self._waiting) >= self._config.max_queue_size:
+        if self._stopped:
+            raise Refusal(503, deadline.STOPPING)
+        if self.is_full:
             raise Refusal(503, "The queue is full; try again later")
         job = Job(model, signature, inputs, pixels, asyncio.get_running_loop().create_future())
+        job.divide(self._config.max_batch_size, self._small)
         self._waiting.append(job)
-        self._arrived.set()
+        self._inside += 1
+        self._changed.set()
         try:
-            return await asyncio.wait_for(job.future, self._config.request_timeout_secs)
+            outputs = await asyncio.wait_for(job.future, self._config.request_timeout_secs)
+            deadline.count_network(job.seconds)
+            return outputs
         except asyncio.TimeoutError:
             raise Refusal(504, "Timed out") from None
+        finally:
+            self._inside -= 1
+
+    def stop(self):
+        """Refuses what waits and what will come. Requests of which all pieces run or have run are answered."""
+        self._stopped = True
+        for job in self._waiting:
+            if not job.future.done():
+                job.future.set_exception(Refusal(503, deadline.STOPPING))
+        self._waiting = []
 
     async def serve(self):
         """Runs batches until the task is cancelled."""
-        running = {}  # {task: the pixels of its batch}
         while True:
-            await self._arrived.wait()
-            while len(running) >= self._at_once or (running and not self._has_room_beside(sum(running.values()))):
-                done, _running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    del running[task]
-            if len(self._waiting) < self._config.max_batch_size:
-                await asyncio.sleep(self._config.batch_timeout_ms / 1000)
-            batch = self._take(sum(running.values()))
-            if batch:
-                running[asyncio.create_task(self._serve(batch))] = sum(job.pixels for job in batch)
-            elif not self._waiting:
-                self._arrived.clear()
+            await self._changed.wait()
+            self._changed.clear()
+            while self._waiting and len(self._running) < self._at_once:
+                if len(self._waiting) < self._config.max_batch_size and self._expects(self._inside):
+                    await asyncio.sleep(self._config.batch_timeout_ms / 1000)
+                batch = self._take()
+                if not batch:
+                    break
+                task = asyncio.create_task(self._serve(batch))
+                self._running[task] = sum(piece.pixels for piece in batch)
+                task.add_done_callback(self._ended)
 
-    async def _serve(self, batch):
-        """Runs a batch; if that fails, its jobs one by one, so that one bad request does not fail the others."""
-        if not await self._run(batch) and len(batch) > 1:
-            for job in batch:
-                await self._run([job])
+    def _ended(self, task):
+        del self._running[task]
+        self._changed.set()
 
-    def _has_room_beside(self, pixels):
-        """Tells whether the oldest job may run beside batches with so many pixels."""
-        return not self._waiting or pixels + self._waiting[0].pixels <= self._config.max_pixels
-
-    def _take(self, beside=0):
-        """Removes the oldest job and the jobs that can run with it from the queue, and returns them.
-
-        Returns [] without a job, or if the oldest one is too large to run beside batches with `beside` pixels.
-        """
+    def _drop_ended(self):
+        """Removes the jobs from the queue that nobody waits for any longer."""
         self._waiting = [job for job in self._waiting if not job.future.done()]
-        if not self._waiting or (beside and not self._has_room_beside(beside)):
+
+    def _take(self):
+        """Removes the next piece and the pieces that can run with it from the queue, and returns them.
+
+        The next piece is the first one that has room beside what runs. Returns [] if there is none.
+        """
+        self._drop_ended()
+        first = self._first_with_room(sum(self._running.values()))
+        if first is None:
             return []
-        batch = [self._waiting[0]]
-        count, pixels = batch[0].count, beside + batch[0].pixels
-        for job in self._waiting[1:]:
-            fits = count + job.count <= self._config.max_batch_size and pixels + job.pixels <= self._config.max_pixels
-            if job.key is not None and job.key == batch[0].key and fits:
-                batch.append(job)
-                count, pixels = count + job.count, pixels + job.pixels
-        self._waiting = [job for job in self._waiting if job not in batch]
+        jobs, count, pixels = [first], first.next.count, first.next.pixels
+        for job in self._waiting:
+            fits = count + job.next.count <= self._config.max_batch_size
+            fits = fits and pixels + job.next.pixels <= self._config.max_pixels - sum(self._running.values())
+            if job is not first and job.key is not None and job.key == first.key and fits:
+                jobs.append(job)
+                count, pixels = count + job.next.count, pixels + job.next.pixels
+        batch = [job.take() for job in jobs]
+        others = [job for job in self._waiting if job not in jobs]
+        self._waiting = others + [job for job in jobs if job.pieces]  # these have had a turn
         return batch
 
+    def _first_with_room(self, beside):
+        """Returns the first job whose next piece has room beside batches with so many pixels; None without one.
+
+        A job that was overtaken often is waited for, so that small requests do not keep out a large one.
+        """
+        room = self._config.max_pixels + self._small - beside if self._running else math.inf
+        for place, job in enumerate(self._waiting):
+            if job.next.pixels <= room:
+                for other in self._waiting[:place]:
+                    other.overtaken += 1
+                return job
+            if job.overtaken >= _PATIENCE:
+                return None
+        return None
+
+    async def _serve(self, batch):
+        """Runs a batch; if that fails, its pieces one by one, so that one bad request does not fail the others."""
+        if not await self._run(batch) and len(batch) > 1:
+            for piece in batch:
+                if not piece.job.future.done():
+                    await self._run([piece])
+
     async def _run(self, batch):
-        """Runs jobs as one batch, and gives each its part of the outputs.
+        """Runs pieces as one batch, and gives each job its part of the outputs.
 
         Returns:
           True if they ran. An error is passed to the job if there is only one; several jobs are left as they are.
         """
-        first, counts = batch[0], [job.count for job in batch]
         try:
-            loop = asyncio.get_running_loop()
-            parts = await loop.run_in_executor(self._threads, _outputs, batch, counts)
-        except Exception as error:
-            if len(batch) > 1:
-                return False
-            if not first.future.done():
-                first.future.set_exception(error)
+            parts, seconds = await asyncio.get_running_loop().run_in_executor(self._threads, run_together, batch)
+        except NotByImageError:
+            if len(batch) == 1:
+                self._keep_whole(batch[0].job)
             return False
-        self._observe(sum(counts))
-        for job, part in zip(batch, parts, strict=True):
-            if not job.future.done():
-                job.future.set_result(part)
+        except Exception as error:
+            if len(batch) == 1 and not batch[0].job.future.done():
+                batch[0].job.future.set_exception(error)
+            return False
+        self._observe(sum(piece.count for piece in batch))
+        for piece, part in zip(batch, parts, strict=True):
+            piece.job.give(piece, part, seconds)
         return True
 
-
-def _outputs(batch, counts):
-    """Runs jobs as one batch, and returns the {output: array} of every job."""
-    first = batch[0]
-    if len(batch) == 1:
-        return [first.model.run(first.signature, first.inputs)]
-    inputs = {name: np.concatenate([job.inputs[name] for job in batch]) for name in first.inputs}
-    return _split(first.model.run(first.signature, inputs), counts)
-
-
-def _split(outputs, counts):
-    """Returns the {output: array} of every job, whose numbers of images are `counts`."""
-    if any(len(array) != sum(counts) for array in outputs.values()):
-        raise ValueError("an output without one entry per image")
-    ends = np.cumsum(counts)[:-1]
-    pieces = {name: np.split(array, ends) for name, array in outputs.items()}
-    return [{name: piece[i] for name, piece in pieces.items()} for i in range(len(counts))]
+    def _keep_whole(self, job):
+        """Runs a job as one piece after all, and next: what it has computed so far is of no use."""
+        if not job.is_whole and not job.future.done():
+            job.keep_whole()
+            self._waiting = [job] + [other for other in self._waiting if other is not job]

@@ -194,7 +194,11 @@ def _numbers(value, dtype):
         limits = np.iinfo(dtype)
         if not np.all((wide >= limits.min) & (wide <= limits.max) & (wide == np.floor(wide))):
             raise ValueError(f"whole numbers from {limits.min} to {limits.max} are expected")
-    return wide.astype(dtype)
+    with np.errstate(over="ignore"):
+        array = wide.astype(dtype)
+    if dtype.kind == "f" and not np.all(np.isfinite(array)):
+        raise ValueError("finite numbers are expected")
+    return array
 
 
 def _texts(value):

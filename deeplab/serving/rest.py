@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from deeplab.serving import answers, budget
 from deeplab.serving.contract import Refusal
+from deeplab.serving.deadline import check_images
 from deeplab.serving.model import check_pixels
 
 _UNREAD = 2  # bytes that a request holds for each byte of its body, besides its arrays
@@ -24,7 +25,7 @@ async def models(app, request):
     match = _PATH.fullmatch(request.path_params["path"])
     verb = match and match["verb"]
     if not match or (verb is not None) != (request.method == "POST") or verb not in (None, "predict"):
-        raise Refusal(400, f"Malformed request: {request.method} {request.url.path[:200]}")
+        raise Refusal(400, f"Malformed request: {request.method} {request.scope['path'][:200]}")
     model = app.model
     if match["name"] != app.config.model_name:
         raise Refusal(404, f"Could not find any versions of model {match['name'][:80]}")
@@ -39,6 +40,7 @@ async def _predict(app, request, model):
     async with app.body(request) as body, contextlib.AsyncExitStack() as ending:
         ending.callback(app.budget.hold(_UNREAD * len(body)))
         read = await app.workers.parse(body, model.signatures)
+        check_images(read.inputs, model.signatures[read.signature].inputs, app.config.max_images)
         pixels = check_pixels(read.sizes, app.config.max_pixels)
         need = budget.need(model, read.signature, read.sizes)
         weight = app.budget.weight(need, pixels)

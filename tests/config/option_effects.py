@@ -212,7 +212,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
     },
     "serve": {
         **GPU,
-        "saved_model": "serving/test_serve_export.py::test_sigterm_finishes_what_was_accepted",
+        "saved_model": "serving/test_serve_export.py::test_sigterm_ends_the_server",
         "input_size": "inference/test_input_size.py::test_what_does_not_go_together_is_refused",
         "model_name": "serving/test_serve.py::test_status_and_metadata",
         **_group(LISTENS, "host port"),
@@ -221,6 +221,9 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "max_queue_size": "serving/test_serve_batching.py::test_a_full_queue_is_answered_503_at_once",
         "request_timeout_secs": TOO_LONG,
         "read_timeout_secs": "serving/test_serve.py::test_slow_senders_are_cut_off",
+        "idle_timeout_secs": "serving/test_serve_protocol.py::test_idle_connections_are_closed_after_their_own_time",
+        "stop_timeout_secs": "serving/test_serve_stopping.py::test_sigterm_ends_the_process_in_time_whatever_computes",
+        "max_images": "serving/test_serve_stopping.py::test_a_request_has_so_many_images_and_not_more",
         **_group(SERVED, "max_request_bytes max_pixels"),
         "memory_budget_bytes": "serving/test_serve.py::test_a_request_that_takes_too_much_memory_is_told_how_much",
         "page_pixels": "serving/test_serve.py::test_the_page_segments_a_picture",

@@ -127,7 +127,7 @@ def test_a_request_waits_for_others_as_long_as_it_is_told(batch_timeout_ms, coun
     assert [shape[0] for shape in model.runs] == counts
 
 
-@pytest.mark.parametrize(("at_once", "max_pixels", "most"), [(2, 100, 2), (1, 100, 1), (2, 11, 1)])
+@pytest.mark.parametrize(("at_once", "max_pixels", "most"), [(2, 100, 2), (1, 100, 1), (2, 10, 1)])
 def test_batches_run_at_a_time_within_the_limit_of_pixels(at_once, max_pixels, most):
     """A run waits for another one to be inside as well, if two may be; images have 6 pixels and different sizes."""
     meeting, inside, seen = threading.Barrier(most), [], []

@@ -1,0 +1,216 @@
+"""A connection: the time limits for reading a request, for idling and for taking an answer; malformed HTTP.
+
+uvicorn has a time limit for idling alone, so that a few hundred slow clients would take all connections, and it answers
+malformed requests with a text and a reset connection.
+"""
+
+import http
+import json
+import sys
+import time
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from deeplab.serving.connections import strict
+
+_SLICE = 16 << 10  # bytes of chunked bodies that are read at a time, so that a client can't hold up the others
+_LINGER_SECS = 2.0  # how long a client that still sends may read an answer before the connection is closed
+_ANSWER_SECS = 1.0  # how much later than the application, which answers 408, the connection is cut
+_LIGHT = ("/healthz", "/readyz", "/metrics")  # what is answered on spare connections
+_SPARE_SECS = 2.0  # for reading a request, and for idling, on these
+
+
+class Protocol(H11Protocol):
+    """One connection.
+
+    Class attributes, which `of` sets:
+      application: an `Application`, whose `refused` is called with the status of answers that are given here.
+      room: a `Room`.
+
+    `phase` is "idle", "reading" (a request has begun and is not complete), "answering" or "closing" (the client still
+    sends, and what it sends is thrown away). `since` is the `time.monotonic()` at which the phase began, `received` the
+    number of bytes of the request that came so far. `was_used` tells whether any bytes have come.
+    """
+
+    application, room = None, None
+    was_used = False
+
+    @classmethod
+    def of(cls, application, room):
+        """Returns a class of connections to `application`."""
+        return type("Protocol", (cls,), {"application": application, "room": room})
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.conn = strict.Connection()
+        self.phase, self.since, self.received = "idle", time.monotonic(), 0
+        self._read_secs = self.application.config.read_timeout_secs
+        self._timer = None
+        self._gone = self.loop.create_future()
+
+    def connection_made(self, transport):
+        super().connection_made(_Transport(transport, self))
+        if not self.room.enter(self):
+            self._read_secs = self.timeout_keep_alive = _SPARE_SECS
+            self.app = self._light
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc):
+        self.room.leave(self)
+        self._stop_clock()
+        self._unset_keepalive_if_required()
+        self._tell_gone()
+        super().connection_lost(exc)
+
+    def data_received(self, data):
+        self.was_used = True
+        self.received += len(data)
+        step = _SLICE if self.conn.is_chunked or self.phase != "reading" else len(data)
+        for start in range(0, len(data), step):
+            if self.phase != "closing":
+                super().data_received(data[start : start + step])
+
+    def handle_events(self):
+        previous = self.cycle
+        super().handle_events()
+        if self.transport.is_closing():
+            return
+        if self.cycle is not previous:
+            arrived = self.since if self.phase == "reading" else time.monotonic()
+            self.scope["state"].update(arrived=arrived, gone=self._gone)
+        self._enter(self._seen_phase())
+
+    def on_response_complete(self):
+        if self.conn.their_state is h11.SEND_BODY:
+            self.transport.close()  # what is left of the body is not read
+        super().on_response_complete()
+        self._enter(self._seen_phase())
+        self._check_taken()
+
+    def send_400_response(self, msg):
+        """Answers what h11 can't read, inside of the handler of its error."""
+        error = sys.exc_info()[1]
+        status = getattr(error, "error_status_hint", 400)
+        self.refuse(status, f"{msg.rstrip('.')}: {str(error)[:100]}")
+
+    def shutdown(self):
+        """Ends the connection when the server stops: at once, or after the answer that is being computed."""
+        if self.phase == "reading" and (self.cycle is None or self.cycle.response_complete):
+            self.refuse(503, "The server is stopping; try again later")
+        elif self.phase != "closing":
+            super().shutdown()
+
+    def refuse(self, status, message):
+        """Answers a request that the application has not seen, or of which it waits for the body, and closes."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering:
+            self._tell_gone()
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.abort()
+                return
+        self.application.refused(status)
+        body = json.dumps({"error": message}).encode()
+        head = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", "Content-Type: application/json"]
+        head += [f"Content-Length: {len(body)}", "Connection: close", *(["Retry-After: 1"] if status == 503 else [])]
+        self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
+        self.transport.close()
+
+    def drop(self):
+        """Closes the connection because others need its place."""
+        if self.phase == "reading":
+            self.refuse(408, "The request was sent too slowly while many clients wait")
+        self.transport.abort()
+
+    def _seen_phase(self):
+        """Returns the phase that the connection is in, as h11 sees it."""
+        if self.phase == "closing":
+            return "closing"
+        if self.conn.their_state is h11.SEND_BODY:
+            return "reading"
+        if self.cycle is not None and not self.cycle.response_complete:
+            return "answering"
+        return "reading" if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0] else "idle"
+
+    def _enter(self, phase):
+        """Changes the phase and starts its clock. A request that has not come in full keeps the clock that it has."""
+        if phase == self.phase:
+            return
+        if phase != "reading":
+            self.received = 0
+        self.phase, self.since = phase, time.monotonic()
+        self._stop_clock()
+        if phase == "reading":
+            self._unset_keepalive_if_required()
+            self._timer = self.loop.call_later(self._read_secs, self._too_slow)
+
+    def _too_slow(self):
+        """Answers 408. If the application waits for the body, it does so by itself, or it has failed to."""
+        self._timer = None
+        if self.phase == "reading" and (self.cycle is None or self.cycle.response_complete):
+            self.refuse(408, "The request was sent too slowly")
+        elif self.phase == "reading":
+            self._timer = self.loop.call_later(_ANSWER_SECS, self.transport.abort)
+
+    def _stop_clock(self):
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tell_gone(self):
+        """Tells the application that nobody waits for its answers any longer."""
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    def _check_taken(self, before=None):
+        """Cuts the connection of a client that does not take its answer: nothing of it in a whole time limit."""
+        unsent = self.transport.get_write_buffer_size()
+        if before is not None and unsent >= before:
+            self.transport.abort()
+        elif unsent:
+            self.loop.call_later(self._read_secs, self._check_taken, unsent)
+
+    def linger(self):
+        """Goes on to read from a client that still sends. Returns False if it does not, or can't be waited for.
+
+        If the socket were closed instead, the bytes that were not read would make the system reset the connection, and
+        the client would lose the answer.
+        """
+        sends = self.phase == "reading" or self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+        if not sends or not self.transport.can_write_eof():
+            return False
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client has gone
+            return False
+        self.flow.resume_reading()
+        self._enter("closing")
+        self._timer = self.loop.call_later(_LINGER_SECS, self.transport.abort)
+        return True
+
+    async def _light(self, scope, receive, send):
+        """The application of spare connections."""
+        if scope["path"] in _LIGHT:
+            self.cycle.keep_alive = False
+            await self.config.loaded_app(scope, receive, send)
+        else:
+            self.refuse(503, "Too many connections; try again later")
+
+
+class _Transport:
+    """A transport of asyncio that closes as a `Protocol` wants it."""
+
+    def __init__(self, transport, protocol):
+        self._transport, self._protocol = transport, protocol
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def is_closing(self):
+        return self._protocol.phase == "closing" or self._transport.is_closing()
+
+    def close(self):
+        if not self.is_closing() and not self._protocol.linger():
+            self._transport.close()

@@ -1,0 +1,94 @@
+"""The time that a request may take, and what ends a request before its answer.
+
+The clock of a request starts with its first byte (`protocol.Protocol` notes it), so that reading, waiting for a turn,
+decoding and computing all count.
+"""
+
+import asyncio
+import contextvars
+import time
+
+import numpy as np
+
+from deeplab.serving.contract import Refusal
+
+STOPPING = "The server is stopping; try again later"
+
+
+_network = contextvars.ContextVar("network", default=None)  # a list of seconds, of the request that is answered
+
+
+def left(request, seconds):
+    """Returns what is left of `seconds` that began with the first byte of a request."""
+    return seconds - (time.monotonic() - request.scope.get("state", {}).get("arrived", time.monotonic()))
+
+
+def gone(request):
+    """Returns the future that is done once the client of a request went away; None if the server does not tell."""
+    return request.scope.get("state", {}).get("gone")
+
+
+async def in_time(work, seconds, late, ends=()):
+    """Returns what the coroutine `work` returns, unless its time or something else ends it before.
+
+    Work that is ended is cancelled. Threads that compute for it go on to the end of what they compute at that moment.
+
+    Args:
+      work: a coroutine.
+      seconds: how long it may take. 0 or less: it is ended at its first pause.
+      late: the exception to raise after that time.
+      ends: pairs (future, exception): the exception is raised as soon as the future is done.
+    """
+    task = asyncio.ensure_future(work)
+    watched = {future: error for future, error in ends if future is not None}
+    try:
+        await asyncio.wait({task, *watched}, timeout=max(0, seconds), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise next((error for future, error in watched.items() if future.done()), late)
+    finally:
+        if not task.done():
+            task.cancel()
+            task.add_done_callback(_forget)
+
+
+def _forget(task):
+    """Looks at the error of a cancelled task, since asyncio prints errors that nobody looks at."""
+    if not task.cancelled():
+        task.exception()
+
+
+def time_network():
+    """Returns an empty list, to which `count_network` in the tasks of this request will append seconds."""
+    seconds = []
+    _network.set(seconds)
+    return seconds
+
+
+def count_network(seconds):
+    """Notes how long the network has computed for the request that is answered."""
+    noted = _network.get()
+    if noted is not None:
+        noted.append(seconds)
+
+
+def check_images(inputs, specs, max_images):
+    """Refuses a request with too many images, before any of them is decoded.
+
+    Args:
+      inputs: {input: array}.
+      specs: {input: `loading.Spec`}.
+      max_images: how many encoded images, or entries along a first axis of free length, a request may have.
+
+    Raises:
+      Refusal: 413 with the number of images.
+    """
+    count = max(_count(array, specs[name]) for name, array in inputs.items())
+    if count > max_images:
+        raise Refusal(413, f"{count} images; at most {max_images} are taken, so send several requests")
+
+
+def _count(array, spec):
+    if array.dtype == np.dtype(object):
+        return array.size
+    return len(array) if array.ndim and (spec.shape is None or spec.shape[0] is None) else 1
