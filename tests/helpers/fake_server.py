@@ -3,6 +3,7 @@
 As a program, it serves a folder until SIGTERM: python -m helpers.fake_server FOLDER OPTION=VALUE ...
 """
 
+import base64
 import contextlib
 import http.client
 import json
@@ -11,6 +12,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -21,9 +23,10 @@ from deeplab.data import catalog
 from deeplab.inference.exports import Version
 from deeplab.inference.input_size import InputSize
 from deeplab.inference.loading import Signature, Spec
-from deeplab.serving import run
+from deeplab.serving import budget, run
 from deeplab.serving.app import Application
 from deeplab.serving.connections import room
+from helpers import crafted_images
 from helpers.places import ROOT
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
@@ -31,8 +34,9 @@ FLOATS = Spec(np.dtype(np.float32), "DT_FLOAT", (None,), "floats:0")
 TEXT = Spec(np.dtype(object), "DT_STRING", (None,), "text:0")
 ROUTE = "/v1/models/deeplab:predict"
 ONE = b'{"instances": [[[[1, 2, 3]]]]}'  # its answer:
-LARGE = b"large"  # an input of `bytes` whose output has 20 MB
-SLEEPS = b"sleeps"  # an input of `bytes` for which a run takes 25 seconds
+LARGE = crafted_images.png_header(1, 2)  # an input of `bytes` whose output has 20 MB
+SLEEPS = crafted_images.png_header(2, 1)  # an input of `bytes` for which a run takes 25 seconds
+FIXED = {"port": 0, "max_batch_size": 1, "allowed_hosts": ("a",), "access_log": False}  # options
 ANSWER = {"predictions": [[[1]]]}
 
 
@@ -40,6 +44,12 @@ def post(body, *headers, path=ROUTE):
     """Returns the bytes of a request."""
     lines = [f"POST {path} HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
+
+
+def files(*contents):
+    """Returns the body of a request that sends files to `bytes`."""
+    instances = [{"b64": base64.b64encode(content).decode()} for content in contents]
+    return json.dumps({"signature_name": "bytes", "instances": instances}).encode()
 
 
 class Fake:
@@ -50,7 +60,7 @@ class Fake:
 
     def __init__(self, folder=None, version=1):
         self.version, self.dataset, self.card = version, catalog.CATALOG["camvid"], {}
-        self.input_size = InputSize()
+        self.input_size, self.cost = InputSize(), budget.Cost()
         self.signatures = {
             "serving_default": Signature({"images": IMAGES}, {}),
             "bytes": Signature({"image_bytes": TEXT}, {}),
@@ -78,8 +88,10 @@ class Running:
 
     def __init__(self, places=(512, 64), **options):
         self.model = Fake()
-        config = ServeConfig("unused", **{"port": 0, "poll_secs": 0.0, "max_batch_size": 1, **options})
-        self.application = Application(config, lambda: Version("unused", 1), lambda path, version: self.model)
+        config = ServeConfig("unused", **{**FIXED, "poll_secs": 0.0, **options})
+        self._folder = tempfile.TemporaryDirectory()
+        found = [Version(_version(self._folder.name), 1)]
+        self.application = Application(config, lambda: found, lambda path, version: self.model)
         self.server = run.http_server(self.application)
         self.room = room.Room(*places)
         self.server.config.http.room = self.room
@@ -102,6 +114,7 @@ class Running:
         self.server.should_exit = True
         self.thread.join(30)
         assert not self.thread.is_alive()
+        self._folder.cleanup()
 
 
 @contextlib.contextmanager
@@ -189,14 +202,21 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
+def _version(folder):
+    """Makes version 1 in a folder, whose files have not changed for long; returns its path."""
+    path = pathlib.Path(folder, "1", "saved_model.pb")
+    path.parent.mkdir()
+    path.touch()
+    os.utime(path, (1, 1))
+    return str(path.parent)
+
+
 def _main(folder, *options):
     """Serves with options of `ServeConfig`."""
-    version = pathlib.Path(folder) / "1"
-    version.mkdir()
-    (version / "saved_model.pb").touch()
+    _version(folder)
     run.ServedModel = Fake
     chosen = {name: float(value) if "." in value else int(value) for name, value in (o.split("=") for o in options)}
-    run.serve(ServeConfig(str(folder), **{"port": 0, "max_batch_size": 1, **chosen}))
+    run.serve(ServeConfig(str(folder), **{**FIXED, **chosen}))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ class Served:
             Route("/", functools.partial(page.page, None)),
             Route("/{path:path}", _answer, methods=["GET", "POST"]),
         ]
-        self.server = http_server(types.SimpleNamespace(config=config, asgi=lambda: Starlette(routes=routes)))
+        self.server = http_server(
+            types.SimpleNamespace(config=config, asgi=lambda: Starlette(routes=routes), stop=lambda seconds: None)
+        )
         self.thread = threading.Thread(target=self.server.run, daemon=True)
 
     def __enter__(self):

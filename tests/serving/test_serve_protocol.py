@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from helpers import fake_server
-from helpers.fake_server import ANSWER, ONE, ROUTE, Stream, is_closed, post, read, running, wait_until
+from helpers.fake_server import ANSWER, LARGE, ONE, ROUTE, Stream, files, is_closed, post, read, running, wait_until
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -32,7 +32,7 @@ MALFORMED = {  # (bytes, status; 0: closed without an answer)
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(600), 400),
     "no Host": (head("GET /healthz HTTP/1.1"), 400),
     "two Hosts": (head("GET /healthz HTTP/1.1", "Host: a", "Host: b"), 400),
-    "a Host that is no address": (head("GET /v1/models/a/b HTTP/1.1", "Host: ["), 400),
+    "a Host that is no address": (head("GET /v1/models/a/b HTTP/1.1", "Host: ["), 403),
     "address of another Host": (head("GET http://b/healthz HTTP/1.1", "Host: a"), 400),
     "target without a slash": (head("GET healthz HTTP/1.1", "Host: a"), 400),
     "CONNECT": (head("CONNECT a:80 HTTP/1.1", "Host: a"), 400),
@@ -203,7 +203,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut():
     with running(read_timeout_secs=0.3) as server, socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 10_000)
         connection.connect(("127.0.0.1", server.port))
-        connection.sendall(post(b'{"signature_name": "bytes", "instances": ["large"]}'))
+        connection.sendall(post(files(LARGE)))
         wait_until(lambda: server.model.runs)
         wait_until(lambda: len(server.room) == 0)
 

@@ -8,7 +8,20 @@ import time
 import pytest
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
-from helpers.fake_server import ANSWER, ONE, ROUTE, connect, get, post, process, read, running, wait_until
+from helpers.fake_server import (
+    ANSWER,
+    ONE,
+    ROUTE,
+    SLEEPS,
+    connect,
+    files,
+    get,
+    post,
+    process,
+    read,
+    running,
+    wait_until,
+)
 
 CALM = {"request_timeout_secs": 60.0, "read_timeout_secs": 60.0}
 
@@ -20,7 +33,7 @@ def images(count, red=1):
 def test_a_request_has_so_many_images_and_not_more():
     with running(max_images=3) as server:
         assert get(server.port, ROUTE, images(3))[0] == 200
-        for body in (images(4), b'{"signature_name": "bytes", "instances": ["a", "b", "c", "d"]}'):
+        for body in (images(4), files(*[SLEEPS] * 4)):
             status, _headers, content = get(server.port, ROUTE, body)
             assert status == 413
             assert json.loads(content) == {"error": "4 images; at most 3 are taken, so send several requests"}
@@ -132,7 +145,7 @@ def test_a_large_request_ends_after_its_piece_when_the_server_stops():
 def test_sigterm_ends_the_process_in_time_whatever_computes(tmp_path):
     """A run of 25 seconds is answered 503 while it goes on, and the exit code is 0."""
     with process(tmp_path, "stop_timeout_secs=4.0") as server, contextlib.ExitStack() as stack:
-        slow = stack.enter_context(connect(server.port, post(SLEEPS)))
+        slow = stack.enter_context(connect(server.port, post(files(SLEEPS))))
         wait_until(lambda: b"deeplab_requests_in_flight 1.0" in get(server.port, "/metrics")[2])
         start = time.monotonic()
         server.send_signal(signal.SIGTERM)
@@ -144,7 +157,7 @@ def test_sigterm_ends_the_process_in_time_whatever_computes(tmp_path):
 
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path):
-    with process(tmp_path, "stop_timeout_secs=60.0") as server, connect(server.port, post(SLEEPS)):
+    with process(tmp_path, "stop_timeout_secs=60.0") as server, connect(server.port, post(files(SLEEPS))):
         wait_until(lambda: b"deeplab_requests_in_flight 1.0" in get(server.port, "/metrics")[2])
         server.send_signal(signal.SIGTERM)
         wait_until(lambda: _refuses(server.port))
@@ -152,9 +165,6 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path):
         server.send_signal(signal.SIGINT)
         assert server.wait(30) == 130
         assert time.monotonic() - start < 10
-
-
-SLEEPS = b'{"signature_name": "bytes", "instances": ["sleeps"]}'
 
 
 def _refuses(port):
