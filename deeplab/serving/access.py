@@ -34,14 +34,19 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _ANY_ADDRESS = ("0.0.0.0", "::", "")
 
 
-def guarded(app, config):
+def guarded(app, config, refused=lambda status: None):
     """Returns the ASGI application `app` behind the checks that `config`, a `ServeConfig`, asks for.
+
+    Args:
+      app: the application.
+      config: the options.
+      refused: function that is called with the status of each answer that the checks give.
 
     Raises:
       UserError: the file of tokens cannot be used.
     """
     if config.auth_token_file:
-        app = _TokenCheck(app, Tokens(config.auth_token_file))
+        app = _TokenCheck(app, Tokens(config.auth_token_file), refused)
     if config.cors_origins:
         app = CORSMiddleware(
             app,
@@ -50,7 +55,7 @@ def guarded(app, config):
             allow_headers=_CORS_HEADERS,
             expose_headers=("X-Request-Id", "Retry-After"),
         )
-    return _WithHeaders(_SiteCheck(app, _own_names(config), frozenset(config.cors_origins)))
+    return _WithHeaders(_SiteCheck(app, _own_names(config), frozenset(config.cors_origins), refused))
 
 
 def warn_if_open(config):
@@ -106,13 +111,16 @@ class _SiteCheck:
       app: the ASGI application behind the check.
       names: the server's own names, in lower case.
       origins: the other sites whose pages may ask.
+      refused: as of `guarded`.
     """
 
-    def __init__(self, app, names, origins):
-        self._app, self._names, self._origins = app, names, origins
+    def __init__(self, app, names, origins, refused):
+        self._app, self._names, self._origins, self._refused = app, names, origins, refused
 
     async def __call__(self, scope, receive, send):
         problem = self._problem(scope) if scope["type"] == "http" else None
+        if problem:
+            self._refused(403)
         await (JSONResponse({"error": problem}, 403) if problem else self._app)(scope, receive, send)
 
     def _problem(self, scope):
@@ -157,12 +165,13 @@ def _values(scope, name):
 class _TokenCheck:
     """Answers 401 to requests without a token that is known."""
 
-    def __init__(self, app, tokens):
-        self._app, self._tokens = app, tokens
+    def __init__(self, app, tokens, refused):
+        self._app, self._tokens, self._refused = app, tokens, refused
 
     async def __call__(self, scope, receive, send):
         app = self._app
         if scope["type"] == "http" and scope["path"] not in _WITHOUT_TOKEN and not self._may_ask(scope):
+            self._refused(401)
             app = JSONResponse({"error": "A token is needed: Authorization: Bearer TOKEN"}, 401, _CHALLENGE)
         await app(scope, receive, send)
 

@@ -4,7 +4,6 @@ No piece takes long: while one is written, no other thread runs. What an answer 
 server until the client has it.
 """
 
-import asyncio
 import base64
 import json
 
@@ -21,25 +20,21 @@ class Answer(Response):
     Args:
       pieces: list of bytes.
       release: function () -> None.
-      seconds: time within which the client has to take a piece.
     """
 
     media_type = "application/json"
 
-    def __init__(self, pieces, release, seconds):
+    def __init__(self, pieces, release):
         super().__init__()
-        self._pieces, self._release, self._seconds = pieces, release, seconds
+        self._pieces, self._release = pieces, release
         self.headers["content-length"] = str(sum(map(len, pieces)))
 
     async def __call__(self, scope, receive, send):
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for piece in self._pieces:
-                message = {"type": "http.response.body", "body": piece, "more_body": True}
-                await asyncio.wait_for(send(message), self._seconds)
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        except asyncio.TimeoutError:
-            pass  # uvicorn closes a connection whose answer is not finished
         finally:
             self._release()
 

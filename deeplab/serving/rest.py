@@ -50,7 +50,7 @@ async def _predict(app, request, model):
             outputs = await app.batcher.submit(model, read.signature, read.inputs, weight)
             pieces = await asyncio.to_thread(answers.encode, outputs, read.row)
             unanswered.pop_all()
-    return answers.Answer(pieces, release, app.config.request_timeout_secs)
+    return answers.Answer(pieces, release)
 
 
 def _status(model):

@@ -53,7 +53,7 @@ def http_server(application):
     config, places = application.config, room.of_this_process()
     write = request_log.Writer() if config.access_log else None
     options = uvicorn.Config(
-        request_log.RequestLog(access.guarded(application.asgi(), config), write),
+        request_log.RequestLog(access.guarded(application.asgi(), config, application.refused), write),
         host=config.host,
         port=config.port,
         http=Protocol.of(application, places),

@@ -46,7 +46,12 @@ class Served:
             Route("/{path:path}", _answer, methods=["GET", "POST"]),
         ]
         self.server = http_server(
-            types.SimpleNamespace(config=config, asgi=lambda: Starlette(routes=routes), stop=lambda seconds: None)
+            types.SimpleNamespace(
+                config=config,
+                asgi=lambda: Starlette(routes=routes),
+                stop=lambda seconds: None,
+                refused=lambda status: None,
+            )
         )
         self.thread = threading.Thread(target=self.server.run, daemon=True)
 

@@ -270,14 +270,15 @@ def test_slow_senders_are_cut_off(running, start):
 
 def test_a_full_queue_gives_503_and_the_others_are_answered(running):
     Fake.gate.clear()
-    Fake.started.clear()
     answers = []
     ask = lambda: answers.append(running.predict({"instances": [PIXELS]})[0])  # noqa: E731
     running_at_once = two_at_once.networks()
     threads = [threading.Thread(target=ask) for _ in range(running_at_once + 2)]
-    threads[0].start()
-    assert Fake.started.wait(20)  # one runs
-    for thread in threads[1:]:
+    for thread in threads[:running_at_once]:
+        Fake.started.clear()
+        thread.start()
+        assert Fake.started.wait(20)  # it runs
+    for thread in threads[running_at_once:]:
         thread.start()
     deadline = time.monotonic() + 30
     while "deeplab_queue_length 2.0" not in running.ask("/metrics")[2]:

@@ -46,7 +46,7 @@ class Protocol(H11Protocol):
         self.conn = strict.Connection()
         self.phase, self.since, self.received = "idle", time.monotonic(), 0
         self._read_secs = self.application.config.read_timeout_secs
-        self._timer = None
+        self._timer, self._written, self._watches = None, 0, False
         self._gone = self.loop.create_future()
 
     def connection_made(self, transport):
@@ -86,7 +86,6 @@ class Protocol(H11Protocol):
             self.transport.close()  # what is left of the body is not read
         super().on_response_complete()
         self._enter(self._seen_phase())
-        self._check_taken()
 
     def send_400_response(self, msg):
         """Answers what h11 can't read, inside of the handler of its error."""
@@ -164,13 +163,24 @@ class Protocol(H11Protocol):
         if not self._gone.done():
             self._gone.set_result(None)
 
-    def _check_taken(self, before=None):
+    def written(self, size):
+        """Notes bytes of an answer, and watches whether the client takes them."""
+        self._written += size
+        if not self._watches and self.transport.get_write_buffer_size():
+            self._watches = True
+            self.loop.call_later(self._read_secs, self._check_taken, self._taken())
+
+    def _taken(self):
+        """Returns the number of bytes that the system has taken so far for the client."""
+        return self._written - self.transport.get_write_buffer_size()
+
+    def _check_taken(self, before):
         """Cuts the connection of a client that does not take its answer: nothing of it in a whole time limit."""
-        unsent = self.transport.get_write_buffer_size()
-        if before is not None and unsent >= before:
+        self._watches, taken = False, self._taken()
+        if self.transport.get_write_buffer_size() and taken <= before:
             self.transport.abort()
-        elif unsent:
-            self.loop.call_later(self._read_secs, self._check_taken, unsent)
+        else:
+            self.written(0)
 
     def linger(self):
         """Goes on to read from a client that still sends. Returns False if it does not, or can't be waited for.
@@ -207,6 +217,10 @@ class _Transport:
 
     def __getattr__(self, name):
         return getattr(self._transport, name)
+
+    def write(self, data):
+        self._transport.write(data)
+        self._protocol.written(len(data))
 
     def is_closing(self):
         return self._protocol.phase == "closing" or self._transport.is_closing()
