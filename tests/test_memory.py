@@ -18,7 +18,7 @@ from deeplab.evaluation import candidates
 from deeplab.model import cost
 from deeplab.model.network import build_model
 from deeplab.programs import advice, draw, export, predict, train
-from deeplab.serving import model as served
+from deeplab.serving.computing import model as served
 from deeplab.training import loop
 from helpers import fake_data, small_training
 from helpers.options import Outer

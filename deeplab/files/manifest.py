@@ -61,7 +61,7 @@ def lacking_part(folder: str) -> str:
 
 def stamp(folder: str) -> tuple:
     """Returns a value that changes when a file of the folder is added, removed, replaced or written to."""
-    found = []
+    found: list[tuple] = []
     for name in _names(folder):
         path = tf.io.gfile.join(folder, name)
         try:

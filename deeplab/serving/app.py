@@ -14,12 +14,13 @@ from starlette.routing import Route
 
 from deeplab.errors import UserError
 from deeplab.inference import two_at_once
-from deeplab.serving import deadline, page, request_log, rest
-from deeplab.serving.batching import Batcher
-from deeplab.serving.budget import Budget
-from deeplab.serving.contract import Refusal
+from deeplab.serving import deadline, page, rest
+from deeplab.serving.computing.batching import Batcher
+from deeplab.serving.computing.budget import Budget
+from deeplab.serving.guard import request_log
+from deeplab.serving.reading.contract import Refusal
+from deeplab.serving.reading.workers import Workers
 from deeplab.serving.versions import Versions
-from deeplab.serving.workers import Workers
 
 _OLD = 0.25  # part of the time limit of a request: while one waits for longer, the server is not ready for others
 _BODIES_IN_FLIGHT = 16  # the bodies of all requests together may take this many times max_request_bytes

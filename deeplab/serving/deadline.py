@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from deeplab.serving.contract import Refusal
+from deeplab.serving.reading.contract import Refusal
 
 STOPPING = "The server is stopping; try again later"
 

@@ -15,9 +15,10 @@ from starlette.responses import HTMLResponse, JSONResponse
 from deeplab.data import catalog
 from deeplab.inference import exports
 from deeplab.pictures import drawing
-from deeplab.serving import budget, contract
-from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
-from deeplab.serving.model import check_pixels
+from deeplab.serving.computing import budget
+from deeplab.serving.computing.model import check_pixels
+from deeplab.serving.reading import contract
+from deeplab.serving.reading.contract import DEFAULT_SIGNATURE, Refusal
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
 

@@ -9,10 +9,11 @@ import re
 
 from starlette.responses import JSONResponse
 
-from deeplab.serving import answers, budget
-from deeplab.serving.contract import Refusal
+from deeplab.serving import answers
+from deeplab.serving.computing import budget
+from deeplab.serving.computing.model import check_pixels
 from deeplab.serving.deadline import check_images
-from deeplab.serving.model import check_pixels
+from deeplab.serving.reading.contract import Refusal
 
 _UNREAD = 2  # bytes that a request holds for each byte of its body, besides its arrays
 

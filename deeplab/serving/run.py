@@ -16,11 +16,11 @@ from PIL import Image
 from deeplab import devices
 from deeplab.errors import UserError
 from deeplab.inference import exports
-from deeplab.serving import access, request_log, tls
 from deeplab.serving.app import Application
+from deeplab.serving.computing.model import ServedModel
 from deeplab.serving.connections import room
 from deeplab.serving.connections.protocol import Protocol
-from deeplab.serving.model import ServedModel
+from deeplab.serving.guard import access, request_log, tls
 
 # Parts of --stop_timeout_secs: when requests that are still being computed are refused, when connections are cut.
 _ANSWERED, _CUT = 0.75, 0.85

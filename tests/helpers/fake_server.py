@@ -23,8 +23,9 @@ from deeplab.data import catalog
 from deeplab.inference.exports import Version
 from deeplab.inference.input_size import InputSize
 from deeplab.inference.loading import Signature, Spec
-from deeplab.serving import budget, run
+from deeplab.serving import run
 from deeplab.serving.app import Application
+from deeplab.serving.computing import budget
 from deeplab.serving.connections import room
 from helpers import crafted_images
 from helpers.places import ROOT

@@ -238,7 +238,8 @@ def _serving(command):
     """Serves in a thread; gives the port."""
     from deeplab.config.serve import ServeConfig
     from deeplab.inference import exports
-    from deeplab.serving import app, model, run
+    from deeplab.serving import app, run
+    from deeplab.serving.computing import model
 
     words = [*shlex.split(command, comments=True)[2:], "--port=0"]
     config = cli.read(ServeConfig, words, flags.FlagValues())

@@ -20,7 +20,7 @@ from deeplab.inference import exports, input_size, trained
 from deeplab.inference.input_size import InputSize
 from deeplab.inference.predictor import Predictor
 from deeplab.predict import predict
-from deeplab.serving.model import ServedModel
+from deeplab.serving.computing.model import ServedModel
 from helpers import fake_data, small_export, small_training
 
 pytestmark = pytest.mark.usefixtures("shortest_mobilenet")

@@ -24,7 +24,8 @@ from deeplab.errors import UserError
 from deeplab.inference import loading, trained
 from deeplab.model.heads import dense_prediction_cell
 from deeplab.pictures import images
-from deeplab.serving import contract, model
+from deeplab.serving.computing import model
+from deeplab.serving.reading import contract
 from deeplab.training import run_folder
 from helpers import fake_data
 

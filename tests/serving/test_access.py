@@ -26,7 +26,8 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from deeplab.serving import access, page, request_log, secret_files, tls
+from deeplab.serving import page
+from deeplab.serving.guard import access, request_log, secret_files, tls
 from deeplab.serving.run import http_server
 
 TOKEN, OTHER = "a-token-of-32-letters-and-digits", "another.token_of~32+letters/0123="

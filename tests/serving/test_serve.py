@@ -29,7 +29,7 @@ from helpers.fake_server import wait_until
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving import answers
 from deeplab.serving.app import Application
-from deeplab.serving.budget import Cost
+from deeplab.serving.computing.budget import Cost
 from deeplab.serving.run import _bind, http_server
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")

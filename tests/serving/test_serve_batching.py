@@ -11,8 +11,8 @@ from deeplab.config.serve import ServeConfig
 from deeplab.inference.loading import Signature, Spec
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
-from deeplab.serving.batching import Batcher
-from deeplab.serving.contract import Refusal
+from deeplab.serving.computing.batching import Batcher
+from deeplab.serving.reading.contract import Refusal
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
 ONE = IMAGES._replace(shape=(1, None, None, 3))

@@ -14,10 +14,12 @@ from helpers import crafted_images as crafted
 from helpers import small_export
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
-from deeplab.serving import answers, budget, contract, measured
-from deeplab.serving.budget import Budget, Cost, Need
-from deeplab.serving.contract import Refusal
-from deeplab.serving.model import ServedModel, check_pixels
+from deeplab.serving import answers
+from deeplab.serving.computing import budget, measured
+from deeplab.serving.computing.budget import Budget, Cost, Need
+from deeplab.serving.computing.model import ServedModel, check_pixels
+from deeplab.serving.reading import contract
+from deeplab.serving.reading.contract import Refusal
 
 IMAGES = Spec(np.dtype(np.uint8), "DT_UINT8", (None, None, None, 3), "images:0")
 

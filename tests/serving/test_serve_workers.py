@@ -19,8 +19,8 @@ from deeplab.pictures import images
 from helpers import crafted_images as crafted
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
-from deeplab.serving import contract, workers
-from deeplab.serving.contract import Refusal
+from deeplab.serving.reading import contract, workers
+from deeplab.serving.reading.contract import Refusal
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
 BYTES = Spec(np.dtype(object), "DT_STRING", (None,), "text:0")
@@ -208,6 +208,7 @@ def test_too_many_that_wait_are_refused_at_once():
 
 
 def test_a_worker_needs_no_tensorflow():
-    code = "import sys, deeplab.serving.worker; print([m for m in ('tensorflow', 'starlette') if m in sys.modules])"
+    module = "deeplab.serving.reading.worker"
+    code = f"import sys, {module}; print([m for m in ('tensorflow', 'starlette') if m in sys.modules])"
     path = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, env=path, check=True).stdout == b"[]\n"

@@ -16,7 +16,7 @@ import numpy as np
 
 from deeplab.errors import UserError
 from deeplab.pictures import images
-from deeplab.serving import contract, frames
+from deeplab.serving.reading import contract, frames
 
 _LARGE = 4 << 20  # bytes of a task after which freed memory is given back to the system
 

@@ -16,7 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
-from deeplab.serving.secret_files import Tokens
+from deeplab.serving.guard.secret_files import Tokens
 
 HEALTH = ("/healthz", "/readyz")  # load balancers ask for these by address and without a token; they tell nothing
 _WITHOUT_TOKEN = (*HEALTH, "/")  # a browser cannot send a token when it opens the page, which holds no secret

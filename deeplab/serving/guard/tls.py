@@ -3,7 +3,7 @@
 import ssl
 
 from deeplab.errors import UserError
-from deeplab.serving.secret_files import refuse_public
+from deeplab.serving.guard.secret_files import refuse_public
 
 
 def options(config):

@@ -15,8 +15,8 @@ import sys
 
 import numpy as np
 
-from deeplab.serving import frames, worker
-from deeplab.serving.contract import Refusal, described, parse
+from deeplab.serving.reading import frames, worker
+from deeplab.serving.reading.contract import Refusal, described, parse
 
 _CPU_SECS = 10  # of processor time for one task; the largest honest ones take about 5
 _SMALL_BODY = 128 << 10  # bytes of JSON that are parsed in a thread, which others wait for: up to 10 ms

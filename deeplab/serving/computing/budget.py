@@ -10,7 +10,7 @@ import os
 import re
 from typing import NamedTuple
 
-from deeplab.serving.contract import Refusal
+from deeplab.serving.reading.contract import Refusal
 
 _SHARE = 0.5  # of the memory that is left at the start; the other half is for a next version, bodies and workers
 _NETWORK = 0.75  # of the budget

@@ -13,8 +13,8 @@ import math
 import time
 
 from deeplab.serving import deadline
-from deeplab.serving.contract import Refusal
-from deeplab.serving.jobs import Job, NotByImageError, run_together
+from deeplab.serving.computing.jobs import Job, NotByImageError, run_together
+from deeplab.serving.reading.contract import Refusal
 
 _SMALL = 8  # a piece of this part of max_pixels is small: it may run beside a piece with max_pixels
 _PATIENCE = 8  # times that smaller requests may overtake the one whose turn it is, before they have to wait for it

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from deeplab.serving.model import ServedModel
+from deeplab.serving.computing.model import ServedModel
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ import tensorflow as tf
 from deeplab import memory
 from deeplab.errors import lack_of_memory
 from deeplab.inference import exports, input_size
-from deeplab.serving import measured
-from deeplab.serving.budget import Cost
-from deeplab.serving.contract import DEFAULT_SIGNATURE, Refusal
+from deeplab.serving.computing import measured
+from deeplab.serving.computing.budget import Cost
+from deeplab.serving.reading.contract import DEFAULT_SIGNATURE, Refusal
 
 _WARM_UP_SIZE = (65, 65)  # (height, width) of the warm-up image, if the card does not name a usual size
 _PASSES = 10  # scans that a JPEG of max_pixels may have; programs write about that many

@@ -1,0 +1,1 @@
+"""The network, the requests that wait for it, and the memory that they may take."""

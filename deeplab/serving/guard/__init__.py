@@ -1,0 +1,1 @@
+"""Who may ask: names, sites, tokens, encryption, and the line that is kept of each request."""
