@@ -208,7 +208,7 @@ def predicted_images(split_predictor, batch_size, total):
         filenames = batch.pop("filename")  # text does not go to a GPU
         return filenames, batch, [tensor.numpy() for tensor in predict(batch)]
 
-    with progress_bar.show(total, "image") as bar, records.user_errors():
+    with progress_bar.show(total, "image") as bar, records.reading(split_predictor.split):
         found = two_at_once.results(step, stream, batches.pixels)
         for filenames, batch, (labels, predictions, source_sizes) in found:
             seen_sizes = batch["sizes"].numpy()

@@ -188,7 +188,7 @@ def test_shards_that_vanish_are_named(tmp_path, capsys):
     shutil.rmtree(folder)
 
     def read():
-        with records.user_errors():
+        with records.user_errors(split):
             return list(pipeline.eval_examples(split))
 
     code, told = run(capsys, read)

@@ -126,13 +126,26 @@ def _examples(paths, problems):
         problems.append(str(error))
     for path in paths:
         try:
-            tfrecord.index([path])
-            for raw in tf.data.TFRecordDataset(path).as_numpy_iterator():
-                yield path, tf.train.Example.FromString(raw)
+            records = enumerate(tfrecord.read_all(path, tfrecord.scan(path).rows))
+            for number, raw in records:
+                if raw is None:
+                    problems.append(tfrecord.damaged_bytes(path, number))
+                elif (example := _parsed(raw)) is None:
+                    problems.append(f"{path}: record {number} (counted from 0) is no tf.train.Example")
+                else:
+                    yield path, example
         except UserError as error:
             problems.append(str(error))
-        except Exception as error:  # DataLossError of the checksum, DecodeError of the protocol buffer
-            problems.append(f"{path}: damaged: {' '.join(str(error).split())[:160]}")
+        except Exception as error:  # of the file system
+            problems.append(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}")
+
+
+def _parsed(raw):
+    """Returns the tf.train.Example of the bytes of a record, or None if they are none."""
+    try:
+        return tf.train.Example.FromString(raw)
+    except Exception:  # DecodeError of the protocol buffer, whose class depends on its implementation
+        return None
 
 
 def _folder_and_split(path):
