@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from deeplab.data import checksums
 from deeplab.errors import UserError
-from deeplab.files import atomic
+from deeplab.files import atomic, paths
 
 IMAGE = "image/encoded"  # JPEG or PNG bytes
 FILENAME = "image/filename"  # without suffix
@@ -178,7 +178,7 @@ def scan(path):
       UserError: a length does not fit its checksum, the shard ends in the middle of a record, or is no TFRecord file.
     """
     size, rows, digest = tf.io.gfile.stat(path).length, [], hashlib.blake2b(digest_size=16)
-    with open(path, "rb") if os.path.exists(path) else tf.io.gfile.GFile(path, "rb") as file:
+    with paths.open_regular(path) as file:
         header, start = file.read(_HEADER_BYTES), _HEADER_BYTES
         while start - _HEADER_BYTES < size:
             whole = len(header) == _HEADER_BYTES

@@ -19,7 +19,7 @@ from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, records, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
-from deeplab.files import progress_bar
+from deeplab.files import escaping, progress_bar
 from deeplab.inference import batch_size as batch_size_of
 from deeplab.inference import input_size, trained, two_at_once, untrained
 from deeplab.inference.predictor import Predictor
@@ -216,7 +216,7 @@ def predicted_images(split_predictor, batch_size, total):
                 rows, columns = seen_sizes[i]
                 image = _image_of_size(batch["image"][i, :rows, :columns], (height, width))
                 label, prediction = labels[i, :height, :width], predictions[i, :height, :width]
-                yield PredictedImage(filenames[i].numpy().decode(), image, label, prediction)
+                yield PredictedImage(escaping.decoded(filenames[i].numpy()), image, label, prediction)
                 bar.update()
 
 

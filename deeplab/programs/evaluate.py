@@ -8,6 +8,7 @@ from deeplab.config import effects
 from deeplab.config.inference import ALL_CHECKPOINTS
 from deeplab.errors import UserError
 from deeplab.evaluation import candidates, report
+from deeplab.files import escaping
 from deeplab.inference import trained
 
 
@@ -62,7 +63,7 @@ def evaluate_all(config):
         except UserError as error:
             if trained.is_readable(config.checkpoint_dir, name):
                 raise
-            print(f"{error}. It is left out")
+            print(escaping.terminal(f"{error}. It is left out"))
         else:
             print(f"mIoU {scored[-1].scores.seen.mean_iou:.4f}", flush=True)
     if not scored:

@@ -10,6 +10,7 @@ from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, pipeline, records, shard_state, source
 from deeplab.evaluation import scoring
 from deeplab.evaluation.split_predictor import make_split_predictor
+from deeplab.files import escaping
 from deeplab.inference.predictor import Predictor
 from deeplab.model import untrained_taps, views
 from deeplab.model.backbones import BACKBONES
@@ -121,7 +122,7 @@ def recalibrate(network, step, stream):
 
 def file_names(stream, step):
     """Returns the names of the images in the batch of `step`."""
-    return [name.decode() for name in next(iter(stream(step)))[2].numpy()]
+    return [escaping.decoded(name) for name in next(iter(stream(step)))[2].numpy()]
 
 
 def sampler(network, stream):
