@@ -10,7 +10,7 @@ from deeplab import devices, memory
 from deeplab.data import catalog
 from deeplab.data.building.listing import without_extension
 from deeplab.evaluation.split_predictor import predicted_images, restore_split_predictor
-from deeplab.files import escaping
+from deeplab.files import escaping, locks
 from deeplab.pictures import drawing
 
 _GREY = ("cityscapes", "ade20k")  # their evaluation servers take PNGs of one channel without a palette
@@ -33,7 +33,9 @@ def visualize(config):
     # Go: one picture for each image.
     colors = _label_colors(split.dataset, config.colormap_type)
     raw_folder = raw if config.also_save_raw_predictions else None
+    tf.io.gfile.makedirs(folder)
     with (
+        locks.hold(folder, "vis_logdir"),
         memory.told(lambda: split_predictor.describe(config.vis_batch_size), lambda size: _less_memory(config)),
         contextlib.closing(predicted_images(split_predictor, config.vis_batch_size, total)) as found,
         concurrent.futures.ThreadPoolExecutor(1) as thread,
