@@ -20,7 +20,7 @@ from absl import (
 
 from deeplab.config.options import field_kind
 from deeplab.errors import UserError, lack_of_memory
-from deeplab.files import quiet
+from deeplab.files import escaping, quiet
 
 EXIT_BAD_INPUT = 2
 
@@ -70,13 +70,15 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
     if any(argument in ("-h", "--h", "-help", "--help", "--helpfull", "--helpshort") for argument in argv[1:]):
         _print_page(help_text(config_class, sys.modules[run.__module__].__doc__))
         return sys.exit(0)
+    if hasattr(sys.stdout, "reconfigure"):  # names of files need not be UTF-8, and none may end a program
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         config = read(config_class, argv, flags.FLAGS)
         if uses_tensorflow:
             quiet.import_tensorflow()
         result = run(config)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escaping.terminal_lines(error)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -86,7 +88,7 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
         if not lack and not _is_about_files(error):
             raise
         message = f"not enough memory ({lack})" if lack else " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {escaping.terminal_lines(message)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     sys.exit(result)
 

@@ -43,7 +43,7 @@ SETTINGS = (
     Setting((1024, 2048), (769, 769), 60),
     Setting((1024, 2048), (769, 769), 40, "png"),  # Cityscapes as it is published
 )
-# "reading" fetches the bytes of records. It runs Python, for one record at a time: more cores do not speed it up.
+# "reading" fetches the bytes of records and checks their checksums.
 METHODS = ("pipeline", "naive order", "decode only", "reading")
 
 

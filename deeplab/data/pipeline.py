@@ -9,7 +9,6 @@ once, at its own size; inference pads the images.
 """
 
 import dataclasses
-import functools
 import os
 
 import numpy as np
@@ -74,9 +73,10 @@ def train_batches(split, augment, batches, start_step=0, cache=False, data_servi
       data_service: addresses of hosts that prepare the batches in turn; see `service`.
     """
     if data_service:
-        hosts, load = len(data_service), functools.partial(split.record, in_graph=True)
+        hosts = len(data_service)
         return service.distributed_batches(
-            lambda host: batch_stream(split, augment, batches, start_step + host, load, stride=hosts), data_service
+            lambda host: batch_stream(split, augment, batches, start_step + host, split.record, stride=hosts),
+            data_service,
         )
     load = _cached(split) if cache else split.record
     stream = batch_stream(split, augment, batches, start_step, load).prefetch(tf.data.AUTOTUNE)
@@ -225,7 +225,7 @@ def refuse_unlabelled(split):
         return tf.reduce_any(tf.not_equal(records.whole_label(record, split), split.dataset.ignore_label))
 
     found = tf.data.Dataset.range(len(split)).map(has_class, num_parallel_calls=2).filter(tf.identity)
-    with records.user_errors():
+    with records.user_errors(split):
         if any(found.take(1)):
             return
     raise UserError(

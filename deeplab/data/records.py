@@ -9,16 +9,14 @@ import re
 
 import tensorflow as tf
 
-from deeplab.data import sampling, tfrecord
+from deeplab.data import sampling, shard_state, tfrecord
 from deeplab.errors import UserError
 from deeplab.pictures.images import MAX_PIXELS
 
 _BEGIN, _END = "<bad record>", "</bad record>"
 _LINTER = "python datasets/check.py --dataset_dir=DIR lists every bad record"
-_UNREADABLE = re.compile(
-    r"JPEG|PNG|[Uu]nknown image|decode|Could not parse example|[Ii]mage contents|corrupted record|truncated record"
-)
-_LOST = re.compile(r"(?P<path>[^\s;]+); (?P<why>No such file or directory|Permission denied|Input/output error)")
+_UNREADABLE = re.compile(r"JPEG|PNG|[Uu]nknown image|decode|Could not parse example|[Ii]mage contents")
+_LOST = re.compile(r"No such file or directory|Permission denied|Input/output error|Stale file handle")
 
 
 def _require(condition, *message):
@@ -30,23 +28,35 @@ def _require(condition, *message):
 
 
 @contextlib.contextmanager
-def user_errors():
-    """Turns errors of the input graph into a `UserError`; the loop that draws batches belongs inside the `with`."""
+def user_errors(split):
+    """Turns errors of the input graph that reads `split` into a `UserError`; loops over batches belong inside it."""
     try:
         yield
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.UnknownError) as error:
+    except tf.errors.OpError as error:
         text = str(error)
         if _BEGIN in text:
             raise UserError(text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)]) from None
-        lost = _LOST.search(text)
-        if lost:
-            raise UserError(f"{lost['path']}: cannot be read any more: {lost['why']}") from None
+        if shard_state.DAMAGED.search(text):
+            unknown = f"a record of {split.folder} was damaged when it was read and is whole now, so that reading fails"
+            reason = shard_state.explain(split, text) or f"{unknown}; check the disk and the memory of this machine"
+            raise UserError(f"{reason} ({_LINTER})") from None
+        lost = next((path for path in split.paths if f"{path}; " in text), None)
+        if lost and (why := _LOST.search(text)):
+            raise UserError(f"{lost}: cannot be read any more: {why[0]}") from None
         if _UNREADABLE.search(text):
             cause = " ".join(text.splitlines()[0].split())[:200]
             raise UserError(f"a record is damaged or its image cannot be decoded ({cause}); {_LINTER}") from None
         raise
     except UnicodeDecodeError:  # TensorFlow tried to quote the damaged record in a message
         raise UserError(f"a record is damaged; {_LINTER}") from None
+
+
+@contextlib.contextmanager
+def reading(split):
+    """Does what `user_errors` does; at the end of the `with`, it raises a UserError if a shard has been replaced."""
+    with user_errors(split):
+        yield
+    shard_state.refuse_changed(split.states)
 
 
 def check_record(record, with_label=True):

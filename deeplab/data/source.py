@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeplab.config.data import TFDS_PREFIX, ReadConfig, is_tfds
-from deeplab.data import catalog, tfrecord
+from deeplab.data import catalog, shard_state, tfrecord
 from deeplab.data.split import Split
 from deeplab.errors import UserError
 
@@ -28,10 +28,11 @@ def open_split(dataset_dir, split, name=None, read=None):
     if others := tfrecord.left_over(dataset_dir, split):
         print(others, flush=True)
     dataset = catalog.load(dataset_dir, name)
-    index = tfrecord.index(paths)
+    contents, states = shard_state.open_shards(paths)
+    index = tfrecord.join(contents)
     if not len(index):
         raise UserError(f"split {split!r} of {dataset_dir} holds no records; build it again from a list with images")
-    return Split(dataset, split, tuple(paths), index)
+    return Split(dataset, split, tuple(paths), index, states=states)
 
 
 def open_splits(dataset_dir, splits, name=None, read=None):
@@ -49,4 +50,5 @@ def open_splits(dataset_dir, splits, name=None, read=None):
     paths = tuple(path for split in opened for path in split.paths)
     first_shards = np.cumsum([0, *(len(split.paths) for split in opened[:-1])])
     index = [split.index + np.array([first, 0, 0]) for split, first in zip(opened, first_shards, strict=True)]
-    return Split(opened[0].dataset, ",".join(splits), paths, np.concatenate(index))
+    states = tuple(state for split in opened for state in split.states)
+    return Split(opened[0].dataset, ",".join(splits), paths, np.concatenate(index), states=states)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from deeplab.data import catalog, tfrecord
+from deeplab.data import catalog, shard_state, tfrecord
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Split:
       parse: function that maps a serialized record (scalar string tensor) to {"image", "label", "filename"}, scalar
         string tensors that are empty where the record lacks them.
       label_lookup: (256,) uint8, the label of every value that label images may hold; None: the values are the labels.
+      states: what each of the files held when it was opened; () if that is not known.
     """
 
     dataset: catalog.Dataset
@@ -29,6 +30,7 @@ class Split:
     index: np.ndarray
     parse: Callable = tfrecord.parse
     label_lookup: np.ndarray | None = None
+    states: tuple[shard_state.ShardState, ...] = ()
 
     @property
     def folder(self):
@@ -38,18 +40,14 @@ class Split:
     def __len__(self):
         return len(self.index)
 
-    def record(self, number, in_graph=False):
+    def record(self, number):
         """Returns record `number` (int64 scalar tensor) parsed, and under "shard" the path of its file.
 
-        With `in_graph` the record is read without Python, so that another machine can run the graph.
+        Both checksums of the record are checked. No Python runs, so that another machine can run the graph.
         """
         shard, offset, length = tf.unstack(tf.gather(tf.constant(self.index), number))
         path = tf.gather(tf.constant(self.paths), shard)
-        if in_graph:
-            serialized = tfrecord.read_record_in_graph(path, offset)
-        else:
-            serialized = tfrecord.read_record(path, offset, length)
-        record = self.parse(serialized)
+        record = self.parse(tfrecord.read_record(path, offset, length))
         unnamed = tf.equal(record["filename"], "")
         name = tf.where(unnamed, tf.strings.as_string(number, width=6, fill="0"), record["filename"])
         return {**record, "filename": name, "shard": path}

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from deeplab.data import catalog, tfrecord
+from deeplab.data import catalog, shard_state, tfrecord
 from deeplab.data.split import Split
 from deeplab.errors import UserError
 
@@ -58,9 +58,9 @@ def open_split(spec, split, read):
     split = match["split"] or split
     image, mask, name = _features(builder, read)
     dataset, lookup = _labels(builder, mask, read)
-    paths, index = _files(builder, split)
+    paths, index, states = _files(builder, split)
     parse = functools.partial(_parse, image, mask, name)
-    return Split(dataset, split, paths, index, parse, lookup)
+    return Split(dataset, split, paths, index, parse, lookup, states)
 
 
 def _builder(name, read):
@@ -129,7 +129,7 @@ def _labels(builder, mask, read):
 
 
 def _files(builder, split):
-    """Returns (paths, index), as in `Split`, of a split or of a part of it such as train[:80%]."""
+    """Returns (paths, index, states), as in `Split`, of a split or of a part of it such as train[:80%]."""
     if builder.info.file_format.value != "tfrecord":
         raise UserError(
             f"tfds:{builder.name} is stored as {builder.info.file_format.value}; prepare it with file_format=tfrecord"
@@ -140,13 +140,14 @@ def _files(builder, split):
         names = ", ".join(builder.info.splits)
         raise UserError(f"split {split!r} does not exist in tfds:{builder.name}: expected one of {names}") from None
     paths = tuple(instruction.filename for instruction in instructions)
+    contents, states = shard_state.open_shards(paths)
     parts = []
     for shard, instruction in enumerate(instructions):
-        rows = tfrecord.index([paths[shard]])
+        rows = tfrecord.join([contents[shard]])
         rows = rows[instruction.skip : None if instruction.take < 0 else instruction.skip + instruction.take]
         rows[:, 0] = shard
         parts.append(rows)
-    return paths, np.concatenate(parts)
+    return paths, np.concatenate(parts), states
 
 
 def _parse(image, mask, name, serialized):

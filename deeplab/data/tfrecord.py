@@ -2,9 +2,11 @@
 
 A shard is a sequence of records. Each consists of its length (uint64), the masked CRC of the length, the bytes, and the
 masked CRC of the bytes. Reading only the lengths gives an index (shard, offset, length). With the index records can be
-read in any order, and a shard that was cut off is found before anything else is done with it.
+read in any order, and a shard that was cut off is found before anything else is done with it. Whoever reads a record
+checks both checksums of it.
 """
 
+import hashlib
 import os
 import re
 import struct
@@ -13,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from deeplab.data import checksums
 from deeplab.errors import UserError
-from deeplab.files import atomic
+from deeplab.files import atomic, paths
 
 IMAGE = "image/encoded"  # JPEG or PNG bytes
 FILENAME = "image/filename"  # without suffix
@@ -24,8 +27,9 @@ LABEL = "image/segmentation/class/encoded"  # PNG with one channel: class ids an
 LABEL_FORMAT = "image/segmentation/class/format"
 
 SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<shard>\d{5})-of-(?P<count>\d{5})(\.tfrecord)?$")
-_LENGTH = struct.Struct("<Q")
-_LENGTH_BYTES, _CRC_BYTES = 8, 4
+_HEADER = struct.Struct("<QI")  # the length of a record, and the masked CRC of the length
+_LENGTH_BYTES, _CRC_BYTES, _HEADER_BYTES = 8, 4, 12
+WAY_OUT = "copy the file again or build the split again"
 
 
 class Example(NamedTuple):
@@ -138,64 +142,99 @@ def shards(dataset_dir, split):
     return found[split]
 
 
+class Contents(NamedTuple):
+    """What the lengths and checksums of a shard tell, without its images.
+
+    Attributes:
+      rows: (N, 2) int64: offset and length in bytes of the content of every record, in file order.
+      size: bytes of the file.
+      digest: hash of the lengths and the checksums of all records, so that another content gives another digest.
+    """
+
+    rows: np.ndarray
+    size: int
+    digest: str
+
+
 def index(paths):
     """Returns (N, 3) int64: shard number, offset and length in bytes of the content of every record, in file order.
 
     Raises:
-      UserError: a shard ends in the middle of a record, or is no TFRecord file.
+      UserError: as `scan`.
     """
-    rows = []
-    for shard, path in enumerate(paths):
-        rows += [(shard, offset, length) for offset, length in _records(path)]
-    return np.array(rows, np.int64).reshape(-1, 3)
+    return join([scan(path) for path in paths])
 
 
-def _records(path):
-    size = tf.io.gfile.stat(path).length
-    local = os.path.exists(path)
-    with open(path, "rb") if local else tf.io.gfile.GFile(path, "rb") as file:
-        position, number = 0, 0
-        while position < size:
-            file.seek(position)
-            header = file.read(_LENGTH_BYTES + _CRC_BYTES)
-            start = position + _LENGTH_BYTES + _CRC_BYTES
-            length = _LENGTH.unpack(header[:_LENGTH_BYTES])[0] if start <= size else size
-            position = start + length + _CRC_BYTES
-            if position > size:
+def join(contents):
+    """Returns what `index` returns for shards of these `Contents`."""
+    numbered = [np.insert(found.rows, 0, shard, axis=1) for shard, found in enumerate(contents)]
+    return np.concatenate([np.zeros((0, 3), np.int64), *numbered])
+
+
+def scan(path):
+    """Returns the `Contents` of a shard; the lengths of its records are checked, their bytes are not read.
+
+    Raises:
+      UserError: a length does not fit its checksum, the shard ends in the middle of a record, or is no TFRecord file.
+    """
+    size, rows, digest = tf.io.gfile.stat(path).length, [], hashlib.blake2b(digest_size=16)
+    with paths.open_regular(path) as file:
+        header, start = file.read(_HEADER_BYTES), _HEADER_BYTES
+        while start - _HEADER_BYTES < size:
+            whole = len(header) == _HEADER_BYTES
+            length, checksum = _HEADER.unpack(header) if whole else (size, 0)
+            if whole and checksum != checksums.of_length(header[:_LENGTH_BYTES]):
+                kind = "" if rows else ", or this is no TFRecord file"
+                raise UserError(_damaged(path, len(rows), f"its length does not fit the checksum of the length{kind}"))
+            if start + length + _CRC_BYTES > size:
                 raise UserError(
-                    f"{path}: damaged or cut off in record {number}, at byte {start} of {size}; "
-                    "copy the file again or build the split again"
+                    f"{path}: damaged or cut off in record {len(rows)}, at byte {start} of {size}; {WAY_OUT}"
                 )
-            yield start, length
-            number += 1
+            file.seek(start + length)
+            end = file.read(_CRC_BYTES + _HEADER_BYTES)  # of this record and, in the same read, the next one's header
+            digest.update(header[:_LENGTH_BYTES] + end[:_CRC_BYTES])
+            rows.append((start, length))
+            header, start = end[_CRC_BYTES:], start + length + _CRC_BYTES + _HEADER_BYTES
+    return Contents(np.array(rows, np.int64).reshape(-1, 2), size, digest.hexdigest())
+
+
+def _damaged(path, number, why):
+    return f"{path}: damaged in record {number} (counted from 0): {why}; {WAY_OUT}"
+
+
+def damaged_bytes(path, number):
+    """Returns the sentence about a record whose bytes do not fit their checksum."""
+    return _damaged(path, number, "its bytes do not fit their checksum")
+
+
+def read_all(path, rows):
+    """Yields the bytes of every record of a shard, None for a record whose bytes do not fit their checksum.
+
+    Args:
+      path: the shard.
+      rows: its `Contents.rows`.
+    """
+    places = tf.data.Dataset.from_tensor_slices(rows)
+    records = iter(places.map(lambda place: read_record(path, *tf.unstack(place)), num_parallel_calls=2))
+    for _ in rows:
+        try:
+            yield next(records).numpy()
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):  # the latter where the file ends now
+            yield None
 
 
 def read_record(path, offset, length):
-    """Returns the `length` bytes at `offset` of the file `path`, a scalar string tensor, as are the arguments.
+    """Returns the bytes of the record whose `length` bytes begin at `offset` of the file `path`, all scalar tensors.
 
-    This runs Python, which takes 0.4 ms for a record, and one record is read at a time. So the graph cannot be run on
-    another machine; see `read_record_in_graph`.
+    TensorFlow's reader checks both checksums of the record. It raises an error that names no file:
+    `shard_state.explain` finds the record. No Python runs, so that another machine can run the graph, and several
+    records are read at a time.
     """
-    record = tf.numpy_function(_read, [path, offset, length], tf.string)
-    record.set_shape(())
-    return record
-
-
-def _read(path, offset, length):
-    path = path.decode()
-    with open(path, "rb") if os.path.exists(path) else tf.io.gfile.GFile(path, "rb") as file:
-        file.seek(int(offset))
-        return file.read(int(length))
-
-
-def read_record_in_graph(path, offset):
-    """Returns the record whose content begins at `offset` of the file `path`, without Python.
-
-    So another machine can run the graph, and several records are read at a time.
-    """
-    begin = tf.reshape(offset - _LENGTH_BYTES - _CRC_BYTES, (1,))  # of the length, which the file has before the record
     records = tf.raw_ops.TFRecordDatasetV2(
-        filenames=path[tf.newaxis], compression_type="", buffer_size=tf.constant(0, tf.int64), byte_offsets=begin
+        filenames=tf.reshape(path, (1,)),
+        compression_type="",
+        buffer_size=length + _HEADER_BYTES + _CRC_BYTES,  # so that a bucket is asked once for a record
+        byte_offsets=tf.reshape(offset - _HEADER_BYTES, (1,)),
     )
     kind = {"output_types": [tf.string], "output_shapes": [()]}
     first = tf.raw_ops.TakeDataset(input_dataset=records, count=tf.constant(1, tf.int64), **kind)

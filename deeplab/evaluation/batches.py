@@ -29,7 +29,7 @@ def image_sizes(split, resize):
     Reads the sizes from the headers of the image files; no image is decoded.
     """
     found = _sizes(split, resize, np.arange(len(split))).batch(len(split))
-    with records.user_errors():
+    with records.user_errors(split):
         return tuple(array.numpy() for array in found.get_single_element())
 
 

@@ -13,6 +13,7 @@ from deeplab.errors import UserError
 from deeplab.evaluation import report, scoring
 from deeplab.evaluation.boundary import BoundaryScores
 from deeplab.evaluation.split_predictor import restore_split_predictor
+from deeplab.files import escaping
 from deeplab.inference import batch_size, exports, input_size, tiles
 from deeplab.training import run_folder
 
@@ -93,7 +94,7 @@ def score_candidates(candidates, config):
     """
     scored, note = [], batch_size.note(config.eval_batch_size, "eval_batch_size")
     for candidate in candidates:
-        print(candidate.title)
+        print(escaping.terminal(candidate.title))
         if note and not config.tiles.tile_size:
             print(note)
         boundary_scores = BoundaryScores(config.trimap_widths, config.boundary_scores, candidate.dataset)

@@ -3,13 +3,15 @@
 Functions take a `candidates.ScoredCandidate`, called `scored`.
 """
 
+import csv
+import io
 import math
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab.evaluation import plots
-from deeplab.files import atomic, formats
+from deeplab.files import atomic, escaping, formats
 from deeplab.pictures.drawing import save_png
 
 RESULTS, COMPARISON, CHECKPOINTS = "results.json", "comparison.json", "checkpoints.json"  # names of the files
@@ -35,7 +37,7 @@ def publish(scored, folder):
     print(table(scored))
     print("".join(f"{title} {_number(value)}\n" for title, value in _boundary_rows(scored).items()), end="")
     _write_json(folder, RESULTS, content(scored))
-    matrix = plots.confusion(scored.scores.seen.confusion, _class_names(scored))
+    matrix = plots.confusion(scored.scores.seen.confusion, _shown_names(scored))
     atomic.write(tf.io.gfile.join(folder, "confusion_matrix.csv"), _confusion_csv(scored))
     save_png(tf.io.gfile.join(folder, "confusion_matrix.png"), matrix)
     _plot_trimaps(folder, {"": scored})
@@ -108,7 +110,7 @@ def table(scored):
     If images were resized, the IoU at source size has a column of its own.
     """
     seen, source = scored.scores
-    names = _class_names(scored)
+    names = _shown_names(scored)
     width = max(len(name) for name in names)
     total = max(1, seen.support.sum())
     resized = source is not seen
@@ -126,7 +128,7 @@ def table(scored):
 
 def rows(scored):
     """Returns {title: number} of all scores for `side_by_side`; the scores of single classes come last."""
-    ious = zip(_class_names(scored), scored.scores.seen.class_iou, strict=True)
+    ious = zip(_shown_names(scored), scored.scores.seen.class_iou, strict=True)
     classes = {f"IoU of {name}": iou for name, iou in ious}
     return {**_summary_rows(scored), **_boundary_rows(scored), **classes}
 
@@ -210,10 +212,12 @@ def _boundary_content(scored):
 
 def _confusion_csv(scored):
     """Returns the confusion matrix as CSV with the names of the classes; rows are labels."""
-    names, counts = _class_names(scored), scored.scores.seen.confusion.tolist()
+    names, counts = _shown_names(scored), scored.scores.seen.confusion.tolist()
     lines = [["label \\ prediction", *names]]
     lines += [[name, *map(str, row)] for name, row in zip(names, counts, strict=True)]
-    return "".join(",".join(f'"{cell}"' if "," in cell else cell for cell in line) + "\n" for line in lines)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
 
 
 def _plot_trimaps(folder, by_name):
@@ -247,7 +251,7 @@ def _write_scalars(folder, scored, matrix):
             tf.summary.scalar("eval/mean_iou_source_size", source.mean_iou)
         for label, (name, iou) in enumerate(zip(_class_names(scored), seen.class_iou, strict=True)):
             if not math.isnan(iou):
-                tf.summary.scalar(f"eval_iou/{label:03}_{name.replace(' ', '_')}", iou)
+                tf.summary.scalar(f"eval_iou/{label:03}_{escaping.file_name(name).replace(' ', '_')}", iou)
         tf.summary.image("eval/confusion_matrix", matrix[None])
     writer.close()
 
@@ -255,6 +259,11 @@ def _write_scalars(folder, scored, matrix):
 def sides(size):
     """Returns (height, width) as text, e.g. 369x481."""
     return "x".join(map(str, size))
+
+
+def _shown_names(scored):
+    """Returns the names of the classes for tables and pictures, where control characters would do harm."""
+    return [escaping.terminal(name) for name in _class_names(scored)]
 
 
 def _class_names(scored):

@@ -90,7 +90,7 @@ def score(split_predictor, batch_size, collectors=()):
     stream = split_predictor.batches(plan, fillers=-len(plan) % replicas).map(_without_filename)
     if replicas > 1:  # every replica gets a batch of the plan
         stream = strategy.distribute_datasets_from_function(lambda _: stream)
-    with progress_bar.show(len(split_predictor.split), "image") as bar, records.user_errors():
+    with progress_bar.show(len(split_predictor.split), "image") as bar, records.reading(split_predictor.split):
         iterator = iter(stream)
         devices.keep_freed_memory()
         # One trace for images of every size.
@@ -160,7 +160,7 @@ def score_in_stacks(split, segment, batch_size=None, collectors=()):
     if images_at_once.largest(batch_size) > 1:
         sizes, _resized = batches.image_sizes(split, ResizeConfig())
         plan = batches.plan(sizes.tolist(), lambda size: images_at_once.images_at_once(batch_size, *size))
-    with progress_bar.show(len(split), "image") as bar, records.user_errors():
+    with progress_bar.show(len(split), "image") as bar, records.reading(split):
         examples, before = iter(batches.examples(split, numbers=list(itertools.chain(*plan)))), ()
         stacks = (_stack(itertools.islice(examples, len(numbers))) for numbers in plan)
 
@@ -200,7 +200,7 @@ def score_each(split, segment, resize=None, collectors=()):
     """
     resizes = resize is not None and resize.min_resize_value is not None
     matrices = _ConfusionMatrices(split.dataset, resizes)
-    with progress_bar.show(len(split), "image") as bar, records.user_errors():
+    with progress_bar.show(len(split), "image") as bar, records.reading(split):
         for example in batches.examples(split, resize):
             label, prediction = example["label"].numpy(), segment(example["image"].numpy())
             source_label, source_prediction = label, prediction

@@ -19,7 +19,7 @@ from deeplab.config.data import ResizeConfig
 from deeplab.data import catalog, records, source
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
-from deeplab.files import progress_bar
+from deeplab.files import escaping, progress_bar
 from deeplab.inference import batch_size as batch_size_of
 from deeplab.inference import input_size, trained, two_at_once, untrained
 from deeplab.inference.predictor import Predictor
@@ -208,7 +208,7 @@ def predicted_images(split_predictor, batch_size, total):
         filenames = batch.pop("filename")  # text does not go to a GPU
         return filenames, batch, [tensor.numpy() for tensor in predict(batch)]
 
-    with progress_bar.show(total, "image") as bar, records.user_errors():
+    with progress_bar.show(total, "image") as bar, records.reading(split_predictor.split):
         found = two_at_once.results(step, stream, batches.pixels)
         for filenames, batch, (labels, predictions, source_sizes) in found:
             seen_sizes = batch["sizes"].numpy()
@@ -216,7 +216,7 @@ def predicted_images(split_predictor, batch_size, total):
                 rows, columns = seen_sizes[i]
                 image = _image_of_size(batch["image"][i, :rows, :columns], (height, width))
                 label, prediction = labels[i, :height, :width], predictions[i, :height, :width]
-                yield PredictedImage(filenames[i].numpy().decode(), image, label, prediction)
+                yield PredictedImage(escaping.decoded(filenames[i].numpy()), image, label, prediction)
                 bar.update()
 
 

@@ -12,7 +12,7 @@ from deeplab import devices
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.evaluation import report
-from deeplab.files import atomic, manifest
+from deeplab.files import atomic, escaping, manifest
 from deeplab.inference.exports import CARD, CARD_FILE
 from deeplab.inference.input_size import CARD_KEY
 from deeplab.model.cost import count_multiply_adds
@@ -85,7 +85,7 @@ def _score(loaded):
             if results["step"] == loaded.step:
                 return {name: results[name] for name in ("miou", "split", "dataset")}
         except (UserError, KeyError) as error:  # somebody edited it, or another version wrote it
-            print(f"{path}: no score is taken from it ({error})")
+            print(escaping.terminal(f"{path}: no score is taken from it ({error})"))
     best = read_score(loaded.checkpoint.rpartition("/")[0])
     if best is None or best["step"] != loaded.step:
         return None

@@ -6,6 +6,7 @@ Remote folders such as gs:// and file systems without locks are left unlocked.
 
 import contextlib
 import os
+import time
 from typing import TextIO
 
 from deeplab.errors import UserError
@@ -16,23 +17,28 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_POLL_SECONDS = 0.05
 _FILE = "lock"  # what `take` locks, in the folder; holds the number of the process
 _taken: dict[str, TextIO] = {}  # folder: its open lock file, since closing the file would end the lock
 
 
 @contextlib.contextmanager
-def hold(folder, flag):
+def hold(folder, flag, wait_seconds=0):
     """Keeps other processes that ask from writing to `folder`, which exists, inside a `with`. Leaves no file.
 
     Raises:
-      UserError: another process holds the folder; names `flag`.
+      UserError: another process holds the folder, also after `wait_seconds`; names `flag`.
     """
     if paths.is_remote(folder) or not os.path.isdir(folder):
         yield
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        if not _lock(handle):
+        until = time.monotonic() + wait_seconds
+        while not _lock(handle):
+            if time.monotonic() < until:
+                time.sleep(_POLL_SECONDS)
+                continue
             raise _refusal(f"--{flag}={folder}", "another process writes")
         yield
     finally:

@@ -3,7 +3,11 @@
 TensorFlow is imported only for such paths, so that the worker processes of the builders do without it.
 """
 
+import errno
 import os
+import stat
+
+_KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"))
 
 
 def is_remote(path):
@@ -28,6 +32,35 @@ def read(path):
         raise OSError(f"{path}: {error.message}") from None
 
 
+def open_regular(path):
+    """Opens a file that was found in a folder, to read its bytes; never waits for another process.
+
+    Raises:
+      OSError: a local file cannot be opened, or is no regular file but a FIFO, a socket, a device or a folder, of which
+        a FIFO would wait for somebody who writes to it. Errors of remote files are TensorFlow's.
+    """
+    if is_remote(path):
+        return _tensorflow().io.gfile.GFile(path, "rb")
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "a device")
+            raise OSError(errno.EINVAL, f"{kind}, not a regular file", path)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path):
+    """Returns the content of a file that was found in a folder, bytes; raises OSError as `read` and `open_regular`."""
+    if is_remote(path):
+        return read(path)
+    with open_regular(path) as file:
+        return file.read()
+
+
 def read_text(path):
     """Returns the content of a UTF-8 file; raises OSError or UnicodeDecodeError."""
     return read(path).decode("utf-8-sig")
@@ -46,14 +79,19 @@ def is_folder(path):
 def walk(folder):
     """Yields (folder, names of folders, names of files) from the top down, as `os.walk` does.
 
-    Links to folders are followed, but not to a folder in which the link lies, which would never end.
+    Links to folders are followed, but not to a folder in which the link lies, which would never end. A folder that may
+    not be searched raises an OSError, since what lies in it would be missing silently.
     """
     return _tensorflow().io.gfile.walk(folder) if is_remote(folder) else _walk_links(folder)
 
 
+def _raise(error):
+    raise error
+
+
 def _walk_links(folder):
     above = {folder: {os.path.realpath(folder)}}  # {folder: the real folders that it is and lies in}
-    for directory, folders, names in os.walk(folder, followlinks=True):
+    for directory, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         around = above.pop(directory)
         real = {name: os.path.realpath(os.path.join(directory, name)) for name in folders}
         folders[:] = [name for name in folders if real[name] not in around]

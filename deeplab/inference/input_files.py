@@ -22,10 +22,12 @@ class Found(NamedTuple):
     Attributes:
       files: a sorted list of `output_folder.InputFile`.
       notes: list of sentences about what was left out.
+      problems: list of sentences about folders that could not be searched. They count as inputs that failed.
     """
 
     files: list[output_folder.InputFile]
     notes: list[str]
+    problems: list[str] = []
 
 
 def find(pattern, output):
@@ -36,11 +38,11 @@ def find(pattern, output):
     so is the folder `output`.
 
     Raises:
-      UserError: there is no such file, or a folder cannot be searched.
+      UserError: there is no such file, or the folder itself cannot be searched.
     """
-    if tf.io.gfile.isdir(pattern):
+    if paths.is_folder(pattern):
         return _in_folder(pattern, output)
-    if tf.io.gfile.exists(pattern):
+    if paths.exists(pattern):
         return Found([output_folder.InputFile(pattern)], [])
     matches = sorted(tf.io.gfile.glob(pattern))
     folders = [path for path in matches if tf.io.gfile.isdir(path)]
@@ -63,7 +65,7 @@ def _in_folder(root, output):
         *_note(search.results, "folder with results of predict", "folders with results of predict"),
         *_note(search.known, "link to a folder that is searched anyway", "links to folders that are searched anyway"),
     ]
-    return Found(sorted(search.files), notes)
+    return Found(sorted(search.files), notes, search.problems)
 
 
 class _Search:
@@ -74,10 +76,11 @@ class _Search:
       others: paths of the files that are neither images nor videos.
       results: paths of folders that are left out because they hold results of other runs of predict.
       known: paths of links to folders that are searched without these links, or that hold the link itself.
+      problems: sentences about folders below the root that cannot be searched.
     """
 
     def __init__(self, root, output):
-        self.files, self.others, self.results, self.known = [], [], [], []
+        self.files, self.others, self.results, self.known, self.problems = [], [], [], [], []
         self._root, self._searched = root, {output_folder.absolute(output)} - {output_folder.absolute(root)}
         # Links wait until the folders themselves are searched, so that results bear the names of the folders.
         self._folders, self._links = [""], []
@@ -102,7 +105,13 @@ class _Search:
         if output_folder.absolute(folder) in self._searched:
             return
         self._searched.add(output_folder.absolute(folder))
-        entries = _entries(folder)
+        try:
+            entries = _entries(folder)
+        except UserError as error:
+            if not inside:
+                raise
+            self.problems.append(str(error))
+            return
         if inside and output_folder.FILE in (name for name, _is_folder, _is_link in entries):
             self.results.append(folder)
             return
@@ -112,12 +121,12 @@ class _Search:
             if is_folder:
                 (self._links if is_link else self._folders).append(posixpath.join(inside, name))
             elif name.lower().endswith(SUFFIXES):
-                self.files.append(output_folder.InputFile(tf.io.gfile.join(folder, name), inside))
+                self.files.append(output_folder.InputFile(posixpath.join(folder, name), inside))
             else:
-                self.others.append(tf.io.gfile.join(folder, name))
+                self.others.append(posixpath.join(folder, name))
 
     def _path(self, inside):
-        return tf.io.gfile.join(self._root, inside) if inside else self._root
+        return posixpath.join(self._root, inside) if inside else self._root
 
 
 def _entries(folder):
@@ -125,7 +134,7 @@ def _entries(folder):
     try:
         if not paths.is_remote(folder):
             with os.scandir(folder) as entries:
-                return sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
+                return sorted((entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries)
         # gs:// marks folders by a slash. To ask for the kind of every image would take a request each.
         names = tf.io.gfile.listdir(folder)
         return sorted(
@@ -138,8 +147,16 @@ def _entries(folder):
         ) from None
 
 
+def _is_folder(entry):
+    """Tells whether an entry of a folder is a folder, or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _is_remote_folder(folder, name):
-    return not name.lower().endswith(SUFFIXES) and tf.io.gfile.isdir(tf.io.gfile.join(folder, name))
+    return not name.lower().endswith(SUFFIXES) and tf.io.gfile.isdir(posixpath.join(folder, name))
 
 
 def _note(left_out, one, many):

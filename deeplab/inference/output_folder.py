@@ -13,7 +13,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.files import atomic, formats
+from deeplab.files import atomic, escaping, formats, paths
 from deeplab.pictures import video
 
 FILE = "predict.json"
@@ -149,9 +149,9 @@ def _homes(folder, sources, known):
         for part in filter(None, inside.split("/")):
             here = posixpath.join(above, part)
             if here not in homes:
-                wanted, number = posixpath.join(homes[above], part), 1
+                wanted, number = posixpath.join(homes[above], escaping.file_name(part)), 1
                 name = wanted
-                while name in taken or _is_file(tf.io.gfile.join(folder, name)):
+                while name in taken or name in homes.values() or _is_file(tf.io.gfile.join(folder, name)):
                     number += 1
                     name = f"{wanted}_{number}"
                 homes[here] = name
@@ -197,7 +197,7 @@ def _names(sources, known, present, homes):
         if key in names:
             continue
         home, stem = homes[inside], _stem(path)
-        whole = posixpath.join(home, posixpath.basename(path).replace(".", "_"))
+        whole = posixpath.join(home, escaping.file_name(posixpath.basename(path).replace(".", "_")))
         wanted = posixpath.join(home, stem) if stems[inside, stem] == 1 else whole
         number = 1
         while taken.intersection(_claims(path, wanted)):
@@ -229,8 +229,11 @@ def _results(path, name, config):
 def identity(path):
     """Returns {"bytes", "modified"}: if the file is replaced by another one, these change."""
     try:
+        if not paths.is_remote(path):
+            stat = os.stat(path)
+            return {"bytes": stat.st_size, "modified": int(stat.st_mtime) * 10**9}  # whole seconds, as TensorFlow gives
         stat = tf.io.gfile.stat(path)
-    except tf.errors.OpError:  # somebody removed it; the error comes when it is read
+    except (OSError, tf.errors.OpError):  # somebody removed it; the error comes when it is read
         return {"bytes": None, "modified": None}
     return {"bytes": stat.length, "modified": stat.mtime_nsec}
 
@@ -243,7 +246,8 @@ def _remove(folder, names):
 
 
 def _stem(path):
-    return posixpath.splitext(posixpath.basename(path))[0]
+    """Returns the name of a file without its suffix, as the name of a result."""
+    return escaping.file_name(posixpath.splitext(posixpath.basename(path))[0])
 
 
 def _key(path):

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from deeplab.files import atomic
+from deeplab.files import atomic, escaping
 
 BACKGROUND, INK, FAINT = (255, 255, 255), (32, 32, 32), (120, 120, 120)
 NOT_LABELLED = (224, 224, 224)  # colour of pixels whose label is to be ignored
@@ -115,7 +115,7 @@ def panel(titled_pictures, entries):
 def legend(labels, class_names, colors, ignore_label=None):
     """Returns the legend of a `panel`: (name, colour) of every class that occurs in one of the arrays `labels`."""
     present = np.flatnonzero(sum(np.bincount(array.reshape(-1), minlength=256) for array in labels))
-    entries = [(class_names[i], tuple(map(int, colors[i]))) for i in present if i < len(class_names)]
+    entries = [(escaping.terminal(class_names[i]), tuple(map(int, colors[i]))) for i in present if i < len(class_names)]
     if ignore_label is not None and ignore_label in present and ignore_label >= len(class_names):
         entries.append(("not labelled", tuple(map(int, colors[ignore_label]))))
     return entries

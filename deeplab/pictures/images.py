@@ -14,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from deeplab.errors import UserError
+from deeplab.files import paths
 from deeplab.pictures import headers
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
@@ -61,10 +62,11 @@ def open_picture(path):
     import tensorflow as tf
 
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
+        with paths.open_regular(path) as file:
             content = file.read()
-    except tf.errors.OpError as error:
-        raise UserError(f"{path}: cannot be read ({error.message})") from None
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
+        raise UserError(f"{path}: cannot be read ({reason})") from None
     return _decode(content, path)
 
 
@@ -73,11 +75,9 @@ def size(path):
 
     The file may still be damaged. Of a file that says how it is turned behind its pixels, sides may be exchanged.
     """
-    import tensorflow as tf
-
     with (
         contextlib.suppress(Exception),  # damaged bytes make decoders raise errors of any type
-        tf.io.gfile.GFile(path, "rb") as file,
+        paths.open_regular(path) as file,
         Image.open(file, formats=FORMATS) as image,
     ):
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _QUARTER_TURNS
@@ -97,13 +97,13 @@ def decode(content, name):
     return _decode(content, name).pixels
 
 
-def describe_losses(paths):
+def describe_losses(files_of):
     """Returns one line of text for each kind of loss: how many files it concerns, and one of them.
 
     Args:
-      paths: {key of `LOSSES`: list of the files}.
+      files_of: {key of `LOSSES`: list of the files}.
     """
-    counted = [(text, paths[kind]) for kind, text in LOSSES.items() if paths.get(kind)]
+    counted = [(text, files_of[kind]) for kind, text in LOSSES.items() if files_of.get(kind)]
     return [
         f"{len(files)} {'images have' if len(files) > 1 else 'image has'} {text}, for example {files[0]}"
         for text, files in counted

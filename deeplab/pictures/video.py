@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.files import atomic
+from deeplab.files import atomic, paths
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts")
 _CODEC, _QUALITY = "libx264", {"crf": "18"}  # can hardly be told from the original by eye
@@ -37,7 +37,11 @@ def read(path):
     """
     av = _av()
     try:
-        with tf.io.gfile.GFile(path, "rb") as file, av.open(file) as container:
+        opened = paths.open_regular(path)
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    try:
+        with opened as file, av.open(file) as container:
             yield Frames(path, container)
     except (av.FFmpegError, tf.errors.OpError) as error:
         raise UserError(f"{path}: not a readable video ({' '.join(str(error).split())})") from None

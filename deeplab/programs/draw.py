@@ -10,6 +10,7 @@ from deeplab import devices, memory
 from deeplab.data import catalog
 from deeplab.data.building.listing import without_extension
 from deeplab.evaluation.split_predictor import predicted_images, restore_split_predictor
+from deeplab.files import escaping, locks
 from deeplab.pictures import drawing
 
 _GREY = ("cityscapes", "ade20k")  # their evaluation servers take PNGs of one channel without a palette
@@ -32,26 +33,29 @@ def visualize(config):
     # Go: one picture for each image.
     colors = _label_colors(split.dataset, config.colormap_type)
     raw_folder = raw if config.also_save_raw_predictions else None
+    tf.io.gfile.makedirs(folder)
     with (
+        locks.hold(folder, "vis_logdir"),
         memory.told(lambda: split_predictor.describe(config.vis_batch_size), lambda size: _less_memory(config)),
         contextlib.closing(predicted_images(split_predictor, config.vis_batch_size, total)) as found,
         concurrent.futures.ThreadPoolExecutor(1) as thread,
     ):
-        before = None  # what the thread draws while the network looks at the next image
+        before, taken = None, set()  # what the thread draws while the network looks at the next image; and names
         for predicted in found:
             if before is not None:
                 before.result()
-            before = thread.submit(_write, predicted, split.dataset, colors, pictures, raw_folder)
+            name = _png_name(predicted.filename, taken)
+            before = thread.submit(_write, predicted, name, split.dataset, colors, pictures, raw_folder)
         if before is not None:
             before.result()
     print(f"Wrote {total} pictures to {pictures}" + (f", class ids to {raw}" * config.also_save_raw_predictions))
 
 
-def _write(predicted, dataset, colors, pictures, raw):
-    """Writes the picture of a `PredictedImage`, and its class ids unless the folder `raw` is None."""
-    drawing.save_png(_png_path(pictures, predicted.filename), _draw(predicted, dataset, colors))
+def _write(predicted, name, dataset, colors, pictures, raw):
+    """Writes the picture of a `PredictedImage` as `name`, and its class ids unless the folder `raw` is None."""
+    drawing.save_png(_png_path(pictures, name), _draw(predicted, dataset, colors))
     if raw is not None:
-        drawing.save_png(_png_path(raw, predicted.filename), *server_ids(predicted.prediction, dataset))
+        drawing.save_png(_png_path(raw, name), *server_ids(predicted.prediction, dataset))
 
 
 def _less_memory(config):
@@ -77,13 +81,25 @@ def _label_colors(dataset, colormap_type=None):
     return drawing.with_ignore_color(catalog.label_colormap(source), dataset.ignore_label, dataset.num_classes)
 
 
-def _png_path(folder, filename):
-    """Returns folder/NAME.png for the file name in a record, and makes the folder.
+def _png_name(filename, taken):
+    """Returns the path below a folder of pictures for the file name in a record, and adds it to the set `taken`.
 
-    File names may have folders and suffixes. Parts that lead out of `folder` are left out.
+    File names may have folders and suffixes. Parts that lead out of the folder are left out, and what no file system
+    takes is replaced. A name that another record has already gets a number, so that no picture replaces another.
     """
     parts = [part for part in without_extension(filename).split("/") if part not in ("", ".", "..")]
-    path = tf.io.gfile.join(folder, *parts) + ".png"
+    wanted = "/".join(map(escaping.file_name, parts)) or "_"
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return f"{name}.png"
+
+
+def _png_path(folder, name):
+    """Returns the path of a picture, and makes the folder that it lies in."""
+    path = tf.io.gfile.join(folder, name)
     tf.io.gfile.makedirs(path.rpartition("/")[0])
     return path
 

@@ -1,14 +1,20 @@
 """Scores checkpoints and exports on a split: the story of `python -m deeplab.eval`."""
 
+import contextlib
 import dataclasses
 import itertools
+
+import tensorflow as tf
 
 from deeplab import devices
 from deeplab.config import effects
 from deeplab.config.inference import ALL_CHECKPOINTS
 from deeplab.errors import UserError
 from deeplab.evaluation import candidates, report
+from deeplab.files import escaping, locks
 from deeplab.inference import trained
+
+_TURN_SECONDS = 60  # writing the results of an evaluation takes a few
 
 
 @devices.as_configured
@@ -40,10 +46,19 @@ def evaluate_once(config):
     scored = candidates.score_candidates(opened, config)
 
     # What came out: for the eye, for programs, and for TensorBoard if there is only one.
-    if config.compare:
-        report.publish_comparison(scored, folder)
-    else:
-        report.publish(scored[0], folder)
+    with _writing_to(folder):
+        if config.compare:
+            report.publish_comparison(scored, folder)
+        else:
+            report.publish(scored[0], folder)
+
+
+@contextlib.contextmanager
+def _writing_to(folder):
+    """Makes the folder of the results; other evaluations that write there have their turn before or after this one."""
+    tf.io.gfile.makedirs(folder)
+    with locks.hold(folder, "eval_logdir", wait_seconds=_TURN_SECONDS):
+        yield
 
 
 def evaluate_all(config):
@@ -62,12 +77,14 @@ def evaluate_all(config):
         except UserError as error:
             if trained.is_readable(config.checkpoint_dir, name):
                 raise
-            print(f"{error}. It is left out")
+            print(escaping.terminal(f"{error}. It is left out"))
         else:
             print(f"mIoU {scored[-1].scores.seen.mean_iou:.4f}", flush=True)
     if not scored:
         raise UserError(f"checkpoint_dir={config.checkpoint_dir}: none of its checkpoints can be read")
-    report.publish_checkpoints(scored, config.eval_logdir or scored[0].candidate.folder)
+    folder = config.eval_logdir or scored[0].candidate.folder
+    with _writing_to(folder):
+        report.publish_checkpoints(scored, folder)
 
 
 def _evaluate_unless_removed(config):

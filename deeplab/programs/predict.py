@@ -17,7 +17,7 @@ from deeplab.config.model import ModelConfig
 from deeplab.config.options import differences, require
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.files import locks, progress_bar
+from deeplab.files import escaping, locks, progress_bar
 from deeplab.inference import (
     batches,
     exports,
@@ -72,7 +72,7 @@ def predict(config):
     with locks.hold(config.output, "output"):
         jobs = output_folder.plan(config.output, found.files, segmenter.settings, config)
         # Go: one file after the other.
-        return _run(jobs, segmenter, config)
+        return _run(jobs, segmenter, config, found.problems)
 
 
 def _without_effect(config, files):
@@ -159,13 +159,16 @@ def _tf32():
     return {"tf32": True} if devices.computes_in_tf32() else {}
 
 
-def _run(jobs, segmenter, config):
+def _run(jobs, segmenter, config, problems=()):
     """Does the jobs that are not finished, and prints a summary. Returns the exit code.
 
-    A file that can't be segmented is reported and skipped, so that it does not stop the others.
+    A file that can't be segmented is reported and skipped, so that it does not stop the others. `problems` are
+    sentences about folders, which count as failed, too.
     """
     waiting = [job for job in jobs if not job.is_finished]
-    failed, pictures, began = 0, 0, time.monotonic()
+    failed, pictures, began = len(problems), 0, time.monotonic()
+    for problem in problems:
+        print(f"failed: {escaping.terminal(problem)}", file=sys.stderr)
     lossy = collections.defaultdict(list)
     if any(not video.is_video(job.path) for job in waiting):
         _tell(filter(None, [predict_images.batch_note(segmenter, config)]))
@@ -173,7 +176,7 @@ def _run(jobs, segmenter, config):
         for job, result, problem in done:
             if problem:
                 failed += 1
-                bar.write(f"failed: {problem}", file=sys.stderr)
+                bar.write(f"failed: {escaping.terminal(problem)}", file=sys.stderr)
             else:
                 pictures += result.pictures
                 for loss in result.losses:
@@ -181,7 +184,8 @@ def _run(jobs, segmenter, config):
             bar.update()
     _tell(images.describe_losses(lossy))
     rate = pictures / (time.monotonic() - began)
-    print(_summary(config.output, len(jobs), len(jobs) - len(waiting), failed, rate))
+    total = len(jobs) + len(problems)
+    print(escaping.terminal(_summary(config.output, total, len(jobs) - len(waiting), failed, rate)))
     return EXIT_SOME_FAILED if failed else 0
 
 
@@ -233,7 +237,7 @@ def _write_video(job, segmenter, config):
 
 def _tell(sentences):
     for sentence in sentences:
-        print(f"note: {sentence}", file=sys.stderr)
+        print(f"note: {escaping.terminal(sentence)}", file=sys.stderr)
 
 
 def _summary(folder, total, before, failed, rate):

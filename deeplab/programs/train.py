@@ -7,14 +7,15 @@ import tensorflow as tf
 from deeplab import devices, memory
 from deeplab.checkpoints.batch_norms import recalibrate_batch_norm
 from deeplab.config.data import ResizeConfig
-from deeplab.data import catalog, pipeline, records, source
+from deeplab.data import catalog, pipeline, records, shard_state, source
 from deeplab.evaluation import scoring
 from deeplab.evaluation.split_predictor import make_split_predictor
+from deeplab.files import escaping
 from deeplab.inference.predictor import Predictor
 from deeplab.model import untrained_taps, views
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
-from deeplab.programs import advice, initial_weights, train_logdir
+from deeplab.programs import advice, initial_weights, shard_record, train_logdir
 from deeplab.training import compilation, losses, precision, run_folder
 from deeplab.training.best import BestCheckpoint
 from deeplab.training.loop import StepRunner, TrainingLoop
@@ -39,6 +40,7 @@ def train(config):
     model_config = config.model_config(split.dataset.num_classes)
     writes = devices.is_chief(strategy)
     recorded = train_logdir.claim(config, model_config, split.dataset) if writes else None
+    same_shards = watch(config, split)
 
     # From what: shards become batches of (image, label); the stream can be entered at any step.
     stream = batch_stream(config, split, model_config)
@@ -56,11 +58,10 @@ def train(config):
     # Go: n steps at a time, from the step already reached; log, save, evaluate between.
     distributed = devices.distribute(strategy, stream, start, config.train_batch_size)
     runner = StepRunner(strategy, step, distributed, config.run.jit_compile is True)
-    colors = catalog.label_colormap(split.dataset)
-    progress = Progress(config, start, writes, sampler(network, stream), colors)
+    progress = Progress(config, start, writes, sampler(network, stream), catalog.label_colormap(split.dataset))
     best = best_checkpoint(config, network, step, progress) if config.run.eval_interval_steps else None
-    loop = TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best)
-    with records.user_errors(), advice.about_memory(config, network, strategy.num_replicas_in_sync, start > 0):
+    loop = TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best, same_shards)
+    with records.user_errors(split), advice.about_memory(config, network, strategy.num_replicas_in_sync, start > 0):
         if loop.why_over(start) is None:
             loop.runner, config = compilation.choose(runner, config, start, recorded, progress.say)
             if writes:
@@ -94,6 +95,12 @@ def build(config, model_config, dataset):
     return network, TrainingStep(views.scale_outputs(network), objective, config)
 
 
+def watch(config, split):
+    """Refuses to resume on other shards; returns the function that refuses those that have been replaced since then."""
+    shard_record.refuse_changed(config.train_logdir, split)
+    return lambda: None if config.input.cache else shard_state.refuse_changed(split.states)
+
+
 def restore(config, model_config, network, checkpoints, dataset):
     """Resumes the training in train_logdir, or loads the initial weights; returns the step that comes next."""
     start = checkpoints.resume()
@@ -115,7 +122,7 @@ def recalibrate(network, step, stream):
 
 def file_names(stream, step):
     """Returns the names of the images in the batch of `step`."""
-    return [name.decode() for name in next(iter(stream(step)))[2].numpy()]
+    return [escaping.decoded(name) for name in next(iter(stream(step)))[2].numpy()]
 
 
 def sampler(network, stream):
@@ -135,6 +142,9 @@ def best_checkpoint(config, network, step, progress):
     run = config.run
     split = source.open_split(config.dataset_dir, run.eval_split, config.dataset, config.input)
     pipeline.refuse_unlabelled(split)
+    shard_record.refuse_changed(config.train_logdir, split)
+    if progress.writes:
+        shard_record.remember(config.train_logdir, split)
     resize = ResizeConfig(
         **{field.name: getattr(config.augment, field.name) for field in dataclasses.fields(ResizeConfig)}
     )

@@ -8,6 +8,7 @@ from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.inference import trained
+from deeplab.programs import shard_record
 from deeplab.training import run_folder, schedules
 from deeplab.training.best import refuse_other_split
 
@@ -61,6 +62,7 @@ def describe(config, model_config, split, recorded, start):
             print(note, flush=True)
     run_folder.write_config(folder, model_config, options["training"], batches.trained_size(split, config.augment))
     catalog.save(split.dataset, folder)
+    shard_record.remember(folder, split)
 
 
 def _refuse_other_data(config, dataset):

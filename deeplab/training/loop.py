@@ -111,6 +111,7 @@ class TrainingLoop:
       progress: reports on the steps.
       names_at: step -> names of the records in its batch, for messages.
       best: evaluates the model and keeps the best checkpoint, or None.
+      before_saving: raises a UserError if what was trained since the last checkpoint must not be saved.
     """
 
     runner: StepRunner
@@ -118,6 +119,7 @@ class TrainingLoop:
     progress: Progress
     names_at: Callable[[int], list[str]]
     best: BestCheckpoint | None = None
+    before_saving: Callable[[], None] = lambda: None
     _calls: int = dataclasses.field(default=0, init=False)  # of the runner, by this process
 
     @property
@@ -219,4 +221,5 @@ class TrainingLoop:
         raise UserError(f"{what} at step {step} ({parts}), batch of: {names}. {way_out}; or look at these records")
 
     def _save(self):
+        self.before_saving()
         self.progress.say(f"saved {self.checkpoints.save()}")

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab.checkpoints import bundle
 from deeplab.errors import UserError
+from deeplab.files import escaping
 from deeplab.model.names import assign, reference_name
 from deeplab.training.loss_scale import SKIPPED_STEPS
 from deeplab.training.step import TrainingStep
@@ -75,7 +76,7 @@ class Checkpoints:
             try:
                 found = bundle.read(prefix)
             except UserError as error:
-                print(f"{error}; falling back to the checkpoint before it")
+                print(escaping.terminal(f"{error}; falling back to the checkpoint before it"))
                 continue
             _assign(prefix, found, variables(self.step))
             return self.step.updates()

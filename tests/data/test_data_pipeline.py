@@ -196,7 +196,7 @@ def test_bad_records_are_named(message, shards, tmp_path):
     (tmp_path / "dataset.json").write_text((pathlib.Path(shards) / "dataset.json").read_text())
     split = open_split(str(tmp_path), "train")
     for dataset in (train_batches(split, AugmentConfig(), Batches((33, 33), 2, GRAY)), eval_examples(split)):
-        with pytest.raises(UserError, match=message) as error, user_errors():
+        with pytest.raises(UserError, match=message) as error, user_errors(split):
             list(dataset.take(1))
         assert "decoded" in message or "odd" in str(error.value)
         assert "\n" not in str(error.value)

@@ -12,6 +12,7 @@ from deeplab.data import catalog
 from deeplab.evaluation import report
 from deeplab.files import formats
 from deeplab.inference import exports, output_folder, trained
+from deeplab.programs import shard_record
 from deeplab.training import best, run_folder
 
 KIND = formats.Kind("a shelf", "build one", ("books",), ("colour",))
@@ -21,6 +22,7 @@ CONTENTS = {  # name of a file: (its content, a function that reads it from a fo
     exports.CARD_FILE: (dict.fromkeys(exports.CARD.needed, 1), exports.read_card),
     best.SCORE_FILE: ({"mean_iou": 0.5, "step": 7}, best.read_score),
     output_folder.FILE: ({"settings": {}, "files": {}}, output_folder._read),
+    shard_record.FILE: ({"splits": {}}, lambda folder: shard_record._read(f"{folder}/{shard_record.FILE}")),
     "rows.json": ({"machine": {}, "rows": []}, lambda folder: timing.load(f"{folder}/rows.json")),
 }
 
@@ -42,6 +44,16 @@ def test_every_file_that_is_read_again_keeps_to_its_format(name, tmp_path):
         read_changed(shade=3)
     for text in ("{", "[]", "7", "\xff"):
         (tmp_path / name).write_text(text, "latin-1")
+        with pytest.raises(UserError, match=rf"{name}: not (a|the) .* \([^\n]*\); [^\n]+$"):
+            read(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_half_a_file_is_refused(name, tmp_path):
+    content, read = CONTENTS[name]
+    whole = json.dumps(content)
+    for size in range(len(whole)):
+        (tmp_path / name).write_text(whole[:size])
         with pytest.raises(UserError, match=rf"{name}: not (a|the) .* \([^\n]*\); [^\n]+$"):
             read(str(tmp_path))
 

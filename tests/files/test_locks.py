@@ -77,3 +77,26 @@ def test_systems_without_locks_are_served(tmp_path, monkeypatch, missing):
     with locks.hold(str(tmp_path), "output_dir"), locks.hold(str(tmp_path), "output_dir"):
         assert tmp_path.exists()
     locks.release(str(tmp_path))
+
+
+def test_a_process_waits_for_its_turn(tmp_path):
+    """What eval does, whose results are written in a moment."""
+    import threading
+
+    held, given = threading.Event(), []
+
+    def first():
+        with locks.hold(str(tmp_path), "eval_logdir"):
+            held.set()
+            given.append("first")
+            threading.Event().wait(0.3)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    held.wait(10)
+    with pytest.raises(UserError, match="another process writes"), locks.hold(str(tmp_path), "eval_logdir"):
+        pass
+    with locks.hold(str(tmp_path), "eval_logdir", wait_seconds=30):
+        given.append("second")
+    thread.join()
+    assert given == ["first", "second"]

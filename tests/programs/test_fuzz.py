@@ -17,7 +17,7 @@ from deeplab.checkpoints import bundle, sources
 from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
-from deeplab.data import catalog, pipeline, records, tfrecord
+from deeplab.data import catalog, checksums, pipeline, records, tfrecord
 from deeplab.data.building import label_rules, listing, survey
 from deeplab.data.split import Split
 from deeplab.errors import UserError
@@ -228,7 +228,11 @@ KEEPS = b"\x00" * 4  # of a checksum, which reading an index does not look at
 
 
 def shard(*contents):
-    return b"".join(len(one).to_bytes(8, "little") + KEEPS + one + KEEPS for one in contents)
+    parts = []
+    for one in contents:
+        length = len(one).to_bytes(8, "little")
+        parts += [length, checksums.of_length(length).to_bytes(4, "little"), one, KEEPS]
+    return b"".join(parts)
 
 
 @fuzzed(max_examples=100)
@@ -253,20 +257,20 @@ def read_shard(place):
     one = Split(catalog.Dataset("fake", 3), "train", ("records.tfrecord",), np.zeros((1, 3), np.int64))
 
     class OneFile(Split):
-        def record(self, number, in_graph=False):
+        def record(self, number):
             return {**self.parse(content.get_single_element()), "shard": tf.constant("records.tfrecord")}
 
     split = OneFile(one.dataset, one.name, one.paths, one.index)
-    return path, pipeline.eval_examples(split, ResizeConfig())
+    return path, split, pipeline.eval_examples(split, ResizeConfig())
 
 
 @pytest.mark.slow
 @fuzzed(max_examples=30)
 @given(damaged(EXAMPLE))
 def test_records(read_shard, content):
-    path, examples = read_shard
+    path, split, examples = read_shard
     path.write_bytes(content)
-    with refusals(), records.user_errors():
+    with refusals(), records.user_errors(split):
         for example in examples:
             assert example is not None
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from absl import flags
 
 from deeplab import cli
 from deeplab.checkpoints import bundle
-from deeplab.config.inference import PredictConfig
+from deeplab.config.inference import PredictConfig, VisConfig
 from deeplab.config.training import TrainConfig
 from deeplab.data import catalog, pipeline, records, source
 from deeplab.data.building import builder, label_rules
@@ -22,7 +23,7 @@ from deeplab.exporting import model_card
 from deeplab.files import atomic, locks, paths
 from deeplab.inference import exports, trained
 from deeplab.pictures import images
-from deeplab.programs import predict
+from deeplab.programs import draw, predict
 from deeplab.training import progress, run_folder
 from helpers import fake_data, small_export
 from helpers.options import Outer
@@ -188,7 +189,7 @@ def test_shards_that_vanish_are_named(tmp_path, capsys):
     shutil.rmtree(folder)
 
     def read():
-        with records.user_errors():
+        with records.user_errors(split):
             return list(pipeline.eval_examples(split))
 
     code, told = run(capsys, read)
@@ -200,7 +201,8 @@ def test_what_may_not_be_read_is_named(tmp_path, monkeypatch, capsys):
     """Permission to read, which the tests, run as root, always have."""
     denied = tf.errors.PermissionDeniedError(None, None, "x; Permission denied")
     monkeypatch.setattr(tf.io.gfile, "GFile", raising(denied))
-    monkeypatch.setattr(paths, "read", raising(PermissionError(13, "Permission denied", "x")))
+    for reader in ("read", "open_regular"):
+        monkeypatch.setattr(paths, reader, raising(PermissionError(13, "Permission denied", "x")))
     monkeypatch.setattr(tf.io.gfile, "exists", lambda path: True)
     for read in (
         lambda: images.open_picture("photo.jpg"),
@@ -285,6 +287,23 @@ def test_one_process_at_a_time_writes_to_a_folder(tmp_path):
     builder.build(*arguments[:3], fake_data.BuildTo(folder, overwrite=True))
     with locks.hold(folder, "export_path"), locks.hold(str(tmp_path), "export_path"), locks.hold("gs://far", "x"):
         assert exports.next_path(folder) == f"{folder}/1"
+
+
+@pytest.mark.slow
+def test_one_export_at_a_time_writes_to_a_folder(tmp_path, short_mobilenet):
+    with locks.hold(str(tmp_path), "export_path"), pytest.raises(UserError, match=r"--export_path=.*another process"):
+        small_export.run(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_vis_at_a_time_writes_to_a_folder(tmp_path, monkeypatch):
+    split = type("Split", (list,), {"dataset": catalog.Dataset("fake", 3)})([1])
+    opened = types.SimpleNamespace(folder="unused"), types.SimpleNamespace(split=split)
+    monkeypatch.setattr(draw, "restore_split_predictor", lambda *_: opened)
+    monkeypatch.setattr(draw, "_label_colors", lambda *_: None)
+    config = VisConfig(checkpoint_dir="unused", dataset_dir="unused", vis_logdir=str(tmp_path))
+    with locks.hold(str(tmp_path), "vis_logdir"), pytest.raises(UserError, match=r"--vis_logdir=.*another process"):
+        draw.visualize(config)
 
 
 def test_a_system_without_locks_is_served(tmp_path, monkeypatch):

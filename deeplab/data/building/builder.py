@@ -17,7 +17,7 @@ from deeplab.data.building import earlier, tfds_metadata, upright
 from deeplab.data.building.tally import Tally
 from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError
-from deeplab.files import atomic, locks, progress_bar
+from deeplab.files import atomic, escaping, locks, progress_bar
 
 _ALIKE = 10  # problems of one kind, and absent classes, that a message lists
 
@@ -67,8 +67,8 @@ def build(splits, dataset, rules, config):
         before = report.tally.images - report.written
         added = f", added to the {before} there" if before else ""
         print(f"{split}: {report.written} images in {config.output_dir}{added}")
-        print("".join(f"{line}\n" for line in upright.summary(report.turned)), end="")
-        absent = [dataset.class_name(label) for label in _absent(report, dataset)]
+        print("".join(f"{escaping.terminal(line)}\n" for line in upright.summary(report.turned)), end="")
+        absent = [escaping.terminal(dataset.class_name(label)) for label in _absent(report, dataset)]
         if absent:
             print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
 
@@ -155,8 +155,8 @@ def _refuse_or_report(reports, config):
     if not config.skip_bad:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         summary = f"{count}, nothing was written; mend them or leave the images out with --skip_bad"
-        raise UserError("\n".join([summary, *lines]))
-    print("\n".join([f"{len(problems)} left out (--skip_bad):", *lines]))
+        raise UserError("\n".join([summary, *map(escaping.terminal, lines)]))
+    print("\n".join([f"{len(problems)} left out (--skip_bad):", *map(escaping.terminal, lines)]))
     for split, report in reports.items():
         if not report.written:
             raise UserError(f"split {split!r}: all of its images are bad, nothing was written")

@@ -74,15 +74,17 @@ def read(split, dataset, config):
         raise UserError(f"--num_shards={config.num_shards}: {split!r} has {len(paths)} shards, {_MOST_SHARDS} can be")
     names, tally = set(), Tally()
     for path in paths:
-        tfrecord.index([path])  # raises an error that names a shard that was cut off
+        rows = tfrecord.scan(path).rows  # raises an error that names a shard that was cut off
         try:
-            for raw in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            for number, raw in enumerate(tfrecord.read_all(path, rows)):
+                if raw is None:
+                    raise UserError(tfrecord.damaged_bytes(path, number).removeprefix(f"{path}: "))
                 example = tf.train.Example.FromString(raw)
                 names.add((tfrecord.value(example, tfrecord.FILENAME) or b"").decode(errors="replace"))
                 label = np.asarray(label_rules.open_image(tfrecord.value(example, tfrecord.LABEL)))
                 label_rules.to_classes(label, label_rules.LabelRules(dataset.num_classes, dataset.ignore_label))
                 tally.add(np.bincount(label.ravel(), minlength=256), label.shape)
-        except (UserError, tf.errors.DataLossError) as error:
+        except UserError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{path}: {reason}; --append adds only to a good split, --overwrite replaces it") from None
     return Earlier(paths, frozenset(names), tally)

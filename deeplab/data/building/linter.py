@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import label_rules
 from deeplab.errors import UserError
-from deeplab.files import progress_bar
+from deeplab.files import escaping, progress_bar
 from deeplab.pictures.drawing import save_png
 
 _STRIDE = 16  # crop sizes are suggested as a multiple of the usual output stride, plus one
@@ -126,13 +126,26 @@ def _examples(paths, problems):
         problems.append(str(error))
     for path in paths:
         try:
-            tfrecord.index([path])
-            for raw in tf.data.TFRecordDataset(path).as_numpy_iterator():
-                yield path, tf.train.Example.FromString(raw)
+            records = enumerate(tfrecord.read_all(path, tfrecord.scan(path).rows))
+            for number, raw in records:
+                if raw is None:
+                    problems.append(tfrecord.damaged_bytes(path, number))
+                elif (example := _parsed(raw)) is None:
+                    problems.append(f"{path}: record {number} (counted from 0) is no tf.train.Example")
+                else:
+                    yield path, example
         except UserError as error:
             problems.append(str(error))
-        except Exception as error:  # DataLossError of the checksum, DecodeError of the protocol buffer
-            problems.append(f"{path}: damaged: {' '.join(str(error).split())[:160]}")
+        except Exception as error:  # of the file system
+            problems.append(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}")
+
+
+def _parsed(raw):
+    """Returns the tf.train.Example of the bytes of a record, or None if they are none."""
+    try:
+        return tf.train.Example.FromString(raw)
+    except Exception:  # DecodeError of the protocol buffer, whose class depends on its implementation
+        return None
 
 
 def _folder_and_split(path):
@@ -171,7 +184,9 @@ def _check_record(path, example, dataset, found):
         found.problems.append(f"{path}: {name}: its record says {written}, the image has {size} (height, width)")
     claimed = tfrecord.value(example, tfrecord.FORMAT)
     if claimed and claimed.decode(errors="replace").lower().replace("jpg", "jpeg") != image_format:
-        found.problems.append(f"{path}: {name}: its record says {claimed.decode()!r}, the image is {image_format}")
+        found.problems.append(
+            f"{path}: {name}: its record says {escaping.decoded(claimed)!r}, the image is {image_format}"
+        )
     found.sizes.append(size)
     return name, (np.asarray(label_rules.open_image(data).convert("RGB")), label)
 
@@ -185,7 +200,7 @@ def _gray(image):
 
 def report(found, dataset):
     """Returns the report as text: problems, sizes with a suggested crop, and the class histogram."""
-    lines = [f"{len(found.problems)} problems", *(f"  {problem}" for problem in found.problems)]
+    lines = [f"{len(found.problems)} problems", *(f"  {escaping.terminal(problem)}" for problem in found.problems)]
     lines += [f"{split}: {count} records" for split, count in found.counts.items()]
     if found.sizes:
         sizes = np.array(found.sizes)
@@ -201,7 +216,8 @@ def report(found, dataset):
     for label in range(dataset.num_classes):
         count = 0 if label == dataset.ignore_label else found.histogram[label]
         note = "" if count else "  ABSENT" if label != dataset.ignore_label else "  ignored"
-        lines.append(f"  {label:3d} {dataset.class_name(label):24s} {count / total:8.3%}{note}")
+        name = escaping.terminal(dataset.class_name(label))
+        lines.append(f"  {label:3d} {name:24s} {count / total:8.3%}{note}")
     return "\n".join(lines)
 
 
@@ -215,7 +231,7 @@ def contact_sheet(found, dataset, path):
     colormap[dataset.ignore_label] = (255, 255, 255)
     for i, (name, image, label) in enumerate(found.samples):
         x, y = i % columns * width, i // columns * (2 * height + 14)
-        ImageDraw.Draw(sheet).text((x + 2, y + 1), name[:38], fill="black")
+        ImageDraw.Draw(sheet).text((x + 2, y + 1), escaping.terminal(name[:38]), fill="black")
         sheet.paste(Image.fromarray(image).resize(_THUMBNAIL), (x, y + 14))
         sheet.paste(Image.fromarray(colormap[label]).resize(_THUMBNAIL, Image.Resampling.NEAREST), (x, y + 14 + height))
     save_png(path, sheet)

@@ -14,7 +14,7 @@ import unicodedata
 from typing import NamedTuple
 
 from deeplab.errors import UserError
-from deeplab.files import paths
+from deeplab.files import escaping, paths
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what a file name may add to the name of the pair: "_mask", "-rgb"
@@ -57,13 +57,13 @@ def other_files(folder, extensions=SUFFIXES):
     found = collections.Counter(os.path.splitext(name)[1].lower() for name in names)
     counts = sorted((-count, kind) for kind, count in found.items() if kind not in extensions)
     kinds = [f"{-count} {kind or 'without extension'}" for count, kind in counts]
-    return ", ".join(kinds[:5])
+    return escaping.terminal(", ".join(kinds[:5]))
 
 
 def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
     """Returns what `files_by_name` returns, but without the paths in `without`; {} if there are no such files."""
     found = {}
-    for directory, folders, names in paths.walk(folder):
+    for directory, folders, names in _walk(folder, flag):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             stem, extension = os.path.splitext(name)
@@ -78,6 +78,16 @@ def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
                 raise UserError(f"--{flag}={folder}: {found[key]} and {path} have one name: remove one of them")
             found[key] = path
     return found
+
+
+def _walk(folder, flag):
+    """Yields what `paths.walk` yields; a folder that cannot be searched is a UserError, as its files would miss."""
+    try:
+        yield from paths.walk(folder)
+    except OSError as error:
+        raise UserError(
+            f"--{flag}={folder}: {error.filename} cannot be searched ({error.strerror}); allow it or move it away"
+        ) from None
 
 
 def images_and_labels(image_dir, label_dir, image_suffix="", label_suffix=""):

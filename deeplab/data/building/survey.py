@@ -70,7 +70,7 @@ class _FileSurvey(NamedTuple):
 def _inspect_file(path, as_color=False):
     """Returns the `_FileSurvey` of one file; with `as_color` a palette image is counted by its colours."""
     try:
-        image = label_rules.open_image(paths.read(path))
+        image = label_rules.open_image(paths.read_regular(path))
         kind = _kind(image)
     except (UserError, OSError) as error:
         return _FileSurvey("unreadable", reason=f"{path}: {error}")

@@ -6,6 +6,7 @@ This module does not import TensorFlow, so that worker processes start quickly a
 import collections
 import concurrent.futures
 import multiprocessing
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -39,19 +40,28 @@ def make_record(pair, rules):
     if missing:
         present = pair.image or pair.label or pair.name
         return NewRecord(pair.name, f"{present}: its {missing[0]} is missing")
+    if not _is_text(pair.name):
+        return NewRecord(pair.name, f"{pair.image}: its name is not UTF-8, as names in records are; rename it")
     path = pair.image
     try:
-        image = label_rules.stored_image(paths.read(pair.image))
+        image = label_rules.stored_image(paths.read_regular(pair.image))
         path = pair.label
-        label = label_rules.read_label(paths.read(pair.label), rules)
+        label = label_rules.read_label(paths.read_regular(pair.label), rules)
         label, turned = upright.turn_label(label, image.size, image.orientation)
         label_rules.check_same_size(image.size, label.shape)
     except (UserError, OSError) as error:
         return NewRecord(pair.name, f"{path}: {error}")
+    except Exception as error:  # damaged bytes make decoders raise errors of any type
+        return NewRecord(pair.name, f"{path}: cannot be read ({type(error).__name__}: {error})")
     histogram = np.bincount(label.ravel(), minlength=256)
     label = label_rules.png_bytes(label)
     turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
     return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, histogram)
+
+
+def _is_text(name):
+    """Tells whether a name can be written as UTF-8, which names of files need not be."""
+    return name.encode(errors="replace") == os.fsencode(name)
 
 
 def make_records(pairs, rules, workers):

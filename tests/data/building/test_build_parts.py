@@ -259,7 +259,7 @@ def test_appending_refuses_other_classes_and_names_that_are_there(tmp_path):
     assert contents(folder) == before
     damaged = folder / "train-00001-of-00002.tfrecord"
     damaged.write_bytes(before[damaged.name][:-9] + b"123456789")
-    with pytest.raises(UserError, match=r"train-00001-of-00002\.tfrecord: .*corrupted.*; --append adds only to a good"):
+    with pytest.raises(UserError, match=r"train-00001-of-00002\.tfrecord: .*damaged in record 0 .*; --append adds"):
         build(tmp_path, "train", 1, first=3, append=True)
     damaged.write_bytes(before[damaged.name])
     build(tmp_path, "train", 2, first=2, append=True, skip_bad=True)
