@@ -10,6 +10,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from deeplab.checkpoints import index
 from deeplab.errors import UserError
 from deeplab.files import atomic
 
@@ -34,9 +35,9 @@ def write(prefix, values):
     tf.io.gfile.makedirs(folder)
     names = sorted(values)
     # The context that is entered last ends first: the data get their name before the index does.
-    with atomic.replacing(prefix + _INDEX) as index, atomic.replacing(prefix + _DATA), tf.device("/cpu:0"):
+    with atomic.replacing(prefix + _INDEX) as unfinished, atomic.replacing(prefix + _DATA), tf.device("/cpu:0"):
         tf.raw_ops.SaveV2(
-            prefix=index.removesuffix(_INDEX),
+            prefix=unfinished.removesuffix(_INDEX),
             tensor_names=names,
             shape_and_slices=[""] * len(names),
             tensors=[tf.constant(values[name]) for name in names],
@@ -51,10 +52,12 @@ def read(prefix):
 
     Raises:
       UserError: there is no such checkpoint, or it is damaged (TensorFlow keeps a checksum of every tensor).
+        TensorFlow's reader, which a crafted file could end with a signal, sees only what `index.check` accepts.
     """
     if not tf.io.gfile.exists(prefix + _INDEX):
         raise UserError(f"{prefix}: no such checkpoint ({prefix}{_INDEX} does not exist)")
     try:
+        index.check(prefix)
         reader = tf.compat.v1.train.NewCheckpointReader(prefix)  # load_checkpoint would ask whether it is a folder
         return {name: np.asarray(reader.get_tensor(name)) for name in sorted(reader.get_variable_to_shape_map())}
     except Exception as error:  # the reader raises a different class for every kind of damage
