@@ -107,8 +107,8 @@ def _refuse_large(member, path, room, folder):
     if member.size > free:
         place = tempfile.gettempdir()
         raise UserError(
-            f"{path}: {member.name} needs {member.size >> 20} MB in {place}, which has {free >> 20} MB; set TMPDIR to a "
-            "folder with more room"
+            f"{path}: {member.name} needs {member.size >> 20} MB in {place}, which has {free >> 20} MB; set TMPDIR "
+            "to a folder with more room"
         )
 
 

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 import deeplab
 from deeplab import devices
+from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.evaluation import report
-from deeplab.files import atomic
+from deeplab.files import atomic, fingerprints
 from deeplab.inference.exports import CARD, CARD_FILE
 from deeplab.inference.input_size import CARD_KEY
 from deeplab.model.cost import count_multiply_adds
@@ -34,6 +35,7 @@ def write(folder, config, loaded, input_size, precision_reason=None):
     # Other formats have quantized weights, or an engine that chooses.
     content["precision"] = None if config.takes_one_size else config.precision
     content["quantize"] = config.quantize
+    content["files"] = fingerprints.of(folder, without=(catalog.FILE, CARD_FILE))  # names and colours may be edited
     atomic.write(f"{folder}/{CARD_FILE}", CARD.text({**content, "precision_reason": precision_reason}))
 
 

@@ -11,21 +11,38 @@ def is_remote(path):
     return "://" in path
 
 
-def read(path):
+def read(path, most=None):
     """Returns the content of a file, bytes.
 
+    Args:
+      path: the file.
+      most: how many bytes it may have; None stands for any number, and for things that are no files, such as a pipe.
+
     Raises:
-      OSError: the file cannot be read.
+      OSError: the file cannot be read, or has more bytes.
     """
     if not is_remote(path):
+        if most is not None and os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(f"{path}: not a file")  # a device or pipe might never end, or never begin
         with open(path, "rb") as file:
-            return file.read()
+            return _at_most(file.read(-1 if most is None else most + 1), most)
     tf = _tensorflow()
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
+            return _at_most(file.read(-1 if most is None else most + 1), most)
     except tf.errors.OpError as error:
         raise OSError(f"{path}: {error.message}") from None
+
+
+def open_bytes(path):
+    """Opens a file for reading bytes, as a context manager; raises what `open` or TensorFlow raises."""
+    return _tensorflow().io.gfile.GFile(path, "rb") if is_remote(path) else open(path, "rb")
+
+
+def _at_most(content, most):
+    if most is not None and len(content) > most:
+        raise OSError(f"more than {most >> 20} MB")
+    return content
 
 
 def read_text(path):

@@ -11,11 +11,12 @@ import tensorflow as tf
 
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.files import formats
+from deeplab.files import fingerprints, formats, limited
 from deeplab.inference import loading
 from deeplab.inference.loading import GRAPH_FILE, Signature
 
 CARD_FILE = "model.json"
+_SIZE = (None, formats.is_size)
 CARD = formats.Kind(
     "the card of an export",
     "write it with python -m deeplab.export",
@@ -31,9 +32,27 @@ CARD = formats.Kind(
     ),
     others=(
         *("colors", "score", "multiply_adds", "multiply_adds_size", "versions", "input_size", "tf32"),
-        *("precision", "precision_reason", "quantize"),
+        *("precision", "precision_reason", "quantize", "files"),
     ),
+    types={
+        **{"config": {"model_variant": str, "output_stride": int}, "classes": [str], "colors": (None, [[int]])},
+        **{
+            "checkpoint": str,
+            "step": (None, int),
+            "crop_size": _SIZE,
+            "inference_scales": [float],
+            "add_flipped_images": bool,
+        },
+        "resize": dict.fromkeys(("min_resize_value", "max_resize_value", "resize_factor"), (None, float)),
+        "input_size": (None, {"rule": str, "trained_size": _SIZE, "fit_into": _SIZE, "longer_than": int}),
+        "files": {str: {fingerprints.SIZE: int, fingerprints.HASH: str}},
+        **{"multiply_adds": (None, float), "multiply_adds_size": formats.is_size, "score": (None, dict)},
+    },
 )
+# What a process needs that opens a SavedModel: TensorFlow itself, and for each byte of the folder. TensorFlow's loader
+# copies the weights into every function that calls another.
+_MEMORY, _MEMORY_PER_BYTE, _SECONDS = 3 << 30, 40, 600
+_TRIAL_SIDE = 65  # pixels of the image of a trial
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # "serving_default": images -> labels
 # The signature with the names of the original's frozen graph. It returns probabilities from every export.
 REFERENCE_SIGNATURE = "reference"
@@ -106,8 +125,9 @@ def load(path, required=()):
       An `Export`.
 
     Raises:
-      UserError: TensorFlow can't load it, or a signature is missing.
+      UserError: TensorFlow can't load it, it is damaged, or a signature is missing.
     """
+    _try(path)
     try:
         signatures, functions = loading.open_saved_model(path)
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
@@ -120,6 +140,50 @@ def load(path, required=()):
             f"{path}: a SavedModel without the signature {missing[0]}; write it with python -m deeplab.export"
         )
     return Export(path, signatures, functions)
+
+
+def _try(path):
+    """Refuses a SavedModel whose files are not as model.json records them, and one that ends the process that opens it.
+
+    Files that fit the record were written by `deeplab.export`. Without a record, as in exports of other programs, a
+    child process opens the SavedModel and runs it once, since TensorFlow ends the process for some damaged graphs.
+
+    This is no protection against a SavedModel that is meant to do harm: it is a program, and the child runs it, too.
+    """
+    has_card = tf.io.gfile.exists(tf.io.gfile.join(path, CARD_FILE))
+    recorded = read_card(path).get("files") if has_card else None
+    if recorded:
+        try:
+            difference = fingerprints.difference(path.rstrip("/"), recorded)
+        except (OSError, tf.errors.OpError) as error:
+            difference = _one_line(error)
+        if difference:
+            raise UserError(f"{path}: not as it was exported ({difference}); copy it again, or export it again")
+        return
+    print(f"{path}: nothing records the content of its files, so a process of its own opens it first", flush=True)
+    size = sum(file["bytes"] for file in fingerprints.of(path.rstrip("/")).values())
+    try:
+        limited.run("deeplab.inference.exports", [path], _MEMORY + _MEMORY_PER_BYTE * size, _SECONDS)
+    except limited.Failed as error:
+        raise UserError(
+            f"{path}: not a SavedModel that can be used ({error}); name an --export_path or DIR/VERSION"
+        ) from None
+
+
+def _trial(path):
+    """Opens a SavedModel and, if it takes images, runs it once; raises what that raises."""
+    signatures, functions = loading.open_saved_model(path)
+    spec = signatures.get(DEFAULT_SIGNATURE, Signature({}, {})).inputs.get("images")
+    if (
+        spec is None
+        or spec.shape is None
+        or len(spec.shape) != 4
+        or set(signatures[DEFAULT_SIGNATURE].inputs) != {"images"}
+    ):
+        return
+    batch, *size, channels = spec.shape
+    shape = (batch or 1, *(side or _TRIAL_SIDE for side in size), channels or 3)
+    functions.call(DEFAULT_SIGNATURE, {"images": tf.zeros(shape, tf.as_dtype(spec.dtype))})
 
 
 class Export:
@@ -215,3 +279,7 @@ class Export:
 
 def _one_line(error):
     return " ".join(str(error).split())[:200]
+
+
+if __name__ == "__main__":
+    limited.serve(_trial)
