@@ -9,12 +9,16 @@ import re
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_encoding
 
 from deeplab.checkpoints import index
 from deeplab.errors import UserError
 from deeplab.files import atomic
 
 PREFIX = "model.ckpt"
+STATE = "checkpoint"  # name of the state file
+_MAX_STATE = 1 << 20  # bytes; the first line names the newest checkpoint
+_NAMED = re.compile(rb'^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 _INDEX, _DATA = ".index", ".data-00000-of-00001"
 
 
@@ -82,6 +86,23 @@ def latest(folder):
     return next(reversed(prefixes(folder)), None)
 
 
+def named_in_state(folder):
+    """Returns the prefix of the checkpoint that the state file of `folder` names; None if it is missing or outdated.
+
+    `tf.train.latest_checkpoint` would raise errors of several classes for a damaged file, and search by a pattern.
+    """
+    path = tf.io.gfile.join(folder, STATE)
+    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+        return None
+    with tf.io.gfile.GFile(path, "rb") as file:
+        found = _NAMED.search(file.read(_MAX_STATE))
+    try:
+        name = tf.io.gfile.join(folder, text_encoding.CUnescape(found[1].decode()).decode()) if found else ""
+        return name if tf.io.gfile.exists(name + _INDEX) else None
+    except (ValueError, tf.errors.OpError):  # no UTF-8, or a name that no file can have
+        return None
+
+
 def prune(folder, keep):
     """Removes all but the `keep` newest checkpoints of `folder`, and the files of interrupted writes."""
     for prefix in prefixes(folder)[:-keep]:
@@ -99,7 +120,7 @@ def _write_state(folder):
     if not names:
         return
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
-    atomic.write(tf.io.gfile.join(folder, "checkpoint"), "\n".join(lines) + "\n")
+    atomic.write(tf.io.gfile.join(folder, STATE), "\n".join(lines) + "\n")
 
 
 def _split(prefix):

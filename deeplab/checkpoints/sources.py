@@ -67,8 +67,7 @@ def read(path):
 def find_checkpoint(path):
     """Returns the prefix of the checkpoint that `path` names: a prefix, a file of a checkpoint, or a folder."""
     if tf.io.gfile.isdir(path) and not tf.io.gfile.exists(path + ".index"):  # a bucket may call any prefix a folder
-        named = tf.train.latest_checkpoint(path)  # None if the state file is missing or outdated
-        prefix = named or bundle.latest(path)
+        prefix = bundle.named_in_state(path) or bundle.latest(path)
         if prefix is None:
             raise UserError(f"{path}: the folder has no checkpoint (no *.index with its *.data-* file)")
         return prefix

@@ -51,7 +51,8 @@ CARD = formats.Kind(
 )
 # What a process needs that opens a SavedModel: TensorFlow itself, and for each byte of the folder. TensorFlow's loader
 # copies the weights into every function that calls another.
-_MEMORY, _MEMORY_PER_BYTE, _SECONDS = 3 << 30, 40, 600
+_MEMORY, _MEMORY_PER_BYTE, _SECONDS = 3 << 29, 40, 600
+_tried: set[str] = set()  # what `fingerprints.of` returned for SavedModels that a child of this process opened
 _TRIAL_SIDE = 65  # pixels of the image of a trial
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY  # "serving_default": images -> labels
 # The signature with the names of the original's frozen graph. It returns probabilities from every export.
@@ -160,26 +161,27 @@ def _try(path):
         if difference:
             raise UserError(f"{path}: not as it was exported ({difference}); copy it again, or export it again")
         return
+    found = fingerprints.of(path.rstrip("/"))
+    content = repr(found)
+    if content in _tried:
+        return
     print(f"{path}: nothing records the content of its files, so a process of its own opens it first", flush=True)
-    size = sum(file["bytes"] for file in fingerprints.of(path.rstrip("/")).values())
+    size = sum(file[fingerprints.SIZE] for file in found.values())
     try:
         limited.run("deeplab.inference.exports", [path], _MEMORY + _MEMORY_PER_BYTE * size, _SECONDS)
     except limited.Failed as error:
         raise UserError(
             f"{path}: not a SavedModel that can be used ({error}); name an --export_path or DIR/VERSION"
         ) from None
+    _tried.add(content)
 
 
 def _trial(path):
     """Opens a SavedModel and, if it takes images, runs it once; raises what that raises."""
     signatures, functions = loading.open_saved_model(path)
-    spec = signatures.get(DEFAULT_SIGNATURE, Signature({}, {})).inputs.get("images")
-    if (
-        spec is None
-        or spec.shape is None
-        or len(spec.shape) != 4
-        or set(signatures[DEFAULT_SIGNATURE].inputs) != {"images"}
-    ):
+    inputs = signatures[DEFAULT_SIGNATURE].inputs if DEFAULT_SIGNATURE in signatures else {}
+    spec = inputs.get("images")
+    if len(inputs) != 1 or spec is None or len(spec.shape or ()) != 4:
         return
     batch, *size, channels = spec.shape
     shape = (batch or 1, *(side or _TRIAL_SIDE for side in size), channels or 3)

@@ -12,6 +12,11 @@ from deeplab.inference import exports
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
 
+CARD = {  # the least that the card of an export says
+    **{"config": {"model_variant": "mobilenet_v2", "output_stride": 8}, "classes": ["a"], "checkpoint": "model.ckpt-1"},
+    **{"inference_scales": [1.0], "add_flipped_images": False, "resize": {}},
+}
+
 
 class Strongest(tf.Module):
     """Labels are the strongest colour; images have one size, those of `reference` any size."""
@@ -100,7 +105,7 @@ def test_a_card_that_cannot_be_read(folder, tmp_path, text):
 
 def test_card_and_data_set(tmp_path):
     path = save(tmp_path / "1", "serving_default")
-    content = dict.fromkeys(exports.CARD.needed, 7)
+    content = dict.fromkeys(exports.CARD.needed) | CARD
     (tmp_path / "1" / exports.CARD_FILE).write_text(exports.CARD.text(content))
     export = exports.load(path)
     assert export.card == exports.read_card(path) == {"format": 1, **content}
