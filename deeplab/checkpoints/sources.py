@@ -53,7 +53,10 @@ def read(path):
     path = os.fspath(path)
     if path.endswith(archive.SUFFIXES):
         with archive.unpacked(_existing(path)) as folder:
-            return dataclasses.replace(_read_unpacked(folder, path), path=path)
+            try:
+                return dataclasses.replace(_read_unpacked(folder, path), path=path)
+            except UserError as error:  # about a file in a folder that nobody knows
+                raise UserError(str(error).replace(f"{folder}{os.sep}", f"{path}: ")) from None
     if path.endswith(".pb"):
         return WeightsFile(path, "frozen graph", frozen_graph.read(_existing(path)))
     if path.endswith(".tflite"):

@@ -8,14 +8,11 @@ import deeplab
 from deeplab.config.export import FORMATS
 from deeplab.data import catalog
 from deeplab.exporting import formats
+from deeplab.files import fingerprints, limited
 from deeplab.inference import exports
+from helpers.cards import CARD
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
-
-CARD = {  # the least that the card of an export says
-    **{"config": {"model_variant": "mobilenet_v2", "output_stride": 8}, "classes": ["a"], "checkpoint": "model.ckpt-1"},
-    **{"inference_scales": [1.0], "add_flipped_images": False, "resize": {}},
-}
 
 
 class Strongest(tf.Module):
@@ -36,6 +33,12 @@ def save(path, *names):
     module = Strongest()
     tf.saved_model.save(module, str(path), signatures={name: getattr(module, name) for name in names})
     return str(path)
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Children that open SavedModels first would each import TensorFlow; one test below is about them."""
+    monkeypatch.setattr(limited, "run", lambda module, arguments, memory, seconds: exports._trial(*arguments))
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +80,14 @@ def test_signatures_tell_types_and_shapes(folder):
     assert (labels.dtype, labels.dtype_name, labels.shape) == (np.int32, "DT_INT32", (None, 4, 6))
 
 
-def test_what_is_missing_is_one_line(tmp_path):
+def test_what_is_missing_is_one_line(tmp_path, monkeypatch):
     path = save(tmp_path / "1", "reference")
     assert exports.load(path).has_probabilities
     with pytest.raises(deeplab.UserError, match="without the signature serving_default"):
         exports.load(path, required=("serving_default",))
     assert not exports.load(save(tmp_path / "2", "serving_default")).has_probabilities
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"no graph")
+    monkeypatch.setattr(limited, "run", lambda *arguments: None)
     with pytest.raises(deeplab.UserError, match="1: not a SavedModel") as error:
         exports.load(path)
     assert "\n" not in str(error.value)
@@ -105,13 +109,44 @@ def test_a_card_that_cannot_be_read(folder, tmp_path, text):
 
 def test_card_and_data_set(tmp_path):
     path = save(tmp_path / "1", "serving_default")
-    content = dict.fromkeys(exports.CARD.needed) | CARD
-    (tmp_path / "1" / exports.CARD_FILE).write_text(exports.CARD.text(content))
+    (tmp_path / "1" / exports.CARD_FILE).write_text(exports.CARD.text(CARD))
     export = exports.load(path)
-    assert export.card == exports.read_card(path) == {"format": 1, **content}
+    assert export.card == exports.read_card(path) == {"format": 1, **CARD}
     assert export.dataset("camvid") == catalog.CATALOG["camvid"]
     catalog.save(catalog.Dataset("fake", 3), path)
     assert export.dataset("camvid").name == "fake"
+
+
+def test_an_export_that_is_not_as_it_was_written_is_refused(tmp_path, monkeypatch):
+    path = save(tmp_path / "1", "serving_default")
+    card = exports.CARD.text({**CARD, "files": fingerprints.of(path)})
+    (tmp_path / "1" / exports.CARD_FILE).write_text(card)
+    monkeypatch.setattr(limited, "run", None)  # no child opens what is as it was written
+    exports.load(path)
+    weights = tmp_path / "1" / "variables" / "variables.index"
+    content = weights.read_bytes()
+    changes = {"has [0-9]+ bytes": content[:-1], "another content": content[:-1] + b"x", "missing": None}
+    for how, changed in changes.items():
+        weights.unlink() if changed is None else weights.write_bytes(changed)
+        with pytest.raises(deeplab.UserError, match=f"1: not as it was exported .*{how}") as error:
+            exports.load(path)
+        assert "\n" not in str(error.value)
+
+
+def test_a_child_opens_what_others_wrote_first(tmp_path, monkeypatch):
+    path, asked = save(tmp_path / "1", "serving_default"), []
+
+    def run(module, arguments, memory, seconds):
+        asked.append((module, arguments))
+        raise limited.Failed("it ended with SIGABRT")
+
+    monkeypatch.setattr(limited, "run", run)
+    monkeypatch.setattr(exports, "_tried", set())
+    with pytest.raises(deeplab.UserError, match=r"1: not a SavedModel .*\(it ended with SIGABRT\)") as error:
+        exports.load(path)
+    assert "\n" not in str(error.value)
+    assert asked == [("deeplab.inference.exports", [path])]
+    exports._trial(path)  # what the child does
 
 
 def test_every_format_has_a_module():
