@@ -4,8 +4,8 @@
 
 The script makes small valid files, changes them at random and reads them in worker processes, which may take twice the
 size of a file and 1 GB. It prints how many files of each kind were read or refused. It ends with code 1 if a reader
-raised another error, was ended by a signal, ran out of memory or took more than 30 seconds. The same seed gives the
-same files. `--keep` keeps the files that did one of these.
+raised another error, was ended by a signal, ran out of memory or computed for more than 30 seconds. The same seed gives
+the same files. `--keep` keeps the files that did one of these.
 """
 
 import argparse
