@@ -112,11 +112,19 @@ def _refuse_large(member, path, room, folder):
         )
 
 
+def _can_be_a_name(part):
+    """Tells whether a file can have this name; in it, bytes that are no UTF-8 are surrogates."""
+    try:
+        return len(part.encode()) <= 255 and "\0" not in part
+    except UnicodeEncodeError:
+        return False
+
+
 def _refuse_unsafe(member, path):
     parts = member.name.replace("\\", "/").split("/")
     if member.name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
         raise UserError(f"{path}: refused, its member {member.name[:200]!r} points outside the archive")
     if not (member.isfile() or member.isdir()) or member.issparse():
         raise UserError(f"{path}: refused, its member {member.name[:200]!r} is a link, a device or a file with holes")
-    if len(parts) > 100 or any(len(part.encode("utf-8", "replace")) > 255 or "\0" in part for part in parts):
+    if len(parts) > 100 or not all(map(_can_be_a_name, parts)):
         raise UserError(f"{path}: refused, its member {member.name[:200]!r} has a name that no file can have")

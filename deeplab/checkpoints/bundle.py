@@ -13,12 +13,13 @@ from google.protobuf import text_encoding
 
 from deeplab.checkpoints import index
 from deeplab.errors import UserError
-from deeplab.files import atomic
+from deeplab.files import atomic, paths
 
 PREFIX = "model.ckpt"
 STATE = "checkpoint"  # name of the state file
 _MAX_STATE = 1 << 20  # bytes; the first line names the newest checkpoint
 _NAMED = re.compile(rb'^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_NO_TEXT = re.compile("[\ud800-\udfff]")  # what Python puts in place of bytes that are no UTF-8
 _INDEX, _DATA = ".index", ".data-00000-of-00001"
 
 
@@ -29,7 +30,7 @@ def prefix_for(folder, step):
 
 def step_of(prefix):
     """Returns the step in a prefix such as `.../model.ckpt-30000`; -1 if the prefix has none."""
-    found = re.search(r"-(\d+)$", prefix)
+    found = re.search(r"-(\d{1,18})$", prefix)
     return int(found.group(1)) if found else -1
 
 
@@ -73,7 +74,8 @@ def prefixes(folder):
     """Returns the prefixes of the complete checkpoints in `folder`, oldest step first; [] for a missing folder."""
     if not tf.io.gfile.isdir(folder):
         return []
-    present = set(tf.io.gfile.listdir(folder))
+    # Names that are no UTF-8, which TensorFlow can't list, belong to no checkpoint of ours.
+    present = {name for name in paths.listdir(folder) if not _NO_TEXT.search(name)}
     found = [
         name[: -len(_INDEX)] for name in present if name.endswith(_INDEX) and not name.startswith(atomic.UNFINISHED)
     ]

@@ -60,6 +60,11 @@ def is_folder(path):
     return _tensorflow().io.gfile.isdir(path) if is_remote(path) else os.path.isdir(path)
 
 
+def listdir(folder):
+    """Returns the names in a folder. TensorFlow, for folders in buckets, ends names of folders with a slash."""
+    return _tensorflow().io.gfile.listdir(folder) if is_remote(folder) else os.listdir(folder)
+
+
 def walk(folder):
     """Yields (folder, names of folders, names of files) from the top down, as `os.walk` does.
 

@@ -1,6 +1,7 @@
 """Small files that ask for much memory, time or room on the disk, and files with what no writer makes."""
 
 import gzip
+import os
 import tarfile
 
 import numpy as np
@@ -44,10 +45,11 @@ def info(name, size=0, kind=tarfile.REGTYPE):
         ([(info("x", 1000, tarfile.XGLTYPE), b"20 comment=aaaaaaaa\n" * 50)] * 900, "damaged archive"),
         ([(info("a.pb", 1 << 60), b"")], r"refused, more than \d+ members or 8 GB"),
         ([(info("a.pb", 2 << 30), b"")], "refused, its weights are more than 2 times as large as the archive"),
+        ([(info("\udcff.pb", 3), b"abc")], "has a name that no file can have"),
         ([(info("a.pb", 3, tarfile.GNUTYPE_SPARSE), b"abc")], "refused, its member|damaged archive"),
         ([(info("b" * 90 + "/a.pb", 3), b"abc")], "model.tar.gz: b+/a.pb: not a frozen graph"),
     ],
-    ids=["pax", "global", "long name", "nested", "enormous", "ratio", "holes", "inside"],
+    ids=["pax", "global", "long name", "nested", "enormous", "ratio", "no text", "holes", "inside"],
 )
 def test_archives(tmp_path, members, message):
     path = tmp_path / "model.tar.gz"
@@ -153,6 +155,13 @@ def test_state_files(tmp_path, content):
     (tmp_path / "checkpoint").write_bytes(content)
     assert sources.read(str(tmp_path)).step is None
     assert bundle.named_in_state(str(tmp_path)) is None
+
+
+def test_names_that_are_no_text_beside_a_checkpoint(tmp_path):
+    bundle.write(bundle.prefix_for(str(tmp_path), 5), {"weights": np.ones(3)})
+    for name in (b"\xff", b"\xff.index", b"\xff.data-00000-of-00001"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"")
+    assert bundle.latest(str(tmp_path)) == str(tmp_path / "model.ckpt-5")
 
 
 def test_a_state_file_names_checkpoints_in_any_script(tmp_path):
