@@ -128,6 +128,8 @@ def read(config_class, argv, flag_values=None):
         leftovers = flag_values(argv)[1:]
     except (flags.Error, OSError, UnicodeError) as error:
         raise UserError(" ".join(str(error).split())) from None
+    except RecursionError:  # absl compares an unknown name with the known ones, letter by letter
+        raise UserError("a flag has a name of hundreds of letters; look into the file of --flagfile") from None
     for name, instead in retired.items():
         if flag_values[name].present:
             raise UserError(f"--{name} does not exist any more: {instead}")

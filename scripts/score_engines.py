@@ -19,7 +19,7 @@ from deeplab.errors import UserError
 from deeplab.evaluation import scoring
 from deeplab.exporting.formats import FORMATS
 from deeplab.exporting.model_card import DEFAULT_SIZE
-from deeplab.inference import exports
+from deeplab.inference import export_folder
 from deeplab.model.backbones import BACKBONES
 
 _FORMAT_OF_FILE = {
@@ -43,7 +43,7 @@ class Timed:
     """
 
     def __init__(self, folder):
-        self.kind, self.folder, self.card = format_of(folder), folder, exports.read_card(folder)
+        self.kind, self.folder, self.card = format_of(folder), folder, export_folder.read_card(folder)
         self.size = None if self.kind in ("saved_model", "frozen_graph") else _size(self.card)
         self.seconds, self.images = 0.0, 0
         self._read = FORMATS[self.kind].reader(folder)

@@ -187,3 +187,10 @@ def test_help_of_every_dataset_script(script):
     done = _run(f"datasets/{script}", "--help")
     assert done.returncode == 0, done.stderr
     assert "_dir=STR" in done.stdout
+
+
+def test_a_flag_file_that_is_no_flag_file_is_one_line(tmp_path):
+    for content in (b"--n" + bytes(4000) + b"=3\n", b"\xff\xfe", b"--steps=" + b"9" * 5000, b"words\n"):
+        (tmp_path / "flags.txt").write_bytes(content)
+        with pytest.raises(UserError, match=r"^[^\n]+$"):
+            cli.read(Outer, ["program", f"--flagfile={tmp_path / 'flags.txt'}"], flags.FlagValues())

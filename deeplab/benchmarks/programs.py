@@ -26,7 +26,7 @@ from deeplab.config.input_size import ORIGINAL
 from deeplab.data import catalog, source, tfrecord
 from deeplab.evaluation.batches import DCT_METHOD
 from deeplab.files import progress_bar
-from deeplab.inference import exports
+from deeplab.inference import export_folder, exports
 
 _SIZE = (375, 500)  # of the images that are drawn where there is no data set: PASCAL VOC's usual size
 _SPLIT = "val"
@@ -78,7 +78,7 @@ def print_programs(programs, checkpoint_dir, data, runs, name=""):
         _quietly(programs.export, ExportConfig(export_path=saved_model, **common))
         clients = stack.enter_context(server_load.serving(saved_model))
         rates = {"server, 8 clients": lambda: _rate_of(lambda: clients(photographs.files), photographs)}
-        export = exports.load(exports.find(saved_model).path)
+        export = exports.load(export_folder.find(saved_model).path)
         rates[BARE] = lambda: _rate_of(lambda: [export.segment(image) for image in photographs.pixels], photographs)
         for rate in rates.values():
             rate()  # warms up

@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeplab.benchmarks import server_load
 from deeplab.benchmarks.timing import Row
-from deeplab.inference import exports
+from deeplab.inference import export_folder, exports
 
 CLIENTS = (1, 4, 16)
 SIDE = 257  # pixels of the images
@@ -35,7 +35,7 @@ def print_load(saved_model, images=100, runs=3, clients=CLIENTS):
       {(number of clients, what): `Row`}.
     """
     files = _files(images)
-    export = exports.load(exports.find(saved_model).path, required=(_SIGNATURE,))
+    export = exports.load(export_folder.find(saved_model).path, required=(_SIGNATURE,))
     with contextlib.ExitStack() as stack:
         ways = {
             "direct calls": lambda files, number: _call(export, files, number),

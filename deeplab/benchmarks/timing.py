@@ -14,7 +14,9 @@ from deeplab import processor
 from deeplab.errors import UserError
 from deeplab.files import atomic, formats
 
-_KIND = formats.Kind("a file that --json wrote", "name one", ("machine", "rows"))
+_KIND = formats.Kind(
+    "a file that --json wrote", "name one", ("machine", "rows"), types={"rows": [dict], "machine": dict}
+)
 
 
 class Row(NamedTuple):

@@ -9,11 +9,17 @@ import re
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_encoding
 
+from deeplab.checkpoints import index
 from deeplab.errors import UserError
-from deeplab.files import atomic
+from deeplab.files import atomic, paths
 
 PREFIX = "model.ckpt"
+STATE = "checkpoint"  # name of the state file
+_MAX_STATE = 1 << 20  # bytes; the first line names the newest checkpoint
+_NAMED = re.compile(rb'^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_NO_TEXT = re.compile("[\ud800-\udfff]")  # what Python puts in place of bytes that are no UTF-8
 _INDEX, _DATA = ".index", ".data-00000-of-00001"
 
 
@@ -24,7 +30,7 @@ def prefix_for(folder, step):
 
 def step_of(prefix):
     """Returns the step in a prefix such as `.../model.ckpt-30000`; -1 if the prefix has none."""
-    found = re.search(r"-(\d+)$", prefix)
+    found = re.search(r"-(\d{1,18})$", prefix)
     return int(found.group(1)) if found else -1
 
 
@@ -34,9 +40,9 @@ def write(prefix, values):
     tf.io.gfile.makedirs(folder)
     names = sorted(values)
     # The context that is entered last ends first: the data get their name before the index does.
-    with atomic.replacing(prefix + _INDEX) as index, atomic.replacing(prefix + _DATA), tf.device("/cpu:0"):
+    with atomic.replacing(prefix + _INDEX) as unfinished, atomic.replacing(prefix + _DATA), tf.device("/cpu:0"):
         tf.raw_ops.SaveV2(
-            prefix=index.removesuffix(_INDEX),
+            prefix=unfinished.removesuffix(_INDEX),
             tensor_names=names,
             shape_and_slices=[""] * len(names),
             tensors=[tf.constant(values[name]) for name in names],
@@ -51,10 +57,12 @@ def read(prefix):
 
     Raises:
       UserError: there is no such checkpoint, or it is damaged (TensorFlow keeps a checksum of every tensor).
+        TensorFlow's reader, which a crafted file could end with a signal, sees only what `index.check` accepts.
     """
     if not tf.io.gfile.exists(prefix + _INDEX):
         raise UserError(f"{prefix}: no such checkpoint ({prefix}{_INDEX} does not exist)")
     try:
+        index.check(prefix)
         reader = tf.compat.v1.train.NewCheckpointReader(prefix)  # load_checkpoint would ask whether it is a folder
         return {name: np.asarray(reader.get_tensor(name)) for name in sorted(reader.get_variable_to_shape_map())}
     except Exception as error:  # the reader raises a different class for every kind of damage
@@ -66,7 +74,8 @@ def prefixes(folder):
     """Returns the prefixes of the complete checkpoints in `folder`, oldest step first; [] for a missing folder."""
     if not tf.io.gfile.isdir(folder):
         return []
-    present = set(tf.io.gfile.listdir(folder))
+    # Names that are no UTF-8, which TensorFlow can't list, belong to no checkpoint of ours.
+    present = {name for name in paths.listdir(folder) if not _NO_TEXT.search(name)}
     found = [
         name[: -len(_INDEX)] for name in present if name.endswith(_INDEX) and not name.startswith(atomic.UNFINISHED)
     ]
@@ -77,6 +86,23 @@ def prefixes(folder):
 def latest(folder):
     """Returns the prefix of the newest complete checkpoint in `folder`, or None."""
     return next(reversed(prefixes(folder)), None)
+
+
+def named_in_state(folder):
+    """Returns the prefix of the checkpoint that the state file of `folder` names; None if it is missing or outdated.
+
+    `tf.train.latest_checkpoint` would raise errors of several classes for a damaged file, and search by a pattern.
+    """
+    path = tf.io.gfile.join(folder, STATE)
+    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+        return None
+    with tf.io.gfile.GFile(path, "rb") as file:
+        found = _NAMED.search(file.read(_MAX_STATE))
+    try:
+        name = tf.io.gfile.join(folder, text_encoding.CUnescape(found[1].decode()).decode()) if found else ""
+        return name if tf.io.gfile.exists(name + _INDEX) else None
+    except (ValueError, tf.errors.OpError):  # no UTF-8, or a name that no file can have
+        return None
 
 
 def prune(folder, keep):
@@ -96,7 +122,7 @@ def _write_state(folder):
     if not names:
         return
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
-    atomic.write(tf.io.gfile.join(folder, "checkpoint"), "\n".join(lines) + "\n")
+    atomic.write(tf.io.gfile.join(folder, STATE), "\n".join(lines) + "\n")
 
 
 def _split(prefix):

@@ -2,10 +2,9 @@
 
 import re
 
-import numpy as np
-import tensorflow as tf
 from tensorflow import keras
 
+from deeplab.checkpoints import hdf5
 from deeplab.errors import UserError
 
 _BLOCK = re.compile(r"(block_(?P<index>\d+)|expanded_conv)_(?P<part>expand|depthwise|project)(_BN)?")
@@ -23,11 +22,8 @@ def read(path):
     Raises:
       UserError: the file is damaged, or holds the weights of another network.
     """
-    import h5py
-
     try:
-        with tf.io.gfile.GFile(path, "rb") as raw, h5py.File(raw, "r") as file:
-            arrays = _arrays(file)
+        arrays = hdf5.arrays(path)
     except OSError as error:
         raise UserError(f"{path}: not an HDF5 file, or damaged ({' '.join(str(error).split())})") from None
     values = {}
@@ -66,24 +62,6 @@ def imagenet_file(config):
     except Exception as error:  # classes of urllib and others; all of them mean that the file cannot be had
         reason = " ".join(str(error).split())
         raise UserError(f"backbone_weights='imagenet': {reason}; give a local weights file instead") from None
-
-
-def _arrays(file):
-    """Returns [(layer's name, variable's name or index, array)] of an HDF5 file of either layout."""
-    arrays = []
-
-    def visit(path, item):
-        if not hasattr(item, "shape") or path.startswith("optimizer_weights"):
-            return
-        parts = path.split("/")
-        name = item.parent.attrs.get("name") if parts[-2:-1] == ["vars"] else None  # .weights.h5 of Keras 3
-        layer = name or parts[-2 if len(parts) > 1 else 0]
-        arrays.append(
-            (layer.decode() if isinstance(layer, bytes) else layer, parts[-1].split(":")[0], np.asarray(item))
-        )
-
-    file.visititems(visit)
-    return arrays
 
 
 def _scope(layer):

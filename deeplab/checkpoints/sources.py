@@ -53,7 +53,10 @@ def read(path):
     path = os.fspath(path)
     if path.endswith(archive.SUFFIXES):
         with archive.unpacked(_existing(path)) as folder:
-            return dataclasses.replace(_read_unpacked(folder, path), path=path)
+            try:
+                return dataclasses.replace(_read_unpacked(folder, path), path=path)
+            except UserError as error:  # about a file in a folder that nobody knows
+                raise UserError(str(error).replace(f"{folder}{os.sep}", f"{path}: ")) from None
     if path.endswith(".pb"):
         return WeightsFile(path, "frozen graph", frozen_graph.read(_existing(path)))
     if path.endswith(".tflite"):
@@ -67,8 +70,7 @@ def read(path):
 def find_checkpoint(path):
     """Returns the prefix of the checkpoint that `path` names: a prefix, a file of a checkpoint, or a folder."""
     if tf.io.gfile.isdir(path) and not tf.io.gfile.exists(path + ".index"):  # a bucket may call any prefix a folder
-        named = tf.train.latest_checkpoint(path)  # None if the state file is missing or outdated
-        prefix = named or bundle.latest(path)
+        prefix = bundle.named_in_state(path) or bundle.latest(path)
         if prefix is None:
             raise UserError(f"{path}: the folder has no checkpoint (no *.index with its *.data-* file)")
         return prefix

@@ -2,6 +2,9 @@
 
 Their tensors bear the names of the variables, and their batch norms are folded into the convolutions.
 
+The generated reader does not check what it reads, and its classes that unpack a whole file need many times its size. So
+every table is read where it lies, by an index that was compared with the length of its list.
+
 TFLite orders axes so: convolution (out, k, k, in), depthwise (1, k, k, C * multiplier), fully connected (out, in).
 """
 
@@ -11,8 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from deeplab.checkpoints.wire import Damaged
 from deeplab.errors import UserError
 
+_BEYOND = 256 << 20  # bytes that constants may be larger than the file, where operators share them
+_MAX_OPERATORS, _MAX_NAME, _MAX_RANK = 100_000, 10_000, 8
 _FLOAT32 = 0  # TensorType in TFLite's schema
 _CONV_2D, _DEPTHWISE_CONV_2D, _FULLY_CONNECTED = 3, 4, 9  # BuiltinOperator in TFLite's schema
 _KERNELS = {
@@ -50,7 +56,7 @@ def read(path):
     except UserError:
         raise
     except Exception as error:  # the generated reader does not check: damage raises exceptions of many classes
-        raise UserError(f"{path}: damaged .tflite file ({type(error).__name__}); download it again") from None
+        raise UserError(f"{path}: damaged .tflite file ({_reason(error)}); download it again") from None
     kernels, biases = {}, {}
     for convolution in convolutions:
         name = _variable_name(convolution)
@@ -61,6 +67,10 @@ def read(path):
     if not kernels:
         raise UserError(f"{path}: no float32 kernel bears a variable's name; expected one of the original")
     return kernels, biases
+
+
+def _reason(error):
+    return str(error) if isinstance(error, Damaged) else type(error).__name__
 
 
 def _variable_name(convolution):
@@ -75,41 +85,84 @@ def _variable_name(convolution):
     return None
 
 
+class _File:
+    """A .tflite file and its first graph, in the classes that TensorFlow generates from TFLite's schema.
+
+    Raises:
+      UserError: the content is of another kind of file.
+    """
+
+    def __init__(self, content, path):
+        from tensorflow.lite.python import schema_py_generated as schema  # large, and few programs need it
+
+        if content[4:8] != b"TFL3":
+            raise UserError(f"{path}: not a .tflite file (its identifier is {content[4:8]!r}, not b'TFL3')")
+        self.path, self._model = path, schema.Model.GetRootAsModel(content, 0)
+        self._graph = self._item(self._model.Subgraphs, self._model.SubgraphsLength(), 0)
+        self._left = len(content) + _BEYOND  # bytes that the constants may take
+        self.operators = self._graph.OperatorsLength()
+        if self.operators > _MAX_OPERATORS:
+            raise Damaged(f"more than {_MAX_OPERATORS} operators")
+
+    @staticmethod
+    def _item(at, length, index):
+        if not 0 <= index < length:
+            raise Damaged(f"item {index} of a list of {length}")
+        return at(index)
+
+    def operator(self, index):
+        """Returns (operator, its kind, which is a number in TFLite's schema)."""
+        operator = self._item(self._graph.Operators, self.operators, index)
+        code = self._item(self._model.OperatorCodes, self._model.OperatorCodesLength(), operator.OpcodeIndex())
+        return operator, max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+
+    def tensor(self, index):
+        """Returns a tensor of the graph."""
+        return self._item(self._graph.Tensors, self._graph.TensorsLength(), index)
+
+    def constant(self, tensor):
+        """Returns the value of a constant tensor, or None for a tensor that is computed."""
+        buffer = self._item(self._model.Buffers, self._model.BuffersLength(), tensor.Buffer())
+        if buffer.DataLength() == 0:
+            return None
+        if tensor.Type() != _FLOAT32:
+            name = _name(tensor)
+            raise UserError(f"{self.path}: {name} is not float32; quantized and float16 files can't be restored")
+        self._left -= buffer.DataLength()
+        if self._left < 0:
+            raise Damaged("its constants are larger than the file")
+        shape = [int(tensor.Shape(axis)) for axis in range(min(tensor.ShapeLength(), _MAX_RANK))]
+        if min(shape, default=0) < 0:
+            raise Damaged(f"a constant of the shape {shape}")
+        return np.frombuffer(bytes(buffer.DataAsNumpy()), np.float32).reshape(shape)
+
+
+def _name(tensor):
+    name = tensor.Name() or b""
+    if len(name) > _MAX_NAME:
+        raise Damaged(f"a name of {len(name)} bytes")
+    return name.decode()
+
+
 def _convolutions(path):
     """Yields every `_Convolution` with a constant kernel."""
-    from tensorflow.lite.python import schema_py_generated as schema  # large, and few programs need it
-
-    with tf.io.gfile.GFile(path, "rb") as file:
-        content = file.read()
-    if content[4:8] != b"TFL3":
-        raise UserError(f"{path}: not a .tflite file (its identifier is {content[4:8]!r}, not b'TFL3')")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-    graph = model.subgraphs[0]
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+    with tf.io.gfile.GFile(path, "rb") as raw:
+        file = _File(raw.read(), path)
+    for index in range(file.operators):
+        operator, kind = file.operator(index)
         if kind in _KERNELS:
-            yield from _convolution(model, graph, operator, kind, path)
+            yield from _convolution(file, operator, kind)
 
 
-def _convolution(model, graph, operator, kind, path):
+def _convolution(file, operator, kind):
     """Yields the `_Convolution` of one operator, or nothing if its kernel is computed in the graph."""
-    inputs = [int(index) for index in operator.inputs]
-    kernel = _constant(model, graph.tensors[inputs[1]], path)
+    inputs = [operator.Inputs(place) for place in range(min(operator.InputsLength(), 3))]  # image, kernel, bias
+    kernel = file.constant(file.tensor(inputs[1]))
     if kernel is None:
         return
-    bias = _constant(model, graph.tensors[inputs[2]], path) if len(inputs) > 2 and inputs[2] >= 0 else None
-    tensors = [graph.tensors[index] for index in inputs[1:] if index >= 0]
-    tensors.append(graph.tensors[int(operator.outputs[0])])
-    names = [part for tensor in tensors for part in tensor.name.decode().split(";")]  # merged operations: "a;b;c"
+    bias = file.constant(file.tensor(inputs[2])) if len(inputs) > 2 and inputs[2] >= 0 else None
+    tensors = [file.tensor(index) for index in inputs[1:] if index >= 0]
+    if operator.OutputsLength():
+        tensors.append(file.tensor(operator.Outputs(0)))
+    names = [part for tensor in tensors for part in _name(tensor).split(";")]  # merged operations: "a;b;c"
     yield _Convolution(kind, names, kernel, bias)
-
-
-def _constant(model, tensor, path):
-    """Returns the value of a constant tensor, or None for a tensor that is computed."""
-    data = model.buffers[tensor.buffer].data
-    if data is None or len(data) == 0:
-        return None
-    if tensor.type != _FLOAT32:
-        raise UserError(f"{path}: {tensor.name.decode()} is not float32; quantized and float16 files can't be restored")
-    return np.frombuffer(bytes(data), np.float32).reshape(tensor.shape)

@@ -23,6 +23,14 @@ OUTPUT_STRIDES = (8, 16, 32)
 PROGRAM_DEFAULTS: dict[str, Any] = {
     "output_stride": 16
 }  # reference: train.py, eval.py and vis.py; its model code says 8
+# The largest value of options on which the size of the network depends: a damaged or crafted config.json must not ask
+# for terabytes. All published values are far below.
+_MOST = {
+    **dict.fromkeys(("num_classes", "aspp_convs_filters", "decoder_filters", "divisible_by"), 1 << 14),
+    **dict.fromkeys(("crop_size", "image_pooling_crop_size", "image_pooling_stride", "atrous_rates"), 1 << 16),
+    **dict.fromkeys(("depth_multiplier", "image_pyramid", "multi_grid"), 64),
+    **{"nas_stem_output_num_conv_filters": 1 << 10, "logits_kernel_size": 1 << 8},
+}
 RETIRED_MODEL_FLAGS = {
     "batch_norm_decay": "batch norm decays are part of the networks and the flag never had an effect; leave it out"
 }
@@ -150,6 +158,10 @@ class ModelConfig(Checked):
 
     def check(self):
         require(self.num_classes >= 1, "num_classes", self.num_classes, "at least 1")
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            largest = max(value, default=0) if isinstance(value, tuple) else value or 0
+            require(largest <= most, name, value, f"at most {most}, since a larger network does not fit into memory")
         for name in ("crop_size", "image_pooling_crop_size", "image_pooling_stride"):
             require_pair(name, getattr(self, name))
         for name in ("depth_multiplier", "aspp_convs_filters", "decoder_filters", "nas_stem_output_num_conv_filters"):

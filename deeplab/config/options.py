@@ -14,6 +14,10 @@ import typing
 from deeplab.errors import UserError
 from deeplab.files.formats import refuse_unknown
 
+_MAX_INT = (1 << 63) - 1  # TensorFlow and NumPy have no larger integers
+_MAX_ITEMS = 100_000  # of a sequence
+_MAX_SHOWN = 200  # letters of a wrong value in a message
+
 
 def option(default, help, choices=None, flag=True, word=None):
     """Declares a field of a configuration.
@@ -82,9 +86,10 @@ def _checked(config_class, field, value):
     if not is_tuple:
         value = _as_kind(field.name, value, kind, field.metadata["word"])
     elif isinstance(value, (list, tuple)):
+        require(len(value) <= _MAX_ITEMS, field.name, value, f"at most {_MAX_ITEMS} items")
         value = tuple(_as_kind(field.name, item, kind) for item in value)
     else:
-        raise UserError(f"{field.name}={value!r}: expected a sequence of {kind.__name__}")
+        raise UserError(f"{field.name}={_shown(value)}: expected a sequence of {kind.__name__}")
     choices = field.metadata["choices"]
     if choices:
         for item in value if is_tuple else (value,):
@@ -96,19 +101,25 @@ def _as_kind(name, value, kind, word=None):
     if word is not None and value == word:
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) <= _MAX_INT else math.inf  # float() raises an error for larger ones
     elif kind in (int, float) and hasattr(value, "item"):  # a NumPy scalar
         value = kind(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UserError(f"{name}={value!r}: expected {kind.__name__}" + (f" or {word}" if word else ""))
+        raise UserError(f"{name}={_shown(value)}: expected {kind.__name__}" + (f" or {word}" if word else ""))
     require(kind is not float or math.isfinite(value), name, value, "a finite number")
+    require(kind is not int or abs(value) <= _MAX_INT, name, value, "a number of 64 bits")
     return value
 
 
 def require(condition, name, value, expected):
     """Raises a UserError that names the option, its value and what is expected, unless `condition` holds."""
     if not condition:
-        raise UserError(f"{name}={value!r}: expected {expected}")
+        raise UserError(f"{name}={_shown(value)}: expected {expected}")
+
+
+def _shown(value):
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} and so on"
 
 
 def require_pair(name, value):

@@ -218,8 +218,7 @@ def load(dataset_dir, name=None):
     """
     path = tf.io.gfile.join(dataset_dir, FILE) if dataset_dir else ""
     if path and tf.io.gfile.exists(path):
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return from_json(file.read(), path)
+        return _of_values(_KIND.read(path), path)
     name = DEFAULT_NAME if name is None else name
     if name not in CATALOG:
         raise UserError(
@@ -229,7 +228,18 @@ def load(dataset_dir, name=None):
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Dataset))
-_KIND = formats.Kind("a description of a data set", "build the data set again", _FIELDS[:2], _FIELDS[2:])
+_COUNTS = [float]  # of pixels; large counts may be written as 1e12
+_KIND = formats.Kind(
+    "a description of a data set",
+    "build the data set again",
+    _FIELDS[:2],
+    _FIELDS[2:],
+    types={
+        **{"name": str, "num_classes": int, "ignore_label": int, "class_names": [str], "colors": [[float]]},
+        **{"splits": {str: int}, "mean_size": [float], "largest_sizes": {str: [float]}},
+        **{"class_histogram": ({str: _COUNTS}, _COUNTS), "class_image_pixels": {str: _COUNTS}},
+    },
+)
 
 
 def refuse_other(name, dataset):
@@ -253,7 +263,11 @@ def to_json(dataset):
 
 def from_json(text, where):
     """Returns the `Dataset` in the text of a dataset.json, str or bytes; raises a UserError that names `where`."""
-    values = _KIND.parse(text, where)
+    return _of_values(_KIND.parse(text, where), where)
+
+
+def _of_values(values, where):
+    """Returns the `Dataset` of what a `formats.Kind` read."""
     del values["format"]
     try:
         return Dataset(**values)

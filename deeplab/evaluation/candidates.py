@@ -14,7 +14,7 @@ from deeplab.evaluation import report, scoring
 from deeplab.evaluation.boundary import BoundaryScores
 from deeplab.evaluation.split_predictor import restore_split_predictor
 from deeplab.files import escaping
-from deeplab.inference import batch_size, exports, input_size, tiles
+from deeplab.inference import batch_size, export_folder, exports, input_size, tiles
 from deeplab.training import run_folder
 
 _OWN_SIZE = "at their own size"  # padded only as far as the network needs
@@ -104,7 +104,7 @@ def score_candidates(candidates, config):
 
 def _open_compared(config, name, path):
     """Returns the `Candidate` at `path`, which --compare calls `name`: an export, or else a checkpoint."""
-    kind = "saved_model" if exports.newest(path) else "checkpoint_dir"
+    kind = "saved_model" if export_folder.newest(path) else "checkpoint_dir"
     try:
         changes = {"compare": (), kind: path, **_meant_for_others(config, path)}
         (candidate,) = open_candidates(dataclasses.replace(config, **changes))
@@ -122,7 +122,7 @@ def _meant_for_others(config, path):
 
 def _taken(path):
     """Returns the names of the options that have an effect on `path`, among those that not every candidate takes."""
-    if exports.newest(path):
+    if export_folder.newest(path):
         return set()
     is_folder, configured = tf.io.gfile.isdir(path), run_folder.is_configured(run_folder.of(path))
     names = {"use_moving_averages", "distribution_strategy"}
@@ -175,11 +175,11 @@ def _less_memory(config):
 def _open_export(config):
     """Returns the `Candidate` of `config.saved_model`, which brings its own scales, crop size and resizing."""
     config.check_export()
-    path = exports.find(config.saved_model).path
+    path = export_folder.find(config.saved_model).path
     split = source.open_split(config.dataset_dir, config.eval_split, config.dataset_name, config.read)
     pipeline.refuse_unlabelled(split)
     catalog.refuse_other(config.dataset, split.dataset)
-    card = exports.read_card(path)
+    card = export_folder.read_card(path)
     predicted = catalog.Dataset("export", len(card["classes"]), class_names=card["classes"])
     catalog.require_same_classes(predicted, split.dataset, path, config.dataset_dir)
     facts = {

@@ -13,7 +13,7 @@ from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.evaluation import report
 from deeplab.files import atomic, escaping, manifest
-from deeplab.inference.exports import CARD, CARD_FILE
+from deeplab.inference.export_folder import CARD, CARD_FILE
 from deeplab.inference.input_size import CARD_KEY
 from deeplab.model.cost import count_multiply_adds
 from deeplab.training.best import read_score

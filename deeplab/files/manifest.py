@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+SIZE, HASH = "size", "sha256"  # keys of the description of a file
 _BLOCK = 1 << 20  # bytes that are read at a time
 _QUIET_SECS = 2.0  # a folder in which nothing changed for so long is not being copied
 
@@ -20,7 +21,7 @@ def describe(folder: str, leave_out: tuple[str, ...] = ()) -> dict[str, dict[str
       leave_out: paths in it that are left out.
     """
     names = [name for name in _names(folder) if name not in leave_out]
-    return {name: {"size": _size(folder, name), "sha256": _sha256(folder, name)} for name in names}
+    return {name: {SIZE: _size(folder, name), HASH: _sha256(folder, name)} for name in names}
 
 
 def difference(folder: str, files: Any, hashes: bool = False) -> str:
@@ -32,7 +33,7 @@ def difference(folder: str, files: Any, hashes: bool = False) -> str:
       hashes: whether the files are read and their hashes compared, and not their sizes alone.
     """
     try:
-        described = [(str(name), int(entry["size"]), str(entry["sha256"])) for name, entry in files.items()]
+        described = [(str(name), int(entry[SIZE]), str(entry[HASH])) for name, entry in files.items()]
     except (AttributeError, KeyError, TypeError, ValueError):
         return "the record of its files is damaged"
     for name, size, digest in described:

@@ -15,25 +15,31 @@ def is_remote(path):
     return "://" in path
 
 
-def read(path):
+def read(path, most=None):
     """Returns the content of a file, bytes.
 
+    Args:
+      path: the file.
+      most: how many bytes it may have; None stands for any number, and for things that are no files, such as a pipe.
+
     Raises:
-      OSError: the file cannot be read.
+      OSError: the file cannot be read, or has more bytes.
     """
     if not is_remote(path):
+        if most is not None and os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(f"{path}: not a file")  # a device or pipe might never end, or never begin
         with open(path, "rb") as file:
-            return file.read()
+            return _at_most(file.read(-1 if most is None else most + 1), most)
     tf = _tensorflow()
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
+            return _at_most(file.read(-1 if most is None else most + 1), most)
     except tf.errors.OpError as error:
         raise OSError(f"{path}: {error.message}") from None
 
 
 def open_regular(path):
-    """Opens a file that was found in a folder, to read its bytes; never waits for another process.
+    """Opens a file to read its bytes, as a context manager; never waits for another process.
 
     Raises:
       OSError: a local file cannot be opened, or is no regular file but a FIFO, a socket, a device or a folder, of which
@@ -61,6 +67,12 @@ def read_regular(path):
         return file.read()
 
 
+def _at_most(content, most):
+    if most is not None and len(content) > most:
+        raise OSError(f"more than {most >> 20} MB")
+    return content
+
+
 def read_text(path):
     """Returns the content of a UTF-8 file; raises OSError or UnicodeDecodeError."""
     return read(path).decode("utf-8-sig")
@@ -74,6 +86,11 @@ def exists(path):
 def is_folder(path):
     """Tells whether `path` is a folder."""
     return _tensorflow().io.gfile.isdir(path) if is_remote(path) else os.path.isdir(path)
+
+
+def listdir(folder):
+    """Returns the names in a folder. TensorFlow, for folders in buckets, ends names of folders with a slash."""
+    return _tensorflow().io.gfile.listdir(folder) if is_remote(folder) else os.listdir(folder)
 
 
 def walk(folder):

@@ -17,7 +17,13 @@ from deeplab.files import atomic, escaping, formats, paths
 from deeplab.pictures import video
 
 FILE = "predict.json"
-_KIND = formats.Kind("a record of predict", "name another --output", ("settings", "files"))
+_KIND = formats.Kind(
+    "a record of predict",
+    "name another --output",
+    ("settings", "files"),
+    types={"settings": dict, "files": {str: {"name": str}}},
+    most=1 << 30,  # it names every input of all runs
+)
 # Endings of the names of results. FRAMES is a folder.
 IDS, OVERLAY, PROBABILITIES, VIDEO, FRAMES = ".png", "_overlay.png", ".npz", ".mp4", "_frames"
 

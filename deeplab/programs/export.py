@@ -15,7 +15,7 @@ from deeplab.exporting.formats import FORMATS, trial_images
 from deeplab.exporting.formats.common import NetworkToExport
 from deeplab.exporting.signatures import ExportedModule
 from deeplab.files import atomic, locks
-from deeplab.inference import exports, input_size, trained, untrained
+from deeplab.inference import export_folder, input_size, trained, untrained
 from deeplab.inference.predictor import Predictor
 
 _VERIFY_SIZES = ((97, 129), (130, 90))  # (height, width)
@@ -50,7 +50,7 @@ def export(config):
     # Where: the next version. It gets its name when it is complete, since a server may watch the folder.
     tf.io.gfile.makedirs(config.export_path)
     with locks.hold(config.export_path, "export_path"):
-        folder = exports.next_path(config.export_path)
+        folder = export_folder.next_path(config.export_path)
         with atomic.new_folder(folder) as unfinished:
             # Go: write it, and compare it with the network before it is kept.
             FORMATS[config.format].write(unfinished, network)

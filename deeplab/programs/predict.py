@@ -20,6 +20,7 @@ from deeplab.errors import UserError
 from deeplab.files import escaping, locks, progress_bar
 from deeplab.inference import (
     batches,
+    export_folder,
     exports,
     input_files,
     input_size,
@@ -88,7 +89,7 @@ def _without_effect(config, files):
 
 def _open_export(config):
     """Returns the `Segmenter` of a SavedModel that export wrote."""
-    path = exports.find(config.saved_model).path
+    path = export_folder.find(config.saved_model).path
     export = exports.load(path, required=(exports.DEFAULT_SIGNATURE,))
     if config.save_probabilities and not export.has_probabilities:
         raise UserError(
@@ -98,7 +99,7 @@ def _open_export(config):
     settings = {
         "saved_model": output_folder.absolute(path),
         **_tf32(),
-        **output_folder.identity(f"{path}/{exports.GRAPH_FILE}"),  # another export may take the place of this one
+        **output_folder.identity(f"{path}/{export_folder.GRAPH_FILE}"),  # another export may take the place of this one
     }
     dataset, notice = export.dataset(config.dataset), input_size.Notice(input_size.of_card(export.card))
     catalog.refuse_other(config.dataset, dataset)

@@ -31,7 +31,7 @@ class Application:
 
     Args:
       config: a `ServeConfig`.
-      find: function () -> the versions there are now, the newest first: `exports.candidates` of a folder.
+      find: function () -> the versions there are now, the newest first: `export_folder.candidates` of a folder.
       load: function (path, version number) -> a `ServedModel`.
     """
 

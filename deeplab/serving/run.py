@@ -15,7 +15,7 @@ from PIL import Image
 
 from deeplab import devices
 from deeplab.errors import UserError
-from deeplab.inference import exports
+from deeplab.inference import export_folder
 from deeplab.serving.app import Application
 from deeplab.serving.computing.model import ServedModel
 from deeplab.serving.connections import room
@@ -38,11 +38,11 @@ def serve(config):
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked before anything is decoded
     tls.options(config)
     access.guarded(None, config)
-    if not any(exports.candidates(config.saved_model)):
-        raise exports.no_version(config.saved_model)
+    if not any(export_folder.candidates(config.saved_model)):
+        raise export_folder.no_version(config.saved_model)
     listener = _bind(config)
     access.warn_if_open(config)
-    application = Application(config, functools.partial(exports.candidates, config.saved_model), ServedModel)
+    application = Application(config, functools.partial(export_folder.candidates, config.saved_model), ServedModel)
     # uvicorn handles SIGTERM itself and raises it again at its end. Without a handler the exit code would not be 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
     http_server(application).run(sockets=[listener])

@@ -5,7 +5,7 @@ import time
 
 from deeplab.errors import UserError
 from deeplab.files import manifest
-from deeplab.inference import exports
+from deeplab.inference import export_folder
 
 _RETRY_SECS = 60.0  # a version that cannot be loaded is tried again after so long, or when its files change
 _LOOK_SECS = 0.2  # between two looks at the start, while files are still changing
@@ -21,7 +21,7 @@ class Versions:
 
     Args:
       folder: what the user named, for messages.
-      find: function () -> the versions there are now, the newest first, such as `exports.candidates` of a folder.
+      find: function () -> the versions there are now, the newest first, such as `export_folder.candidates` of a folder.
       load: function (path, number) -> what is served.
     """
 
@@ -81,10 +81,10 @@ class Versions:
 
     def _problem(self, path):
         """Returns in words why the version in the folder `path` is not to be loaded now, or ""."""
-        problem = exports.lacks(path)
+        problem = export_folder.lacks(path)
         if problem:
             return problem
-        recorded = exports.recorded_files(path) is not None
+        recorded = export_folder.recorded_files(path) is not None
         return "" if recorded or self._quiet.is_quiet(path) else _CHANGING
 
     def _loaded(self, version):
@@ -109,4 +109,4 @@ class Versions:
         for path, problem in problems.items():
             where = "" if problem.startswith(path) else f"{path} is not whole: "
             return UserError(f"--saved_model={self._folder}: {where}{problem}")
-        return exports.no_version(self._folder)
+        return export_folder.no_version(self._folder)

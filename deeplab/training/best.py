@@ -12,7 +12,11 @@ from deeplab.training.state import Checkpoints
 
 SCORE_FILE = "score.json"
 SCORE = formats.Kind(
-    "a score", "restore the file, or remove the folder that it is in", ("mean_iou", "step"), ("split",)
+    "a score",
+    "restore the file, or remove the folder that it is in",
+    ("mean_iou", "step"),
+    ("split",),
+    types={"step": int, "split": str},
 )
 
 

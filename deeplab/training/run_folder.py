@@ -14,7 +14,11 @@ from deeplab.files import atomic, formats, locks
 
 CONFIG_FILE = "config.json"
 CONFIG = formats.Kind(
-    "a configuration", "restore the file or choose another folder", ("model",), ("training", "trained_size")
+    "a configuration",
+    "restore the file or choose another folder",
+    ("model",),
+    ("training", "trained_size"),
+    types={"trained_size": (None, formats.is_size)},
 )
 _PARTS = ("model", "training")  # of config.json
 BEST_FOLDER = "best"  # inside the train_logdir; holds the checkpoint with the best score
@@ -72,9 +76,6 @@ def read_config(folder):
     content = CONFIG.read(path)
     if not all(isinstance(content.get(part, {}), dict) for part in _PARTS):
         raise UserError(f"{path}: not {CONFIG.name} (no options); {CONFIG.way_out}")
-    size = content.get("trained_size")
-    if size is not None and not _is_size(size):
-        raise UserError(f"{path}: not {CONFIG.name} (trained_size={size!r}); {CONFIG.way_out}")
     return content
 
 
@@ -82,10 +83,6 @@ def recorded_run(recorded):
     """Returns the fields of the RunConfig in what `read_config` returned; {} where there are none."""
     run = ((recorded or {}).get("training") or {}).get("run")
     return run if isinstance(run, dict) else {}
-
-
-def _is_size(value):
-    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
 
 
 def is_configured(folder):

@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from deeplab import UserError, devices
 from deeplab.config.export import ExportConfig
 from deeplab.exporting import precision
-from deeplab.inference import exports
+from deeplab.inference import export_folder
 from deeplab.programs import export
 from helpers import small_export
 
@@ -90,7 +90,7 @@ def test_an_export_computes_as_it_was_chosen_and_says_why(chosen, tmp_path, monk
     monkeypatch.setattr(precision, "_IMAGES", 1)
     folder = small_export.run(tmp_path, verify=True, precision="auto", crop_size=(65, 65))
     said = capsys.readouterr().out
-    card = exports.read_card(str(folder))
+    card = export_folder.read_card(str(folder))
     assert card["precision"] == chosen
     assert f"precision=auto: {chosen}, because {card['precision_reason']}\n" in said
     assert "Verified: " in said
@@ -99,7 +99,7 @@ def test_an_export_computes_as_it_was_chosen_and_says_why(chosen, tmp_path, monk
 
 def types_of_constants(folder):
     """Returns the types of all constants in the functions of a SavedModel: a set of TensorFlow's numbers of types."""
-    saved = saved_model_pb2.SavedModel.FromString((folder / exports.GRAPH_FILE).read_bytes())
+    saved = saved_model_pb2.SavedModel.FromString((folder / export_folder.GRAPH_FILE).read_bytes())
     functions = saved.meta_graphs[0].graph_def.library.function
     return {node.attr["dtype"].type for one in functions for node in one.node_def if node.op == "Const"}
 

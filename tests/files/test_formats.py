@@ -11,15 +11,16 @@ from deeplab.config.training import TrainConfig
 from deeplab.data import catalog
 from deeplab.evaluation import report
 from deeplab.files import formats
-from deeplab.inference import exports, output_folder, trained
+from deeplab.inference import export_folder, output_folder, trained
 from deeplab.programs import shard_record
 from deeplab.training import best, run_folder
+from helpers.cards import CARD
 
 KIND = formats.Kind("a shelf", "build one", ("books",), ("colour",))
 CONTENTS = {  # name of a file: (its content, a function that reads it from a folder)
     run_folder.CONFIG_FILE: ({"model": {}, "training": {}}, lambda folder: run_folder.read_config(folder)),
     catalog.FILE: ({"name": "own", "num_classes": 2}, catalog.load),
-    exports.CARD_FILE: (dict.fromkeys(exports.CARD.needed, 1), exports.read_card),
+    export_folder.CARD_FILE: (CARD, export_folder.read_card),
     best.SCORE_FILE: ({"mean_iou": 0.5, "step": 7}, best.read_score),
     output_folder.FILE: ({"settings": {}, "files": {}}, output_folder._read),
     shard_record.FILE: ({"splits": {}}, lambda folder: shard_record._read(f"{folder}/{shard_record.FILE}")),
@@ -94,3 +95,54 @@ def test_a_newer_configuration_is_neither_resumed_nor_opened(tmp_path):
     for read in (trained._read_config, lambda folder: run_folder.refuse_changed_options(folder, options)):
         with pytest.raises(UserError, match=r"config\.json: a configuration in format 2, this version reads 1"):
             read(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        (run_folder.CONFIG_FILE, "trained_size", "[1e9, 5]"),
+        (catalog.FILE, "num_classes", "1e999"),
+        (catalog.FILE, "num_classes", "2.5"),
+        (catalog.FILE, "num_classes", "9" * 400),
+        (catalog.FILE, "num_classes", "9" * 10_000),
+        (catalog.FILE, "class_names", "[1, 2]"),
+        (catalog.FILE, "class_histogram", '{"train": [NaN, 1]}'),
+        (catalog.FILE, "splits", "[" * 100_000 + "]" * 100_000),
+        (export_folder.CARD_FILE, "classes", "7"),
+        (export_folder.CARD_FILE, "inference_scales", "[1e999]"),
+        (export_folder.CARD_FILE, "input_size", '{"rule": "auto", "fit_into": [1, -1], "longer_than": 3}'),
+        (best.SCORE_FILE, "step", "1e999"),
+        (output_folder.FILE, "files", '{"a": {"name": 3}}'),
+    ],
+)
+def test_values_of_other_types_and_enormous_numbers_are_one_line(name, field, value, tmp_path):
+    content, read = CONTENTS[name]
+    text = json.dumps({**content, field: "@"}).replace('"@"', value)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=rf"{name}: [^\n]+$") as error:
+        read(str(tmp_path))
+    assert len(str(error.value)) < 600
+
+
+def test_a_file_that_is_too_large_or_no_file_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "shelf").write_text(json.dumps({"books": "x" * 2000}))
+    assert KIND.read(str(tmp_path / "shelf"))["books"] == "x" * 2000
+    with pytest.raises(UserError, match=r"shelf: not a shelf \(more than 0 MB\)"):
+        KIND._replace(most=1000).read(str(tmp_path / "shelf"))
+    for path in (tmp_path, "/dev/zero"):
+        with pytest.raises(UserError, match=r"not a shelf \(.*(not a file|directory)"):
+            KIND.read(str(path))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"num_classes": 10**9}, {"depth_multiplier": 1e9}, {"aspp_convs_filters": 10**18}, {"crop_size": (10**9, 5)}),
+        *({"atrous_rates": (10**9,)}, {"num_classes": 10**400}, {"depth_multiplier": 10**400}),
+        {"label_weights": (1.0,) * 200_000},
+    ],
+)
+def test_no_configuration_asks_for_a_network_of_terabytes(options):
+    with pytest.raises(UserError, match=r"^(\w+)=.*: expected [^\n]+$") as error:
+        ModelConfig(**options)
+    assert len(str(error.value)) < 600

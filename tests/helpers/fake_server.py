@@ -20,9 +20,9 @@ import numpy as np
 
 from deeplab.config.serve import ServeConfig
 from deeplab.data import catalog
-from deeplab.inference.exports import Version
+from deeplab.inference.export_folder import Version
 from deeplab.inference.input_size import InputSize
-from deeplab.inference.loading import Signature, Spec
+from deeplab.inference.saved_models.loading import Signature, Spec
 from deeplab.serving import run
 from deeplab.serving.app import Application
 from deeplab.serving.computing import budget

@@ -237,14 +237,14 @@ def _leave_out_measurements(patch):
 def _serving(command):
     """Serves in a thread; gives the port."""
     from deeplab.config.serve import ServeConfig
-    from deeplab.inference import exports
+    from deeplab.inference import export_folder
     from deeplab.serving import app, run
     from deeplab.serving.computing import model
 
     words = [*shlex.split(command, comments=True)[2:], "--port=0"]
     config = cli.read(ServeConfig, words, flags.FlagValues())
     server = run.http_server(
-        app.Application(config, functools.partial(exports.candidates, config.saved_model), model.ServedModel)
+        app.Application(config, functools.partial(export_folder.candidates, config.saved_model), model.ServedModel)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

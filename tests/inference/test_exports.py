@@ -8,7 +8,9 @@ import deeplab
 from deeplab.config.export import FORMATS
 from deeplab.data import catalog
 from deeplab.exporting import formats
-from deeplab.inference import exports
+from deeplab.files import limited, manifest
+from deeplab.inference import export_folder, exports
+from helpers.cards import CARD
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
 
@@ -33,6 +35,12 @@ def save(path, *names):
     return str(path)
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Children that open SavedModels first would each import TensorFlow; one test below is about them."""
+    monkeypatch.setattr(limited, "run", lambda module, arguments, memory, seconds: exports._trial(*arguments))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """An --export_path with version 2, an unfinished version 10 and what is no version."""
@@ -45,11 +53,11 @@ def folder(tmp_path_factory):
 
 def test_the_newest_complete_version_is_found(folder, tmp_path):
     expected = (str(folder / "2"), 2)
-    assert exports.find(str(folder)) == exports.find(f"{folder}/2/") == expected
-    assert exports.versions(str(folder)) == [2, 10]
-    assert exports.next_path(str(folder)) == str(folder / "11")
+    assert export_folder.find(str(folder)) == export_folder.find(f"{folder}/2/") == expected
+    assert export_folder.versions(str(folder)) == [2, 10]
+    assert export_folder.next_path(str(folder)) == str(folder / "11")
     with pytest.raises(deeplab.UserError, match=r"--saved_model=.*: no SavedModel there; name an --export_path or DIR"):
-        exports.find(str(tmp_path))
+        export_folder.find(str(tmp_path))
 
 
 def test_an_export_segments(folder):
@@ -72,13 +80,14 @@ def test_signatures_tell_types_and_shapes(folder):
     assert (labels.dtype, labels.dtype_name, labels.shape) == (np.int32, "DT_INT32", (None, 4, 6))
 
 
-def test_what_is_missing_is_one_line(tmp_path):
+def test_what_is_missing_is_one_line(tmp_path, monkeypatch):
     path = save(tmp_path / "1", "reference")
     assert exports.load(path).has_probabilities
     with pytest.raises(deeplab.UserError, match="without the signature serving_default"):
         exports.load(path, required=("serving_default",))
     assert not exports.load(save(tmp_path / "2", "serving_default")).has_probabilities
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"no graph")
+    monkeypatch.setattr(limited, "run", lambda *arguments: None)
     with pytest.raises(deeplab.UserError, match="1: not a SavedModel") as error:
         exports.load(path)
     assert "\n" not in str(error.value)
@@ -88,9 +97,9 @@ def test_what_is_missing_is_one_line(tmp_path):
 def test_a_card_that_cannot_be_read(folder, tmp_path, text):
     path = save(tmp_path / "1", "serving_default")
     if text is not None:
-        (tmp_path / "1" / exports.CARD_FILE).write_text(text)
+        (tmp_path / "1" / export_folder.CARD_FILE).write_text(text)
     with pytest.raises(deeplab.UserError, match=r"model\.json: not the card of an export"):
-        exports.read_card(path)
+        export_folder.read_card(path)
     if text is None:  # a SavedModel of another program
         assert exports.load(path).card == {}
     else:
@@ -100,13 +109,44 @@ def test_a_card_that_cannot_be_read(folder, tmp_path, text):
 
 def test_card_and_data_set(tmp_path):
     path = save(tmp_path / "1", "serving_default")
-    content = dict.fromkeys(exports.CARD.needed, 7)
-    (tmp_path / "1" / exports.CARD_FILE).write_text(exports.CARD.text(content))
+    (tmp_path / "1" / export_folder.CARD_FILE).write_text(export_folder.CARD.text(CARD))
     export = exports.load(path)
-    assert export.card == exports.read_card(path) == {"format": 1, **content}
+    assert export.card == export_folder.read_card(path) == {"format": 1, **CARD}
     assert export.dataset("camvid") == catalog.CATALOG["camvid"]
     catalog.save(catalog.Dataset("fake", 3), path)
     assert export.dataset("camvid").name == "fake"
+
+
+def test_an_export_that_is_not_as_it_was_written_is_refused(tmp_path, monkeypatch):
+    path = save(tmp_path / "1", "serving_default")
+    card = export_folder.CARD.text({**CARD, "files": manifest.describe(path)})
+    (tmp_path / "1" / export_folder.CARD_FILE).write_text(card)
+    monkeypatch.setattr(limited, "run", None)  # no child opens what is as it was written
+    exports.load(path)
+    weights = tmp_path / "1" / "variables" / "variables.index"
+    content = weights.read_bytes()
+    changes = {"has [0-9]+ bytes": content[:-1], "another content": content[:-1] + b"x", "missing": None}
+    for how, changed in changes.items():
+        weights.unlink() if changed is None else weights.write_bytes(changed)
+        with pytest.raises(deeplab.UserError, match=f"1: not as it was exported .*{how}") as error:
+            exports.load(path)
+        assert "\n" not in str(error.value)
+
+
+def test_a_child_opens_what_others_wrote_first(tmp_path, monkeypatch):
+    path, asked = save(tmp_path / "1", "serving_default"), []
+
+    def run(module, arguments, memory, seconds):
+        asked.append((module, arguments))
+        raise limited.Failed("it ended with SIGABRT")
+
+    monkeypatch.setattr(limited, "run", run)
+    monkeypatch.setattr(exports, "_tried", set())
+    with pytest.raises(deeplab.UserError, match=r"1: not a SavedModel .*\(it ended with SIGABRT\)") as error:
+        exports.load(path)
+    assert "\n" not in str(error.value)
+    assert asked == [("deeplab.inference.exports", [path])]
+    exports._trial(path)  # what the child does
 
 
 def test_every_format_has_a_module():

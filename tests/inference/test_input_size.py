@@ -16,7 +16,7 @@ from deeplab.config.inference import EvalConfig, PredictConfig, TilesConfig
 from deeplab.config.serve import ServeConfig
 from deeplab.eval import evaluate
 from deeplab.exporting.formats import FORMATS
-from deeplab.inference import exports, input_size, trained
+from deeplab.inference import export_folder, exports, input_size, trained
 from deeplab.inference.input_size import InputSize
 from deeplab.inference.predictor import Predictor
 from deeplab.predict import predict
@@ -223,5 +223,5 @@ def test_every_format_holds_the_rule(kind, logdir, export, tmp_path, capsys):
     assert "Images with more than 96 pixels on a side are shrunk to 64" in capsys.readouterr().out
     labels = FORMATS[kind].reader(str(version))(large[None])
     assert np.mean(labels[0] == export.segment(large)) > 0.999
-    card = exports.read_card(str(version))["input_size"]
+    card = export_folder.read_card(str(version))["input_size"]
     assert card == {"rule": "auto", "trained_size": [48, 64], "fit_into": [64, 64], "longer_than": 96}

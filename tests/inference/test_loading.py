@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import context
 
 from deeplab import processor
-from deeplab.inference import loading, shared_weights
+from deeplab.inference.saved_models import loading, shared_weights
 from helpers import fake_data, small_export
 
 _BYTES = 32 << 20  # of the constant

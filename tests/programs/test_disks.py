@@ -28,7 +28,7 @@ from deeplab.evaluation.candidates import Candidate, ScoredCandidate
 from deeplab.evaluation.metrics import Scores
 from deeplab.evaluation.split_predictor import PredictedImage
 from deeplab.files import atomic
-from deeplab.inference import exports
+from deeplab.inference import export_folder
 from deeplab.programs import draw, predict
 from deeplab.training import run_folder
 from helpers import fake_data
@@ -102,7 +102,7 @@ def write_shards(folder, number):
 
 
 def write_export(folder, number):
-    with atomic.new_folder(exports.next_path(str(folder))) as unfinished:
+    with atomic.new_folder(export_folder.next_path(str(folder))) as unfinished:
         tf.io.gfile.makedirs(unfinished)
         for name in ("saved_model.pb", "model.json"):
             with tf.io.gfile.GFile(f"{unfinished}/{name}", "wb") as file:

@@ -21,7 +21,8 @@ from deeplab.data import catalog, checksums, pipeline, records, tfrecord
 from deeplab.data.building import label_rules, listing, survey
 from deeplab.data.split import Split
 from deeplab.errors import UserError
-from deeplab.inference import loading, trained
+from deeplab.inference import trained
+from deeplab.inference.saved_models import loading
 from deeplab.model.heads import dense_prediction_cell
 from deeplab.pictures import images
 from deeplab.serving.computing import model

@@ -21,7 +21,7 @@ from deeplab.data.building import builder, label_rules
 from deeplab.errors import UserError
 from deeplab.exporting import model_card
 from deeplab.files import atomic, locks, paths
-from deeplab.inference import exports, trained
+from deeplab.inference import export_folder, trained
 from deeplab.pictures import images
 from deeplab.programs import draw, predict
 from deeplab.training import progress, run_folder
@@ -144,7 +144,7 @@ def test_a_full_disk_while_an_export_is_written(tmp_path, short_mobilenet, monke
     with pytest.raises(tf.errors.ResourceExhaustedError):
         small_export.run(tmp_path)
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
-    assert exports.newest(str(tmp_path)) == (str(first), 1)
+    assert export_folder.newest(str(tmp_path)) == (str(first), 1)
 
 
 @pytest.fixture
@@ -286,7 +286,7 @@ def test_one_process_at_a_time_writes_to_a_folder(tmp_path):
         assert sorted(os.listdir(folder)) == before
     builder.build(*arguments[:3], fake_data.BuildTo(folder, overwrite=True))
     with locks.hold(folder, "export_path"), locks.hold(str(tmp_path), "export_path"), locks.hold("gs://far", "x"):
-        assert exports.next_path(folder) == f"{folder}/1"
+        assert export_folder.next_path(folder) == f"{folder}/1"
 
 
 @pytest.mark.slow

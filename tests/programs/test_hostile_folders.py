@@ -16,7 +16,7 @@ from deeplab.data import catalog, tfrecord
 from deeplab.data.building import builder, label_rules, linter, listing, survey
 from deeplab.errors import UserError
 from deeplab.files import paths
-from deeplab.inference import exports, output_folder
+from deeplab.inference import export_folder, output_folder
 from deeplab.pictures import images, video
 from deeplab.programs import draw, predict
 from helpers import fake_data
@@ -236,7 +236,7 @@ def test_the_linter_and_the_versions_of_exports_pass_over_what_is_no_file(tmp_pa
     assert found.counts["train"] == 3
     assert kind == "empty" or any(path.name in problem for problem in found.problems)
     SPECIAL[kind](folder / "7")
-    assert exports.newest(str(folder)) is None
+    assert export_folder.newest(str(folder)) is None
 
 
 def test_pictures_of_records_of_one_name_stay_apart():

@@ -20,9 +20,9 @@ from PIL import Image
 from deeplab.config.serve import ServeConfig
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.inference import exports, two_at_once
+from deeplab.inference import export_folder, two_at_once
 from deeplab.inference.input_size import InputSize
-from deeplab.inference.loading import Signature, Spec
+from deeplab.inference.saved_models.loading import Signature, Spec
 from helpers import crafted_images as crafted
 from helpers.fake_server import wait_until
 
@@ -68,7 +68,7 @@ class Running:
         options = {"port": 0, "read_timeout_secs": 0.5, "max_request_bytes": 200_000, "max_pixels": 10_000}
         options |= {"page_pixels": 9_000, "model_name": "scenes"}
         config = ServeConfig("unused", max_queue_size=2, max_batch_size=1, poll_secs=0.05, **options)
-        self.application = Application(config, functools.partial(exports.candidates, str(folder)), Fake)
+        self.application = Application(config, functools.partial(export_folder.candidates, str(folder)), Fake)
         self.server = http_server(self.application)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
@@ -209,7 +209,7 @@ def test_what_is_no_image_of_a_known_format_reaches_no_decoder(running, name):
 def test_a_request_that_takes_too_much_memory_is_told_how_much(running, monkeypatch):
     thin = png(10_000, 1)  # few pixels, many rows
     config = dataclasses.replace(running.application.config, memory_budget_bytes=100_000_000)
-    small = Application(config, functools.partial(exports.candidates, str(running.folder)), Fake).budget
+    small = Application(config, functools.partial(export_folder.candidates, str(running.folder)), Fake).budget
     for path, body in (("/page/segment", thin), ("/v1/models/scenes:predict", encoded(thin))):
         assert running.ask(path, body)[0] == 200
         with monkeypatch.context() as patch:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deeplab.config.serve import ServeConfig
-from deeplab.inference.loading import Signature, Spec
+from deeplab.inference.saved_models.loading import Signature, Spec
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving.computing.batching import Batcher

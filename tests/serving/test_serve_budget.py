@@ -9,7 +9,7 @@ import pytest
 
 from deeplab.data import catalog
 from deeplab.inference.input_size import InputSize
-from deeplab.inference.loading import Signature, Spec
+from deeplab.inference.saved_models.loading import Signature, Spec
 from helpers import crafted_images as crafted
 from helpers import small_export
 

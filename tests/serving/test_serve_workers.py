@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from deeplab.config.serve import ServeConfig
-from deeplab.inference.loading import Signature, Spec
+from deeplab.inference.saved_models.loading import Signature, Spec
 from deeplab.pictures import images
 from helpers import crafted_images as crafted
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.files import atomic, manifest
-from deeplab.inference import exports
+from deeplab.inference import export_folder, exports
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving.versions import Versions
@@ -40,9 +40,9 @@ def saved(tmp_path_factory):
 def describe(folder, names=("sky", "road"), **card):
     """Writes what export writes beside the SavedModel in a folder: dataset.json and the card, last."""
     catalog.save(catalog.Dataset("own", len(names), class_names=names), str(folder))
-    content = {"classes": names, **{name: None for name in exports.CARD.needed if name != "classes"}, **card}
+    content = {"classes": names, **{name: None for name in export_folder.CARD.needed if name != "classes"}, **card}
     content.setdefault("files", manifest.describe(str(folder), leave_out=("model.json", "dataset.json")))
-    atomic.write(f"{folder}/model.json", exports.CARD.text(content))
+    atomic.write(f"{folder}/model.json", export_folder.CARD.text(content))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def versions(saved, tmp_path, monkeypatch):
     for number in (1, 2):
         shutil.copytree(saved, tmp_path / str(number))
         describe(tmp_path / str(number), (f"sky{number}", "road"))
-    return tmp_path, Versions(str(tmp_path), functools.partial(exports.candidates, str(tmp_path)), opened)
+    return tmp_path, Versions(str(tmp_path), functools.partial(export_folder.candidates, str(tmp_path)), opened)
 
 
 def opened(path, number):
@@ -95,7 +95,7 @@ def test_without_a_whole_version_the_start_says_what_is_missing(versions, name, 
         served.first()
     assert name.rpartition("/")[2] in str(refused.value)
     with pytest.raises(UserError, match=name.rpartition("/")[2]) as refused:
-        exports.find(str(folder))
+        export_folder.find(str(folder))
     assert "\n" not in str(refused.value)
 
 
@@ -154,7 +154,7 @@ def test_a_savedmodel_of_another_program_is_taken_when_it_is_still(saved, tmp_pa
     shutil.copytree(saved, tmp_path / "1")
     monkeypatch.setattr(manifest, "_QUIET_SECS", 1e9)
     monkeypatch.setattr("deeplab.serving.versions._START_SECS", 0.3)
-    served = Versions(str(tmp_path), functools.partial(exports.candidates, str(tmp_path)), opened)
+    served = Versions(str(tmp_path), functools.partial(export_folder.candidates, str(tmp_path)), opened)
     with pytest.raises(UserError, match="its files are still changing"):
         served.first()
     monkeypatch.setattr(manifest, "_QUIET_SECS", 0.3)
@@ -165,5 +165,5 @@ def test_a_savedmodel_of_another_program_is_taken_when_it_is_still(saved, tmp_pa
 def test_nothing_at_all_is_told_in_one_line(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match="no SavedModel there") as refused:
-            Versions(str(folder), functools.partial(exports.candidates, str(folder)), opened).first()
+            Versions(str(folder), functools.partial(export_folder.candidates, str(folder)), opened).first()
         assert "\n" not in str(refused.value)

@@ -56,7 +56,15 @@ def read(cell):
         inline = cell.lstrip().startswith("[")
         text = cell if inline else tf.io.gfile.GFile(cell).read()
         branches = tuple(_branch(i, entry) for i, entry in enumerate(json.loads(text)))
-    except (tf.errors.OpError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        tf.errors.OpError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         known = ", ".join(PUBLISHED)
         raise UserError(
             f"dense_prediction_cell_json={cell!r}: not a published cell ({known}) nor a readable cell: {error}"

@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import context, execute
 
 from deeplab import devices
-from deeplab.inference import functions_of, shared_weights
+from deeplab.inference.saved_models import functions_of, shared_weights
 
 GRAPH_FILE = "saved_model.pb"
 _numbers = itertools.count()  # of the SavedModels of this process: each gives its functions names of their own

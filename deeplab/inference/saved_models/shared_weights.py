@@ -18,7 +18,7 @@ from tensorflow.python.framework import function_def_to_graph, graph_to_function
 from tensorflow.python.grappler import tf_optimizer
 
 from deeplab import processor
-from deeplab.inference import functions_of
+from deeplab.inference.saved_models import functions_of
 from deeplab.layers import hardware
 
 _LEAST = 1 << 16  # bytes of a constant that becomes an argument
