@@ -14,6 +14,7 @@ from deeplab.inference import export_folder, exports
 
 pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
 from deeplab.serving.versions import Versions
+from helpers.cards import CARD
 
 
 class Adder(tf.Module):
@@ -40,7 +41,7 @@ def saved(tmp_path_factory):
 def describe(folder, names=("sky", "road"), **card):
     """Writes what export writes beside the SavedModel in a folder: dataset.json and the card, last."""
     catalog.save(catalog.Dataset("own", len(names), class_names=names), str(folder))
-    content = {"classes": names, **{name: None for name in export_folder.CARD.needed if name != "classes"}, **card}
+    content = {**CARD, "classes": names, **card}
     content.setdefault("files", manifest.describe(str(folder), leave_out=("model.json", "dataset.json")))
     atomic.write(f"{folder}/model.json", export_folder.CARD.text(content))
 
