@@ -10,13 +10,15 @@ Open http://localhost:8501/ for the page. Programs use the REST interface as Ten
     GET  /healthz, /readyz, /metrics (Prometheus)
 
 A new version in the folder replaces the old one while requests go on. On SIGTERM, the server answers the requests that
-it has accepted, then ends. The server needs pip install "deeplab[serve]". Tests compare it with the documentation of
-TensorFlow Serving, not with TensorFlow Serving itself.
+it has accepted, then ends. The server needs pip install starlette uvicorn prometheus-client. Tests compare it with the
+documentation of TensorFlow Serving, not with TensorFlow Serving itself.
 """
 
 from deeplab import cli
 from deeplab.config.serve import ServeConfig
-from deeplab.errors import UserError
+from deeplab.errors import not_installed
+
+_PACKAGES = ("starlette", "uvicorn", "prometheus-client")  # the extra `serve` in setup.py
 
 
 def serve(config):
@@ -24,7 +26,7 @@ def serve(config):
     try:
         from deeplab.serving import run
     except ImportError as error:
-        raise UserError(f'{error.name} is not installed: pip install "deeplab[serve]"') from None
+        raise not_installed("the server needs", error, _PACKAGES) from None
     run.serve(config)
 
 

@@ -23,7 +23,7 @@ from deeplab.inference import exports, two_at_once
 from deeplab.inference.input_size import InputSize
 from deeplab.inference.loading import Signature, Spec
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from deeplab.serving.app import Application
 from deeplab.serving.run import _bind, http_server
 

@@ -10,7 +10,7 @@ import pytest
 from deeplab.config.serve import ServeConfig
 from deeplab.inference.loading import Signature, Spec
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from deeplab.serving.batching import Batcher
 from deeplab.serving.contract import Refusal
 
