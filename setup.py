@@ -6,7 +6,10 @@ import re
 from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "deeplab" / "__init__.py").read_text("utf-8"), re.MULTILINE)[1]
+_SOURCE = (ROOT / "deeplab" / "__init__.py").read_text("utf-8")
+VERSION = re.search(r'^__version__ = "(.+)"$', _SOURCE, re.MULTILINE)[1]
+# The name of the distribution. The module is `deeplab`, a name that a stranger's package bears on the index.
+DISTRIBUTION = re.search(r'^DISTRIBUTION = "(.+)"', _SOURCE, re.MULTILINE)[1]
 TENSORFLOW = ">=2.20,<2.22"  # Keras 3 in the versions that the tests run with
 
 REQUIREMENTS = [
@@ -60,7 +63,7 @@ EXTRAS = {
 ENTRY_POINTS = ("train", "eval", "vis", "export", "predict", "benchmark", "serve")
 
 setup(
-    name="deeplab",
+    name=DISTRIBUTION,
     version=VERSION,
     description="DeepLabv3+ for TensorFlow 2: data, training, evaluation, pictures, export",
     long_description=(ROOT / "README.md").read_text("utf-8"),
@@ -72,5 +75,10 @@ setup(
     package_data={"deeplab": ["**/*.json", "**/*.html", "**/*.pyi", "py.typed"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": [f"deeplab-{name} = deeplab.{name}:main" for name in ENTRY_POINTS]},
+    entry_points={
+        "console_scripts": [
+            "deeplab = deeplab.__main__:main",
+            *(f"deeplab-{name} = deeplab.{name}:main" for name in ENTRY_POINTS),
+        ]
+    },
 )

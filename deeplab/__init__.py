@@ -6,6 +6,7 @@ The names below are loaded when they are first used: `import deeplab` alone does
 import importlib
 
 __version__ = "0.1.0"
+DISTRIBUTION = "deeplabv3plus"  # what `pip list` shows; `deeplab` is another project's name on the package index
 
 _PUBLIC = {
     "ModelConfig": ("deeplab.config.model", "ModelConfig"),

@@ -20,7 +20,7 @@ from absl import (
 
 from deeplab.config.options import field_kind
 from deeplab.errors import UserError, lack_of_memory
-from deeplab.files import escaping, quiet
+from deeplab.files import escaping, nearest, quiet
 
 EXIT_BAD_INPUT = 2
 
@@ -126,6 +126,8 @@ def read(config_class, argv, flag_values=None):
         flags.DEFINE_flag(anything, flag_values=flag_values)
     try:
         leftovers = flag_values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(f"--{error.flagname} is no flag of this program{_hint(error.flagname, config_class)}") from None
     except (flags.Error, OSError, UnicodeError) as error:
         raise UserError(" ".join(str(error).split())) from None
     except RecursionError:  # absl compares an unknown name with the known ones, letter by letter
@@ -136,6 +138,12 @@ def read(config_class, argv, flag_values=None):
     if leftovers:
         raise UserError(f"{leftovers[0]!r} belongs to no flag; write --flag=value (for booleans --flag or --noflag)")
     return _build(config_class, flag_values)
+
+
+def _hint(name, config_class):
+    """Returns which flags a name that is no flag may have meant, and else where all flags are listed."""
+    known = [field.name for field, _owner, _optional in all_fields(config_class)]
+    return nearest.hint(name, known, "--") or "; --help lists all flags"
 
 
 def all_fields(config_class):

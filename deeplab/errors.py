@@ -21,6 +21,21 @@ class UserError(ValueError):
     """
 
 
+def not_installed(purpose, error, packages):
+    """Returns the `UserError` for a module that is not installed because only some people need it.
+
+    The message names the packages themselves, since the name of this project on a package index may be a stranger's.
+
+    Args:
+      purpose: what needs the module, with its verb: "videos need".
+      error: the ImportError.
+      packages: names of the distributions to install.
+    """
+    return UserError(
+        f"{purpose} {error.name or 'a module'}, which cannot be imported: pip install {' '.join(packages)}"
+    )
+
+
 def lack_of_memory(error):
     """Returns the words in which an exception says that memory is lacking, one short line; None if it is about another
     thing.

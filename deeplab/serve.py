@@ -11,13 +11,15 @@ Open http://localhost:8501/ for the page. Programs use the REST interface as Ten
 
 A new version in the folder replaces the old one while requests go on. On SIGTERM, the server answers what is being
 computed, refuses the rest with a 503, and ends within --stop_timeout_secs. The server needs
-pip install "deeplab[serve]". Tests compare it with the documentation of TensorFlow Serving, not with TensorFlow Serving
-itself.
+pip install starlette uvicorn prometheus-client orjson. Tests compare it with the documentation of TensorFlow Serving, not
+with TensorFlow Serving itself.
 """
 
 from deeplab import cli
 from deeplab.config.serve import ServeConfig
-from deeplab.errors import UserError
+from deeplab.errors import not_installed
+
+_PACKAGES = ("starlette", "uvicorn", "prometheus-client", "orjson")  # the extra `serve` in setup.py
 
 
 def serve(config):
@@ -25,7 +27,7 @@ def serve(config):
     try:
         from deeplab.serving import run
     except ImportError as error:
-        raise UserError(f'{error.name} is not installed: pip install "deeplab[serve]"') from None
+        raise not_installed("the server needs", error, _PACKAGES) from None
     run.serve(config)
 
 

@@ -12,6 +12,7 @@ import types
 import typing
 
 from deeplab.errors import UserError
+from deeplab.files import nearest
 from deeplab.files.formats import refuse_unknown
 
 _MAX_INT = (1 << 63) - 1  # TensorFlow and NumPy have no larger integers
@@ -93,7 +94,8 @@ def _checked(config_class, field, value):
     choices = field.metadata["choices"]
     if choices:
         for item in value if is_tuple else (value,):
-            require(item in choices, field.name, item, f"one of {', '.join(map(str, choices))}")
+            expected = f"one of {', '.join(map(str, choices))}"
+            require(item in choices, field.name, item, expected + nearest.hint(str(item), map(str, choices)))
     return value
 
 

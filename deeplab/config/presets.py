@@ -10,6 +10,7 @@ from typing import Any
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import differences, option
 from deeplab.errors import UserError
+from deeplab.files import nearest
 
 _SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 _CITYSCAPES_SCALES = (0.75, 1.0, 1.25)
@@ -266,7 +267,7 @@ def preset(name: str) -> Preset:
       UserError: no published model has this name.
     """
     if name not in MODELS:
-        raise UserError(f"preset={name!r}: expected one of {', '.join(MODELS)}")
+        raise UserError(f"preset={name!r}: expected one of {', '.join(MODELS)}{nearest.hint(name, MODELS)}")
     return MODELS[name]
 
 

@@ -12,7 +12,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from deeplab.errors import UserError
+from deeplab.errors import UserError, not_installed
 from deeplab.files import atomic, paths
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts")
@@ -159,5 +159,5 @@ def _av():
     try:
         import av
     except ImportError as error:
-        raise UserError(f'videos need the extra `video`: pip install "deeplab[video]" ({error})') from None
+        raise not_installed("videos need", error, ["av"]) from None
     return av

@@ -1,5 +1,9 @@
 """The programs `python -m deeplab.NAME` that several tests run through, and their configurations."""
 
+import importlib
+
+from deeplab import cli
+
 CONFIG_OF = {  # program: (module, name) of its configuration class
     "train": ("deeplab.config.training", "TrainConfig"),
     "eval": ("deeplab.config.inference", "EvalConfig"),
@@ -19,3 +23,9 @@ BUILDERS = {  # script in datasets/: (module, name) of its configuration class
     "check": ("check", "CheckConfig"),
     "draw_shapes": ("draw_shapes", "DrawConfig"),
 }
+
+
+def flags_of(program):
+    """Returns the names of all flags of a program."""
+    module, name = CONFIG_OF[program]
+    return [field.name for field, _owner, _optional in cli.all_fields(getattr(importlib.import_module(module), name))]

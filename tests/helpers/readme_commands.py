@@ -182,7 +182,7 @@ class Workspace:
 
     def serve(self, command, requests):
         """Serves what a `python -m deeplab.serve` line says, on a free port, and sends the requests through bash."""
-        pytest.importorskip("uvicorn", reason='pip install "deeplab[serve]"')
+        pytest.importorskip("uvicorn", reason="pip install uvicorn")
         if shutil.which("curl") is None:
             pytest.skip("needs curl")
         with self._inside(), _serving(command) as port:

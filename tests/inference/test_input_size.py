@@ -216,7 +216,7 @@ def test_scores_say_when_predict_would_see_the_images_otherwise(logdir, export, 
 def test_every_format_holds_the_rule(kind, logdir, export, tmp_path, capsys):
     needs = {"tflite": "ai_edge_litert", "onnx": "tf2onnx", "openvino": "openvino"}
     if kind in needs:
-        pytest.importorskip(needs[kind], reason="pip install deeplab[export]")
+        pytest.importorskip(needs[kind], reason=f"pip install {needs[kind]}")
     _scene, large = photo((129, 129))
     options = {} if kind == "frozen_graph" else {"crop_size": (129, 129)}
     version = small_export.run(tmp_path, checkpoint_dir=logdir, format=kind, verify=True, **options)

@@ -26,7 +26,7 @@ from deeplab.inference.saved_models.loading import Signature, Spec
 from helpers import crafted_images as crafted
 from helpers.fake_server import wait_until
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from deeplab.serving import answers
 from deeplab.serving.app import Application
 from deeplab.serving.computing.budget import Cost

@@ -23,7 +23,7 @@ from PIL import Image
 from deeplab.data import catalog
 from deeplab.exporting.signatures import ExportedModule
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 PICTURE = np.random.default_rng(0).integers(0, 256, (7, 5, 3)).astype(np.uint8)

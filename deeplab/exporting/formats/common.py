@@ -4,7 +4,7 @@ import importlib
 from typing import NamedTuple
 
 from deeplab.config.export import ExportConfig
-from deeplab.errors import UserError
+from deeplab.errors import not_installed
 from deeplab.inference.input_size import InputSize
 from deeplab.inference.predictor import Predictor
 from deeplab.inference.trained import Trained
@@ -32,9 +32,9 @@ def need(package, purpose):
     """Returns the imported module `package`.
 
     Raises:
-      UserError: the module is missing; names the extra `export`, which installs it.
+      UserError: the module is missing; names the package to install.
     """
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise UserError(f'{purpose} needs the extra `export`: pip install ".[export]" ({error})') from None
+        raise not_installed(f"{purpose} needs", error, [package.partition(".")[0].replace("_", "-")]) from None
