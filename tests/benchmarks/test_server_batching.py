@@ -4,7 +4,7 @@ import pytest
 
 from helpers import small_export
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from deeplab.benchmarks import server_batching
 
 

@@ -12,7 +12,7 @@ import pytest
 from helpers import small_export
 from helpers.places import ROOT
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 
 
 @pytest.fixture

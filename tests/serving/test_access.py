@@ -21,7 +21,7 @@ import pytest
 from deeplab.config.serve import ServeConfig
 from deeplab.errors import UserError
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route

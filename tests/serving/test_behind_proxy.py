@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from helpers import ports
 from helpers.places import ROOT
 from serving.test_access import TOKEN, Served, certificate  # noqa: F401

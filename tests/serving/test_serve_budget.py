@@ -13,7 +13,7 @@ from deeplab.inference.saved_models.loading import Signature, Spec
 from helpers import crafted_images as crafted
 from helpers import small_export
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from deeplab.serving import answers
 from deeplab.serving.computing import budget, measured
 from deeplab.serving.computing.budget import Budget, Cost, Need

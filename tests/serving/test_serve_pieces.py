@@ -9,7 +9,7 @@ import pytest
 from deeplab.config.serve import ServeConfig
 from deeplab.inference.saved_models.loading import Signature, Spec
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from deeplab.serving.computing.batching import Batcher
 from deeplab.serving.reading.contract import Refusal
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from helpers import fake_server
 from helpers.fake_server import ANSWER, LARGE, ONE, ROUTE, Stream, files, is_closed, post, read, running, wait_until
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from deeplab.serving.connections.room import Room
 from helpers.fake_server import ANSWER, ONE, connect, get, is_closed, post, process, read, running, wait_until
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from helpers.fake_server import (
     ANSWER,
     ONE,

@@ -18,7 +18,7 @@ from deeplab.inference.saved_models.loading import Signature, Spec
 from deeplab.pictures import images
 from helpers import crafted_images as crafted
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from deeplab.serving.reading import contract, workers
 from deeplab.serving.reading.contract import Refusal
 

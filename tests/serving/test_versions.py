@@ -12,7 +12,7 @@ from deeplab.errors import UserError
 from deeplab.files import atomic, manifest
 from deeplab.inference import export_folder, exports
 
-pytest.importorskip("uvicorn", reason="pip install deeplab[serve]")
+pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from deeplab.serving.versions import Versions
 from helpers.cards import CARD
 
