@@ -22,6 +22,7 @@ from deeplab.serving.reading.contract import Refusal
 from deeplab.serving.reading.workers import Workers
 from deeplab.serving.versions import Versions
 
+_SETTLE_SECS = 1.0
 _OLD = 0.25  # part of the time limit of a request: while one waits for longer, the server is not ready for others
 _BODIES_IN_FLIGHT = 16  # the bodies of all requests together may take this many times max_request_bytes
 
@@ -85,7 +86,7 @@ class Application:
         self.stopping, self._given_up = loop.create_future(), loop.create_future()
         expects = lambda inside: self._working > inside  # noqa: E731
         self.batcher = Batcher(self.config, self._batches.observe, two_at_once.networks(), expects)
-        tasks = [asyncio.create_task(self.batcher.serve()), asyncio.create_task(self._watch())]
+        tasks = [asyncio.create_task(work()) for work in (self.batcher.serve, self._watch, self._settle)]
         self.workers = Workers(self.config)
         yield
         for task in tasks:
@@ -123,6 +124,13 @@ class Application:
                 if text != reported:
                     print(text, file=sys.stderr, flush=True)
                 reported = text
+
+    async def _settle(self):
+        """Frees memory after large requests. Those that are refused before they run leave some, too."""
+        while True:
+            await asyncio.sleep(_SETTLE_SECS)
+            if self.model:
+                await asyncio.to_thread(self.model.settle)
 
     def _answer(self, handler):
         """Wraps a handler, a function (application, request) -> response.

@@ -40,6 +40,7 @@ async def in_time(work, seconds, late, ends=()):
       ends: pairs (future, exception): the exception is raised as soon as the future is done.
     """
     task = asyncio.ensure_future(work)
+    task.add_done_callback(_forget)
     watched = {future: error for future, error in ends if future is not None}
     try:
         await asyncio.wait({task, *watched}, timeout=max(0, seconds), return_when=asyncio.FIRST_COMPLETED)
@@ -47,13 +48,11 @@ async def in_time(work, seconds, late, ends=()):
             return task.result()
         raise next((error for future, error in watched.items() if future.done()), late)
     finally:
-        if not task.done():
-            task.cancel()
-            task.add_done_callback(_forget)
+        task.cancel()
 
 
 def _forget(task):
-    """Looks at the error of a cancelled task, since asyncio prints errors that nobody looks at."""
+    """Looks at the error of a task that has ended, since asyncio prints errors that nobody looks at."""
     if not task.cancelled():
         task.exception()
 

@@ -157,9 +157,10 @@ def _pipelined(target):
     try:
         with socket.create_connection((target.host, target.port), timeout=_ANSWER_SECS) as connection:
             connection.sendall(request * 20)
-            stream = connection.makefile("rb")
+            stream, answers = connection.makefile("rb"), []
             for _ in range(20):
                 answer = http.client.HTTPResponse(connection)
+                answers.append(answer)  # it closes the stream when it is forgotten
                 answer.fp.close()
                 answer.fp = stream
                 answer.begin()

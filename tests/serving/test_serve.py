@@ -51,6 +51,9 @@ class Fake:
             "bytes": Signature({"image_bytes": TEXT}, {"png_bytes": TEXT}),
         }
 
+    def settle(self):
+        """Has nothing to give back."""
+
     def run(self, signature, inputs):
         self.started.set()
         assert self.gate.wait(30)

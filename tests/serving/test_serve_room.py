@@ -32,7 +32,7 @@ class Connection:
 @pytest.mark.parametrize(
     ("connections", "dropped"),
     [
-        ([("idle", 2.0), ("idle", 1.0), ("answering", 0.0)], 1),  # idle for the longest time
+        ([("answering", 0.0), ("idle", 1.0), ("idle", 2.0)], 1),  # idle for the longest time
         ([("reading", 0.0, 1), ("closing", 2.0), ("answering", 0.0)], 1),  # it has its answer
         ([("reading", 0.0, 9000), ("reading", 0.0, 30), ("answering", 0.0)], 1),  # the slowest sender
         ([("answering", 0.0), ("answering", 1.0), ("answering", 2.0)], None),
@@ -47,6 +47,20 @@ def test_who_has_to_go(connections, dropped):
     if dropped is None:
         assert not room.enter(newer)
         assert (new.dropped, newer.dropped, len(room)) == (True, False, 4)  # the oldest of the spare ones
+
+
+def test_a_request_takes_the_place_of_a_connection_that_has_sent_nothing(monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: 10.0)
+    room, first, second = Room(2, 2), Connection(since=9.5), Connection(since=9.9)
+    first.was_used = second.was_used = False
+    assert room.enter(first)
+    assert room.enter(second)
+    spare, late = Connection(since=9.95), Connection(since=9.95)
+    assert not room.enter(spare)
+    assert not room.enter(late)
+    assert room.promote(spare)
+    assert (first.dropped, second.dropped, len(room)) == (True, False, 3)
+    assert not room.promote(late)  # the second may still send
 
 
 def test_idle_connections_make_room(server):

@@ -45,12 +45,16 @@ class ServedModel:
         try:
             with _quiet.shared():
                 outputs = self._run(signature, inputs)
-            self._level.restore()
+            self.settle()
             return outputs
         except Exception as error:
             if not lack_of_memory(error):
                 raise
             raise Refusal(503, "Out of memory: send smaller images or batches") from None
+
+    def settle(self):
+        """Gives memory back to the system that large requests have left behind."""
+        self._level.restore()
 
     def _run(self, signature, inputs):
         """As `run`, but a lack of memory passes through as it is."""

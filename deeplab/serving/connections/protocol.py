@@ -140,6 +140,7 @@ class Protocol(H11Protocol):
         if phase != "reading":
             self.received = 0
         self.phase, self.since = phase, time.monotonic()
+        self.room.changed(self)
         self._stop_clock()
         if phase == "reading":
             self._unset_keepalive_if_required()
@@ -201,9 +202,14 @@ class Protocol(H11Protocol):
         return True
 
     async def _light(self, scope, receive, send):
-        """The application of spare connections."""
+        """The application of spare connections, which become ordinary ones if others can go that have sent nothing."""
         if scope["path"] in _LIGHT:
             self.cycle.keep_alive = False
+            await self.config.loaded_app(scope, receive, send)
+        elif self.room.promote(self):
+            self.app = self.config.loaded_app
+            self._read_secs = self.application.config.read_timeout_secs
+            self.timeout_keep_alive = self.config.timeout_keep_alive
             await self.config.loaded_app(scope, receive, send)
         else:
             self.refuse(503, "Too many connections; try again later")

@@ -3,7 +3,8 @@
 Whoever opens connections and sends nothing, or sends slowly, must not shut out the others. So a new connection always
 finds a place: the connection that has been idle for the longest time goes, or the one that sends its request the most
 slowly. If there is no such connection, because all of them wait for their answers or have just come, the new one is a
-spare connection, on which the server answers nothing but /healthz, /readyz and /metrics.
+spare connection, on which the server answers /healthz, /readyz and /metrics. A spare connection that sends another
+request takes the place of one that has come before it and sent nothing.
 """
 
 import resource
@@ -13,6 +14,7 @@ _CONNECTIONS = 512
 _SPARE = 64  # four times as many as are accepted at a time, so that one whose request is there can be answered
 _OTHER_FILES = 128  # descriptors for all else: the model, libraries, processes that decode
 _TRIAL_SECS = 1.0  # a connection or request that came so recently does not count as slow
+_SHORT_TRIAL_SECS = 0.25  # the same where another connection has sent its request already
 _FEWEST = 4
 
 
@@ -27,6 +29,7 @@ class Room:
     def __init__(self, connections=_CONNECTIONS, spare=_SPARE):
         self.connections, self.spare = connections, spare
         self._kept, self._spare = {}, {}  # in the order in which they came; the values mean nothing
+        self._quiet = {}  # those of the kept ones that read and answer nothing, the one that does so for longest first
 
     def __len__(self):
         return len(self._kept) + len(self._spare)
@@ -39,24 +42,41 @@ class Room:
             self._spare[connection] = None
             return False
         self._kept[connection] = None
+        self.changed(connection)
         return True
+
+    def promote(self, connection):
+        """Makes a spare connection an ordinary one, because it has sent a request, at the cost of one that has not.
+
+        Returns False if there is none that could go.
+        """
+        if len(self._kept) >= self.connections and not self._make_room(_SHORT_TRIAL_SECS):
+            return False
+        self._spare.pop(connection)
+        self._kept[connection] = None
+        return True
+
+    def changed(self, connection):
+        """Notes that the phase of a connection has changed."""
+        self._quiet.pop(connection, None)
+        if connection in self._kept and connection.phase in ("idle", "closing"):
+            self._quiet[connection] = None
 
     def leave(self, connection):
         """Forgets a connection that was closed."""
-        self._kept.pop(connection, None)
-        self._spare.pop(connection, None)
+        for place in (self._kept, self._spare, self._quiet):
+            place.pop(connection, None)
 
-    def _make_room(self):
-        """Closes the connection that is missed the least. Returns False if all of them wait for answers."""
+    def _make_room(self, trial_secs=_TRIAL_SECS):
+        """Closes the connection that is missed the least. Returns False if all of them wait for answers or are new."""
         now = time.monotonic()
-        quiet = [one for one in self._kept if one.phase in ("idle", "closing")]
-        idle = [one for one in quiet if one.was_used or now - one.since > _TRIAL_SECS]
-        slow = [one for one in self._kept if one.phase == "reading" and now - one.since > _TRIAL_SECS]
-        if idle:
-            self._drop(min(idle, key=lambda one: one.since))
-        elif slow:
-            self._drop(min(slow, key=lambda one: one.received / (now - one.since)))
-        return bool(idle or slow)
+        idle = next((one for one in self._quiet if one.was_used or now - one.since >= trial_secs), None)
+        if idle is None:
+            slow = [one for one in self._kept if one.phase == "reading" and now - one.since > _TRIAL_SECS]
+            idle = min(slow, key=lambda one: one.received / (now - one.since), default=None)
+        if idle is not None:
+            self._drop(idle)
+        return idle is not None
 
     def _drop(self, connection):
         self.leave(connection)
