@@ -8,10 +8,6 @@ import asyncio
 import contextvars
 import time
 
-import numpy as np
-
-from deeplab.serving.reading.contract import Refusal
-
 STOPPING = "The server is stopping; try again later"
 
 
@@ -69,25 +65,3 @@ def count_network(seconds):
     noted = _network.get()
     if noted is not None:
         noted.append(seconds)
-
-
-def check_images(inputs, specs, max_images):
-    """Refuses a request with too many images, before any of them is decoded.
-
-    Args:
-      inputs: {input: array}.
-      specs: {input: `loading.Spec`}.
-      max_images: how many encoded images, or entries along a first axis of free length, a request may have.
-
-    Raises:
-      Refusal: 413 with the number of images.
-    """
-    count = max(_count(array, specs[name]) for name, array in inputs.items())
-    if count > max_images:
-        raise Refusal(413, f"{count} images; at most {max_images} are taken, so send several requests")
-
-
-def _count(array, spec):
-    if array.dtype == np.dtype(object):
-        return array.size
-    return len(array) if array.ndim and (spec.shape is None or spec.shape[0] is None) else 1

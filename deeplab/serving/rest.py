@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse
 from deeplab.serving import answers
 from deeplab.serving.computing import budget
 from deeplab.serving.computing.model import check_pixels
-from deeplab.serving.deadline import check_images
 from deeplab.serving.reading.contract import Refusal
 
 _UNREAD = 2  # bytes that a request holds for each byte of its body, besides its arrays
@@ -41,7 +40,6 @@ async def _predict(app, request, model):
     async with app.body(request) as body, contextlib.AsyncExitStack() as ending:
         ending.callback(app.budget.hold(_UNREAD * len(body)))
         read = await app.workers.parse(body, model.signatures)
-        check_images(read.inputs, model.signatures[read.signature].inputs, app.config.max_images)
         pixels = check_pixels(read.sizes, app.config.max_pixels)
         need = budget.need(model, read.signature, read.sizes)
         weight = app.budget.weight(need, pixels)

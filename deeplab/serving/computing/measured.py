@@ -1,6 +1,7 @@
 """How much memory a call takes, measured: the network's need per pixel is its own, and nobody has to declare it."""
 
 import contextlib
+import gc
 import re
 import threading
 import time
@@ -59,6 +60,7 @@ class Level:
         """
         now = time.monotonic()
         if now >= self._next and _resident() > _USUAL_GROWTH * self._start:
+            gc.collect()  # bodies of requests that failed, which their errors hold
             devices.return_freed_memory()
             self._next = now + _BETWEEN_SECS
 

@@ -4,6 +4,7 @@ uvicorn has a time limit for idling alone, so that a few hundred slow clients wo
 malformed requests with a text and a reset connection.
 """
 
+import asyncio
 import http
 import json
 import sys
@@ -18,6 +19,7 @@ _SLICE = 16 << 10  # bytes of chunked bodies that are read at a time, so that a 
 _LINGER_SECS = 2.0  # how long a client that still sends may read an answer before the connection is closed
 _ANSWER_SECS = 1.0  # how much later than the application, which answers 408, the connection is cut
 _LIGHT = ("/healthz", "/readyz", "/metrics")  # what is answered on spare connections
+_TRIES = 10
 _SPARE_SECS = 2.0  # for reading a request, and for idling, on these
 
 
@@ -206,13 +208,21 @@ class Protocol(H11Protocol):
         if scope["path"] in _LIGHT:
             self.cycle.keep_alive = False
             await self.config.loaded_app(scope, receive, send)
-        elif self.room.promote(self):
+        elif await self._promoted():
             self.app = self.config.loaded_app
             self._read_secs = self.application.config.read_timeout_secs
             self.timeout_keep_alive = self.config.timeout_keep_alive
             await self.config.loaded_app(scope, receive, send)
         else:
             self.refuse(503, "Too many connections; try again later")
+
+    async def _promoted(self):
+        """Waits a moment for a place among the ordinary connections; returns whether there is one."""
+        for _ in range(_TRIES):
+            if self.room.promote(self):
+                return True
+            await asyncio.sleep(_SPARE_SECS / 4 / _TRIES)
+        return False
 
 
 class _Transport:

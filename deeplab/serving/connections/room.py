@@ -50,6 +50,8 @@ class Room:
 
         Returns False if there is none that could go.
         """
+        if connection not in self._spare:  # it was closed
+            return False
         if len(self._kept) >= self.connections and not self._make_room(_SHORT_TRIAL_SECS):
             return False
         self._spare.pop(connection)

@@ -6,6 +6,7 @@ Source: https://www.tensorflow.org/tfx/serving/api_rest (request format, encodin
 """
 
 import base64
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -69,15 +70,17 @@ def type_of(name):
         return np.dtype(getattr(ml_dtypes, name))
 
 
-def parse(body, signatures):
+def parse(body, signatures, max_images=math.inf):
     """Returns the `Request` in the body of a predict request.
 
     Args:
       body: JSON text, as bytes.
       signatures: what `described` returns of those of the model.
+      max_images: how many encoded images, or entries along a first axis of free length, there may be.
 
     Raises:
-      Refusal: the text is not JSON, or not a request that the signature takes, or what `sizes` raises.
+      Refusal: the text is not JSON, or not a request that the signature takes, has too many images, or what `sizes`
+        raises.
     """
     try:
         request = orjson.loads(body)
@@ -96,8 +99,19 @@ def parse(body, signatures):
     }
     row = "instances" in request
     values = _by_row(request["instances"], specs) if row else _by_column(request["inputs"], specs)
-    inputs = {key: to_array(key, value, specs[key]) for key, value in values.items()}
+    inputs = {}
+    for key, value in values.items():
+        is_free = not specs[key].shape or specs[key].shape[0] is None
+        _check_count(len(value) if is_free and isinstance(value, list) else 1, max_images)
+        inputs[key] = to_array(key, value, specs[key])
+        _check_count(inputs[key].size if inputs[key].dtype == np.dtype(object) else 1, max_images)
     return Request(name, inputs, row, sizes(inputs))
+
+
+def _check_count(count, max_images):
+    """Refuses a request with too many images, before they cost more than their JSON does."""
+    if count > max_images:
+        raise Refusal(413, f"{count} images; at most {max_images} are taken, so send several requests")
 
 
 def sizes(inputs):

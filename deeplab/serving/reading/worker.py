@@ -66,7 +66,7 @@ def _decode(facts, content):
 
 
 def _parse(facts, body):
-    request = contract.parse(body, facts["signatures"])
+    request = contract.parse(body, facts["signatures"], facts["max_images"])
     described, buffers = {}, []
     for key, array in request.inputs.items():
         texts = array.dtype == np.dtype(object)

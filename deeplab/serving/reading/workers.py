@@ -68,8 +68,8 @@ class Workers:
     async def parse(self, body, signatures):
         """Returns what `contract.parse` returns; raises what it and `decode` raise."""
         if len(body) <= _SMALL_BODY:
-            return await asyncio.to_thread(parse, body, described(signatures))
-        task = {"do": "parse", "signatures": described(signatures)}
+            return await asyncio.to_thread(parse, body, described(signatures), self._config.max_images)
+        task = {"do": "parse", "signatures": described(signatures), "max_images": self._config.max_images}
         answer = await self._do(task, body, len(body) > _LIGHT_BODY)
         return await asyncio.to_thread(worker.parsed, *answer)
 
