@@ -259,8 +259,8 @@ def return_freed_memory():
 def share_freed_memory():
     """Lets all threads take memory from two pools of the C library, instead of two or more for each of them.
 
-    Only then does `return_freed_memory` reach all of it: of a pool of a thread it leaves what lies at the end, up to 64 MB.
-    To be called before threads have been started.
+    Only then does `return_freed_memory` reach all of it: of a pool of a thread it leaves what lies at the end, up to 64
+    MB. To be called before threads have been started.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # the C library is not glibc
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
