@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from starlette.responses import Response
 
+_FEW = 1 << 14  # numbers, or bytes of texts, that are written in less time than a thread takes to begin
 _PIECE = 1 << 18  # numbers that are written at a time, in about 10 ms
 
 
@@ -37,6 +38,18 @@ class Answer(Response):
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._release()
+
+
+def is_short(outputs):
+    """Tells whether `encode` takes less time for {output: array} than a thread takes to begin."""
+    return sum(map(_length, outputs.values())) <= _FEW
+
+
+def _length(array):
+    array = np.asarray(array)
+    if array.dtype.kind not in "OSU":
+        return array.size
+    return sum(map(len, array.reshape(-1).tolist())) if array.size <= _FEW else array.size
 
 
 def encode(outputs, row):

@@ -9,7 +9,7 @@ from helpers.places import ROOT
 
 PAGE = (ROOT / "SECURITY.md").read_text("utf-8")
 SECTION = PAGE.partition("## Files and trainings")[2].partition("\n## ")[0]
-TESTS = sorted(set(re.findall(r"`(tests/[\w/.]+\.py)::(\w+)`", SECTION)))
+TESTS = sorted(set(re.findall(r"`(tests/[\w/.]+\.py)::(\w+)`", PAGE)))
 FAULTS = (
     "killed process", "full disk", "read-only disk", "lost permission", "clock that jumps", "half a file",
     "two processes in one folder",

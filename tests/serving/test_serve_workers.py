@@ -70,6 +70,7 @@ def test_a_request_that_a_process_reads_is_the_same(monkeypatch, body):
     text = json.dumps(body).encode()
     here = contract.parse(text, contract.described(SIGNATURES))
     monkeypatch.setattr(workers, "_SMALL_BODY", 0)
+    monkeypatch.setattr(workers, "_TINY_BODY", 0)
     there = with_workers(lambda pool: pool.parse(text, SIGNATURES))
     assert (here.signature, here.row, here.sizes) == (there.signature, there.row, there.sizes)
     for name, array in here.inputs.items():
@@ -91,6 +92,7 @@ def test_a_process_refuses_what_a_thread_refuses(monkeypatch, body, message):
     with pytest.raises(Refusal, match=message):
         contract.parse(body, contract.described(SIGNATURES))
     monkeypatch.setattr(workers, "_SMALL_BODY", 0)
+    monkeypatch.setattr(workers, "_TINY_BODY", 0)
     with pytest.raises(Refusal, match=message) as refusal:
         with_workers(lambda pool: pool.parse(body, SIGNATURES))
     assert refusal.value.status == 400

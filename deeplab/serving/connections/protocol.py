@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deeplab.serving.connections import strict
 
+_TOGETHER = 64 << 10  # bytes that are sent at once at the most, unless they are written at once
 _SLICE = 16 << 10  # bytes of chunked bodies that are read at a time, so that a client can't hold up the others
 _LINGER_SECS = 2.0  # how long a client that still sends may read an answer before the connection is closed
 _ANSWER_SECS = 1.0  # how much later than the application, which answers 408, the connection is cut
@@ -226,21 +227,44 @@ class Protocol(H11Protocol):
 
 
 class _Transport:
-    """A transport of asyncio that closes as a `Protocol` wants it."""
+    """A transport of asyncio that closes as a `Protocol` wants it, and sends what is written in a row at once.
+
+    uvicorn writes the head of an answer, its parts and its end one by one, each of which would be a call of the system.
+    """
 
     def __init__(self, transport, protocol):
         self._transport, self._protocol = transport, protocol
+        self._unsent, self._size = [], 0
 
     def __getattr__(self, name):
         return getattr(self._transport, name)
 
     def write(self, data):
-        self._transport.write(data)
-        self._protocol.written(len(data))
+        if not self._unsent:
+            self._protocol.loop.call_soon(self._flush)
+        self._unsent.append(data)
+        self._size += len(data)
+        if self._size >= _TOGETHER:
+            self._flush()
+
+    def get_write_buffer_size(self):
+        return self._size + self._transport.get_write_buffer_size()
+
+    def write_eof(self):
+        self._flush()
+        self._transport.write_eof()
 
     def is_closing(self):
         return self._protocol.phase == "closing" or self._transport.is_closing()
 
     def close(self):
+        self._flush()
         if not self.is_closing() and not self._protocol.linger():
             self._transport.close()
+
+    def _flush(self):
+        size, data = self._size, b"".join(self._unsent)
+        self._unsent, self._size = [], 0
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+            self._protocol.written(size)

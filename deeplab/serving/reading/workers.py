@@ -19,6 +19,7 @@ from deeplab.serving.reading import frames, worker
 from deeplab.serving.reading.contract import Refusal, described, parse
 
 _CPU_SECS = 10  # of processor time for one task; the largest honest ones take about 5
+_TINY_BODY = 16 << 10  # bytes of JSON that are parsed at once, in less time than a thread takes to begin
 _SMALL_BODY = 128 << 10  # bytes of JSON that are parsed in a thread, which others wait for: up to 10 ms
 _LIGHT_BODY, _LIGHT_WORK = 1 << 20, 3_000_000  # bytes and pixels of tasks that may use the last free process, too
 _JSON_EXPANDS = 28  # bytes of Python objects per byte of JSON, at the worst: "[],[],[]"
@@ -67,6 +68,8 @@ class Workers:
 
     async def parse(self, body, signatures):
         """Returns what `contract.parse` returns; raises what it and `decode` raise."""
+        if len(body) <= _TINY_BODY:
+            return parse(body, described(signatures), self._config.max_images)
         if len(body) <= _SMALL_BODY:
             return await asyncio.to_thread(parse, body, described(signatures), self._config.max_images)
         task = {"do": "parse", "signatures": described(signatures), "max_images": self._config.max_images}
