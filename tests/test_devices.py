@@ -30,7 +30,7 @@ PROGRAMS = {  # program: (configuration, function, flags without which it does n
     "predict": (PredictConfig, predict.predict, "--checkpoint_dir=run --input=in --output=out",
                 (predict.input_files, "find")),
     "export": (ExportConfig, export.export, "--checkpoint_dir=run --export_path=out", (export.catalog, "load")),
-    "serve": (ServeConfig, run.serve, "--saved_model=export", (run.exports, "find")),
+    "serve": (ServeConfig, run.serve, "--saved_model=export", (run.export_folder, "candidates")),
     "benchmark": (BenchmarkConfig, benchmark.benchmark, "--input", (benchmark, "print_input")),
 }  # fmt: skip
 USE_TF32 = {"train", "benchmark"}  # where nothing is compared with numbers of another machine

@@ -15,7 +15,7 @@ from helpers.places import ROOT
 
 COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "deeplab", "datasets", "scripts")
 DISTRIBUTION_OF = {"absl": "absl-py", "PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "yaml": "pyyaml"}
-BROUGHT_BY_TENSORFLOW = {"keras", "google"}  # google.protobuf: TensorFlow pins both
+BROUGHT_BY_TENSORFLOW = {"keras", "google", "ml_dtypes"}  # google.protobuf: TensorFlow pins all three
 
 
 @pytest.fixture(scope="module")
