@@ -25,6 +25,7 @@ REQUIREMENTS = [
 SERVE = [
     "starlette>=0.40",
     "uvicorn>=0.30",
+    "h11>=0.14",  # HTTP/1.1 itself, which uvicorn brings; the server reads it more strictly
     "prometheus-client>=0.20",
     "orjson>=3.10",  # writes the labels of 513x513 pixels in 2 in place of 24 ms, during which no other thread runs
 ]

@@ -96,6 +96,7 @@ def test_every_import_is_declared():
 LOCAL = {
     "deeplab",
     "helpers",
+    *(path.name for folder in ("scripts", "tests") for path in (ROOT / folder).iterdir() if path.is_dir()),
     *(path.stem for folder in ("tests", "datasets") for path in (ROOT / folder).rglob("*.py")),
 }
 

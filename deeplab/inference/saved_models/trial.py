@@ -1,5 +1,7 @@
 """Tries a SavedModel that others wrote in a process of its own, before this process opens it."""
 
+import contextlib
+
 import tensorflow as tf
 
 from deeplab.errors import UserError
@@ -48,7 +50,10 @@ def require_usable(path):
 
 
 def _trial(path):
-    """Opens a SavedModel and, if it takes images, runs it once; raises what that raises."""
+    """Opens a SavedModel and, if it takes images, runs it once; raises what opening it raises.
+
+    An error of the run itself does no harm. Whoever runs the model next gets it, too, and tells more about it.
+    """
     signatures, functions = loading.open_saved_model(path)
     inputs = signatures[_SIGNATURE].inputs if _SIGNATURE in signatures else {}
     spec = inputs.get("images")
@@ -56,7 +61,8 @@ def _trial(path):
         return
     batch, *size, channels = spec.shape
     shape = (batch or 1, *(side or _TRIAL_SIDE for side in size), channels or 3)
-    functions.call(_SIGNATURE, {"images": tf.zeros(shape, tf.as_dtype(spec.dtype))})
+    with contextlib.suppress(tf.errors.OpError):
+        functions.call(_SIGNATURE, {"images": tf.zeros(shape, tf.as_dtype(spec.dtype))})
 
 
 if __name__ == "__main__":

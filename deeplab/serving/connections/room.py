@@ -14,7 +14,7 @@ _CONNECTIONS = 512
 _SPARE = 64  # four times as many as are accepted at a time, so that one whose request is there can be answered
 _OTHER_FILES = 128  # descriptors for all else: the model, libraries, processes that decode
 _TRIAL_SECS = 1.0  # a connection or request that came so recently does not count as slow
-_SHORT_TRIAL_SECS = 0.25  # the same where another connection has sent its request already
+_SHORT_TRIAL_SECS = 0.5  # the same where another connection has sent its request already
 _FEWEST = 4
 
 
