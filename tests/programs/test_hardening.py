@@ -144,7 +144,7 @@ def test_a_full_disk_while_an_export_is_written(tmp_path, short_mobilenet, monke
     with pytest.raises(tf.errors.ResourceExhaustedError):
         small_export.run(tmp_path)
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
-    assert export_folder.newest(str(tmp_path)) == (str(first), 1)
+    assert export_folder.newest(str(tmp_path)) == export_folder.Version(str(first), 1)
 
 
 @pytest.fixture
