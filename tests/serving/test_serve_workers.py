@@ -151,7 +151,7 @@ def test_who_waits_too_long_is_told_and_nothing_runs_on():
         await pool.decode(PNG, contract.header(PNG))
         return refusal.value.status, ended
 
-    status, ended = with_workers(use, request_timeout_secs=3.0)
+    status, ended = with_workers(use, request_timeout_secs=1.0)
     assert status == 504
     assert sorted(ended, key=str) == [-signal.SIGKILL, None]
 
