@@ -11,6 +11,7 @@ import platform
 import sys
 
 import deeplab
+from deeplab.errors import EXIT_BAD_INPUT
 from deeplab.files import nearest
 
 _PROGRAMS = {  # command: module
@@ -23,7 +24,6 @@ _PROGRAMS = {  # command: module
     "benchmark": "benchmark",
     "data-service": "data_service",
 }
-_EXIT_BAD_INPUT = 2
 
 
 def main():
@@ -39,7 +39,7 @@ def main():
     else:
         known = nearest.hint(command, [*_PROGRAMS, "version"]) or f"; the commands are {', '.join(_PROGRAMS)}"
         print(f"error: {command!r} is no command of deeplab{known}", file=sys.stderr)
-        sys.exit(_EXIT_BAD_INPUT)
+        sys.exit(EXIT_BAD_INPUT)
 
 
 def _help():

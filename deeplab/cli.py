@@ -19,10 +19,8 @@ from absl import (
 )
 
 from deeplab.config.options import field_kind
-from deeplab.errors import UserError, lack_of_memory
+from deeplab.errors import EXIT_BAD_INPUT, UserError, lack_of_memory, one_line
 from deeplab.files import escaping, nearest, quiet
-
-EXIT_BAD_INPUT = 2
 
 
 class _ItemsParser(flags.ArgumentParser):
@@ -87,7 +85,7 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
         lack = lack_of_memory(error)
         if not lack and not _is_about_files(error):
             raise
-        message = f"not enough memory ({lack})" if lack else " ".join(str(error).split())
+        message = f"not enough memory ({lack})" if lack else one_line(error)
         print(f"error: {escaping.terminal_lines(message)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     sys.exit(result)
@@ -129,7 +127,7 @@ def read(config_class, argv, flag_values=None):
     except flags.UnrecognizedFlagError as error:
         raise UserError(f"--{error.flagname} is no flag of this program{_hint(error.flagname, config_class)}") from None
     except (flags.Error, OSError, UnicodeError) as error:
-        raise UserError(" ".join(str(error).split())) from None
+        raise UserError(one_line(error)) from None
     except RecursionError:  # absl compares an unknown name with the known ones, letter by letter
         raise UserError("a flag has a name of hundreds of letters; look into the file of --flagfile") from None
     for name, instead in retired.items():

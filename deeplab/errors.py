@@ -12,6 +12,7 @@ _LACK_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_CAUSE = 120
+EXIT_BAD_INPUT = 2  # exit code of programs that print the message of a `UserError`
 
 
 class UserError(ValueError):
@@ -19,6 +20,11 @@ class UserError(ValueError):
 
     `python -m deeplab.X` prints the message without a traceback and ends with exit code 2.
     """
+
+
+def one_line(error, most=None):
+    """Returns the message of an exception without line breaks, at most `most` characters of it; "" if it has none."""
+    return " ".join(str(error).split())[:most]
 
 
 def not_installed(purpose, error, packages):

@@ -10,7 +10,7 @@ import zlib
 
 import tensorflow as tf
 
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
 MAX_BYTES = 8 << 30  # of all members; the largest published archive has 0.7 GB
@@ -38,7 +38,7 @@ def unpacked(path):
         except UserError:
             raise
         except _DAMAGE as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             raise UserError(f"{path}: damaged archive ({reason}); download it again") from None
         yield folder
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf import text_encoding
 
 from deeplab.checkpoints import index
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.files import atomic, paths
 
 PREFIX = "model.ckpt"
@@ -66,7 +66,7 @@ def read(prefix):
         reader = tf.compat.v1.train.NewCheckpointReader(prefix)  # load_checkpoint would ask whether it is a folder
         return {name: np.asarray(reader.get_tensor(name)) for name in sorted(reader.get_variable_to_shape_map())}
     except Exception as error:  # the reader raises a different class for every kind of damage
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise UserError(f"{prefix}: damaged checkpoint ({reason}); remove it or name another one") from None
 
 

@@ -10,7 +10,7 @@ from tensorflow.core.framework import tensor_pb2
 
 from deeplab.checkpoints import index, wire
 from deeplab.checkpoints.wire import BYTES, VARINT, Damaged
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 
 LEAVES = (  # last parts of the reference's variable names
     "weights",
@@ -40,7 +40,7 @@ def read(path):
     try:
         values = _values(content)
     except (Damaged, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise UserError(f"{path}: not a frozen graph (damaged, or another kind of .pb file: {reason})") from None
     if not values:
         raise UserError(

@@ -5,7 +5,7 @@ import re
 from tensorflow import keras
 
 from deeplab.checkpoints import hdf5
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 
 _BLOCK = re.compile(r"(block_(?P<index>\d+)|expanded_conv)_(?P<part>expand|depthwise|project)(_BN)?")
 _OUTER = {"Conv1": "Conv", "bn_Conv1": "Conv", "Conv_1": "Conv_1", "Conv_1_bn": "Conv_1", "predictions": "Logits"}
@@ -60,7 +60,7 @@ def imagenet_file(config):
     try:
         return keras.utils.get_file(name, origin, cache_subdir="models")
     except Exception as error:  # classes of urllib and others; all of them mean that the file cannot be had
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"backbone_weights='imagenet': {reason}; give a local weights file instead") from None
 
 

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 
 from deeplab.data import catalog, shard_state, tfrecord
 from deeplab.data.split import Split
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 
 _SPEC = re.compile(r"(?P<name>[\w/-]+(:\d+\.[\d.*]+)?)(:(?P<split>[^:]+(\[.*\])?))?")
 _IMAGES = ("image", "image_left", "image/encoded")
@@ -70,7 +70,7 @@ def _builder(name, read):
             builder.download_and_prepare()
         return builder
     except Exception as error:  # TFDS and its downloads raise errors of many classes
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error, 200)
         raise UserError(f"--dataset=tfds:{name}: cannot be opened ({cause}); see --tfds_data_dir") from None
 
 

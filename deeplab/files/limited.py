@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 
+from deeplab.errors import one_line
 from deeplab.files import paths
 
 _REFUSED = 3  # exit code of a child that says in its last line why
@@ -77,7 +78,7 @@ def serve(function):
     except MemoryError:
         _refuse(f"reading it takes more than {int(memory) // _MB} MB of memory")
     except Exception as error:
-        _refuse(" ".join(str(error).split()) or type(error).__name__)
+        _refuse(one_line(error) or type(error).__name__)
     os._exit(0)  # libraries may fail while they are taken down, which concerns nobody
 
 

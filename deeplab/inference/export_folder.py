@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab.data import catalog
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.files import formats, manifest
 from deeplab.inference.saved_models.loading import GRAPH_FILE
 
@@ -130,7 +130,7 @@ def lacks(path):
                 return f"{catalog.FILE} is missing"
             return manifest.difference(path, files)
     except (UserError, tf.errors.OpError) as error:
-        return one_line(error)
+        return one_line(error, 200)
     part = manifest.lacking_part(tf.io.gfile.join(path, "variables"))
     return f"variables/{part} is missing" if part else ""
 
@@ -151,8 +151,3 @@ def read_card(path):
       UserError: there is none, or it is not in the format that this version of the project reads.
     """
     return CARD.read(tf.io.gfile.join(path, CARD_FILE))
-
-
-def one_line(error):
-    """Returns the message of an error, at most 200 characters without line breaks."""
-    return " ".join(str(error).split())[:200]

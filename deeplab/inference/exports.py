@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from deeplab.data import catalog
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.inference import export_folder
 from deeplab.inference.saved_models import loading, trial
 from deeplab.inference.saved_models.loading import Signature
@@ -43,7 +43,7 @@ def load(path, required=()):
         signatures, functions = loading.open_saved_model(path)
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise UserError(
-            f"{path}: not a SavedModel ({export_folder.one_line(error)}); name an --export_path or DIR/VERSION"
+            f"{path}: not a SavedModel ({one_line(error, 200)}); name an --export_path or DIR/VERSION"
         ) from None
     missing = [name for name in required if name not in signatures]
     if missing:
@@ -91,7 +91,7 @@ class Export:
                 return catalog.Dataset("export", len(names), class_names=names, colors=colors)
             except (UserError, TypeError, ValueError) as error:
                 where = f"{self.path}/{export_folder.CARD_FILE}"
-                raise UserError(f"{where}: {export_folder.one_line(error)}") from None
+                raise UserError(f"{where}: {one_line(error, 200)}") from None
         return catalog.load(None, name) if name else catalog.Dataset(UNKNOWN, catalog.MAX_LABEL + 1)
 
     def run(self, signature, inputs):
@@ -155,5 +155,5 @@ class Export:
             return self._call(signature, {name: tf.constant(images)})
         except (tf.errors.InvalidArgumentError, TypeError) as error:
             size = "x".join(str(side) for side in images.shape[1:3])
-            reason = export_folder.one_line(error)
+            reason = one_line(error, 200)
             raise UserError(f"{self.path}: does not take an image of {size} pixels ({reason})") from None

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 
 # Formats that a stranger may send: those that TensorFlow and Pillow both decode, and this module reads itself.
 SENT = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
@@ -118,7 +118,7 @@ def _by_pillow(content, name):
     except UnidentifiedImageError:
         raise _DamagedError(_TIFF_REASON if name == "TIFF" else "of no known kind") from None
     except Exception as error:  # damaged bytes make readers raise errors of any type
-        raise _DamagedError(" ".join(str(error).split()) or type(error).__name__) from None
+        raise _DamagedError(one_line(error) or type(error).__name__) from None
 
 
 def _png(content):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.files import paths
 from deeplab.pictures import headers
 
@@ -129,7 +129,7 @@ def _decode(content, name):
     except MemoryError:
         raise UserError(f"{name}: decoding it needs more memory than there is") from None
     except Exception as error:  # damaged bytes make decoders raise errors of any type
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         raise UserError(f"{name}: not a readable image ({reason})") from None
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from deeplab import devices, memory
 from deeplab.config.export import AUTO
 from deeplab.data import catalog
-from deeplab.errors import UserError, lack_of_memory
+from deeplab.errors import UserError, lack_of_memory, one_line
 from deeplab.exporting import folding, model_card, precision
 from deeplab.exporting.formats import FORMATS, trial_images
 from deeplab.exporting.formats.common import NetworkToExport
@@ -146,7 +146,7 @@ def _agreement(folder, original, network, images):
     except Exception as error:  # engines raise exceptions of many kinds
         if lack_of_memory(error):
             raise
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise UserError(
             f"--format={config.format}: its own runtime refuses the file ({reason}); not exported"
         ) from None

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.inference import two_at_once
 from deeplab.serving import deadline, page, rest
 from deeplab.serving.computing.batching import Batcher
@@ -153,7 +153,7 @@ class Application:
             except UserError as error:
                 response = _error(getattr(error, "status", 400), str(error))
             except Exception as error:
-                text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                text = f"{type(error).__name__}: {one_line(error, 300)}"
                 print(f"error: id={request_log.current()} {text}", file=sys.stderr, flush=True)
                 response = _error(500, "Internal error")
             if network:

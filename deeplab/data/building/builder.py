@@ -16,7 +16,7 @@ from deeplab.data import catalog, tfrecord
 from deeplab.data.building import earlier, tfds_metadata, upright
 from deeplab.data.building.tally import Tally
 from deeplab.data.building.worker import make_records
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.files import atomic, escaping, locks, progress_bar
 
 _ALIKE = 10  # problems of one kind, and absent classes, that a message lists
@@ -59,7 +59,7 @@ def build(splits, dataset, rules, config):
         with locks.hold(config.output_dir, "output_dir"):
             reports = _write(splits, dataset, rules, config)
     except (tf.errors.OpError, OSError) as error:
-        message = " ".join(str(error).split())
+        message = one_line(error)
         raise UserError(
             f"--output_dir={config.output_dir}: cannot be written, nothing was left behind: {message}"
         ) from None

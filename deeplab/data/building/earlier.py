@@ -10,7 +10,7 @@ import tensorflow as tf
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import label_rules
 from deeplab.data.building.tally import Tally
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.files import atomic
 
 _MOST_SHARDS = 99999  # names of shards have five digits
@@ -85,7 +85,7 @@ def read(split, dataset, config):
                 label_rules.to_classes(label, label_rules.LabelRules(dataset.num_classes, dataset.ignore_label))
                 tally.add(np.bincount(label.ravel(), minlength=256), label.shape)
         except UserError as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise UserError(f"{path}: {reason}; --append adds only to a good split, --overwrite replaces it") from None
     return Earlier(paths, frozenset(names), tally)
 

@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.files import limited, manifest
 from deeplab.inference import export_folder
 from deeplab.inference.saved_models import loading
@@ -30,7 +30,7 @@ def require_usable(path):
         try:
             difference = manifest.difference(path.rstrip("/"), recorded, hashes=True)
         except (OSError, tf.errors.OpError) as error:
-            difference = export_folder.one_line(error)
+            difference = one_line(error, 200)
         if difference:
             raise UserError(f"{path} is not whole: {difference}; copy it again, or export it again")
         return

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.pictures import headers
 
 DEFAULT_SIGNATURE = "serving_default"  # of a request that names none
@@ -186,7 +186,7 @@ def to_array(name, value, spec):
     try:
         array = _texts(value) if spec.dtype == np.dtype(object) else _numbers(value, spec.dtype)
     except (ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
-        message = " ".join(str(error).split())[:200]
+        message = one_line(error, 200)
         raise Refusal(400, f"{name}: not an array of {spec.dtype_name} ({message})") from None
     fits = spec.shape is None or len(spec.shape) == array.ndim
     if not fits or any(want not in (None, have) for want, have in zip(spec.shape or (), array.shape, strict=False)):
