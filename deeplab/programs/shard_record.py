@@ -11,8 +11,19 @@ from deeplab.files import atomic, formats
 from deeplab.training import run_folder
 
 FILE = "shards.json"
-_KIND = formats.Kind("a record of shards", "remove it to train on the shards as they are", ("splits",))
 _FIELDS = {"name": str, "bytes": int, "records": int, "digest": str}
+
+
+def _is_entry(value):
+    return isinstance(value, dict) and {name: type(item) for name, item in value.items()} == _FIELDS
+
+
+_KIND = formats.Kind(
+    "a record of shards",
+    "remove it to train on the shards as they are",
+    ("splits",),
+    types={"splits": {str: [_is_entry]}},
+)
 
 
 def refuse_changed(folder, split):
@@ -60,17 +71,7 @@ def _entries(split):
 
 def _read(path):
     """Returns {split: list of entries} of the file; {} if there is none."""
-    if not tf.io.gfile.exists(path):
-        return {}
-    splits = _KIND.read(path)["splits"]
-    entries = [entry for shards in splits.values() for entry in shards] if _holds_lists(splits) else [None]
-    if all(isinstance(entry, dict) and {k: type(v) for k, v in entry.items()} == _FIELDS for entry in entries):
-        return splits
-    raise UserError(f"{path}: not {_KIND.name} (other fields); {_KIND.way_out}")
-
-
-def _holds_lists(splits):
-    return isinstance(splits, dict) and all(isinstance(shards, list) for shards in splits.values())
+    return _KIND.read(path)["splits"] if tf.io.gfile.exists(path) else {}
 
 
 def _difference(before, now, folder):
