@@ -5,7 +5,6 @@ checks the checksums of length and bytes each time, so that a bit that flips lat
 by a whole one is noticed here, by the hash of its lengths and checksums.
 """
 
-import os
 import re
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ class ShardState(NamedTuple):
 
     Attributes:
       path: the file.
-      stamp: what the file system tells of it, which is another if it is changed; asked before the file was read.
+      stamp: its `paths.stamp`, asked before the file was read.
       size: its bytes.
       records: how many it holds.
       digest: as in `tfrecord.Contents`.
@@ -42,25 +41,13 @@ class ShardState(NamedTuple):
 
 def open_shards(shard_paths):
     """Returns (list of `tfrecord.Contents`, tuple of `ShardState`) of some shards; raises what `tfrecord.scan` does."""
-    stamps = [_stamp(path) for path in shard_paths]
+    stamps = [paths.stamp(path) for path in shard_paths]
     contents = [tfrecord.scan(path) for path in shard_paths]
     states = [
         ShardState(path, stamp, found.size, len(found.rows), found.digest)
         for path, stamp, found in zip(shard_paths, stamps, contents, strict=True)
     ]
     return contents, tuple(states)
-
-
-def _stamp(path):
-    """Returns the size and the times of a file; of a local one, its times are in nanoseconds and its number is there.
-
-    TensorFlow gives whole seconds, in which a file may be read and replaced.
-    """
-    if paths.is_remote(path):
-        stat = tf.io.gfile.stat(path)
-        return stat.length, stat.mtime_nsec
-    stat = os.stat(path)
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def refuse_changed(states):
@@ -76,7 +63,7 @@ def refuse_changed(states):
 
 def _change(state):
     """Returns a sentence about a shard that has changed; "" if it holds what it did. It may raise what `scan` does."""
-    if _stamp(state.path) == state.stamp:
+    if paths.stamp(state.path) == state.stamp:
         return ""
     now = tfrecord.scan(state.path)
     if now.digest == state.digest:  # copied again, or touched

@@ -88,6 +88,18 @@ def is_folder(path):
     return _tensorflow().io.gfile.isdir(path) if is_remote(path) else os.path.isdir(path)
 
 
+def stamp(path):
+    """Returns a tuple that changes when a file is written to or replaced: its size, its times and its number.
+
+    Of a file in a bucket, TensorFlow tells the size and the time alone. Raises OSError or TensorFlow's errors.
+    """
+    if is_remote(path):
+        remote = _tensorflow().io.gfile.stat(path)
+        return remote.length, remote.mtime_nsec
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
 def listdir(folder):
     """Returns the names in a folder. TensorFlow, for folders in buckets, ends names of folders with a slash."""
     return _tensorflow().io.gfile.listdir(folder) if is_remote(folder) else os.listdir(folder)

@@ -9,6 +9,7 @@ import sys
 import time
 
 from deeplab.errors import UserError
+from deeplab.files import paths
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")  # RFC 6750 section 2.1, and too long to be guessed
 _LOOK_SECS = 1.0  # the file is looked at no more often than this
@@ -74,12 +75,11 @@ def refuse_public(flag, path):
 
 
 def _state(path):
-    """Returns what changes when a file is changed or replaced; None without the file."""
+    """Returns the `paths.stamp` of a file; None without the file."""
     try:
-        status = os.stat(path)
+        return paths.stamp(path)
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _read_tokens(path):
