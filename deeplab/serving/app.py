@@ -23,7 +23,7 @@ from deeplab.serving.reading.contract import Refusal
 from deeplab.serving.reading.workers import Workers
 from deeplab.serving.versions import Versions
 
-_SETTLE_SECS = 1.0
+_SETTLE_SECS = 1.0  # between two looks whether there is memory to give back
 _OLD = 0.25  # part of the time limit of a request: while one waits for longer, the server is not ready for others
 _BODIES_IN_FLIGHT = 16  # the bodies of all requests together may take this many times max_request_bytes
 
@@ -201,12 +201,9 @@ class Application:
 
         if int(request.headers.get("content-length", 0)) > limit:
             raise Refusal(413, f"The request has more than {limit} bytes")
-        seconds, late = (
-            deadline.left(request, self.config.read_timeout_secs),
-            Refusal(408, "The request was sent too slowly"),
-        )
+        late, ends = Refusal(408, "The request was sent too slowly"), [(self.stopping, Refusal(503, deadline.STOPPING))]
         try:
-            await deadline.in_time(read(), seconds, late, [(self.stopping, Refusal(503, deadline.STOPPING))])
+            await deadline.in_time(read(), deadline.left(request, self.config.read_timeout_secs), late, ends)
             yield parts[0] if len(parts) == 1 else await asyncio.to_thread(b"".join, parts)
         finally:
             self._body_bytes -= size

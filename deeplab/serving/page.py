@@ -67,7 +67,7 @@ async def segment(app, request):
     signature = model.signatures.get(DEFAULT_SIGNATURE)
     if not signature or len(signature.inputs) != 1 or "labels" not in signature.outputs:
         raise Refusal(400, f"This model's {DEFAULT_SIGNATURE} does not give labels of images")
-    async with contextlib.AsyncExitStack() as ending:
+    with contextlib.ExitStack() as ending:
         async with app.body(request) as body:
             header = await asyncio.to_thread(contract.header, body)
             sizes = [[1, header.height, header.width, header.scans]]

@@ -37,14 +37,14 @@ async def models(app, request):
 
 
 async def _predict(app, request, model):
-    async with app.body(request) as body, contextlib.AsyncExitStack() as ending:
-        ending.callback(app.budget.hold(_UNREAD * len(body)))
-        read = await app.workers.parse(body, model.signatures)
-        pixels = check_pixels(read.sizes, app.config.max_pixels)
-        need = budget.need(model, read.signature, read.sizes)
-        weight = app.budget.weight(need, pixels)
-        release = app.budget.hold(need.held)
-        with contextlib.ExitStack() as unanswered:
+    async with app.body(request) as body:
+        with contextlib.ExitStack() as ending, contextlib.ExitStack() as unanswered:
+            ending.callback(app.budget.hold(_UNREAD * len(body)))
+            read = await app.workers.parse(body, model.signatures)
+            pixels = check_pixels(read.sizes, app.config.max_pixels)
+            need = budget.need(model, read.signature, read.sizes)
+            weight = app.budget.weight(need, pixels)
+            release = app.budget.hold(need.held)
             unanswered.callback(release)
             outputs = await app.batcher.submit(model, read.signature, read.inputs, weight)
             if answers.is_short(outputs):

@@ -68,11 +68,12 @@ class Workers:
 
     async def parse(self, body, signatures):
         """Returns what `contract.parse` returns; raises what it and `decode` raise."""
+        known, most = described(signatures), self._config.max_images
         if len(body) <= _TINY_BODY:
-            return parse(body, described(signatures), self._config.max_images)
+            return parse(body, known, most)
         if len(body) <= _SMALL_BODY:
-            return await asyncio.to_thread(parse, body, described(signatures), self._config.max_images)
-        task = {"do": "parse", "signatures": described(signatures), "max_images": self._config.max_images}
+            return await asyncio.to_thread(parse, body, known, most)
+        task = {"do": "parse", "signatures": known, "max_images": most}
         answer = await self._do(task, body, len(body) > _LIGHT_BODY)
         return await asyncio.to_thread(worker.parsed, *answer)
 
