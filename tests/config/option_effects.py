@@ -231,8 +231,8 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "auth_token_file": "serving/test_access.py::test_each_token_of_the_file_is_taken",
         "allowed_hosts": "serving/test_access.py::test_a_name_that_a_flag_gives_is_the_servers",
         "cors_origins": "serving/test_access.py::test_a_site_that_a_flag_names_may_ask",
-        **_group("serving/test_access.py::test_https_by_a_certificate_of_ones_own", "tls_certificate tls_key"),
-        "access_log": "serving/test_access.py::test_the_log_is_written_by_a_flag",
+        **_group("serving/test_tls.py::test_https_by_a_certificate_of_ones_own", "tls_certificate tls_key"),
+        "access_log": "serving/test_request_log.py::test_the_log_is_written_by_a_flag",
     },
     "data_service": _group(HELPERS, "port host"),
     "benchmark": {

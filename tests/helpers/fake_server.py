@@ -199,8 +199,8 @@ def is_closed(connection):
         return True
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 30
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -1,20 +1,9 @@
-"""Who may ask: Host, Origin, tokens, https, the headers of answers and the log, over real sockets."""
+"""Who may ask: Host, Origin, tokens, and the headers of answers, over real sockets."""
 
-import asyncio
 import base64
-import functools
 import hashlib
-import http.client
-import io
-import json
 import os
 import re
-import shutil
-import ssl
-import subprocess
-import threading
-import time
-import types
 
 import pytest
 
@@ -22,65 +11,11 @@ from deeplab.config.serve import ServeConfig
 from deeplab.errors import UserError
 
 pytest.importorskip("uvicorn", reason="pip install uvicorn")
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
-from deeplab.serving import page
-from deeplab.serving.guard import access, request_log, secret_files, tls
-from deeplab.serving.run import http_server
+from deeplab.serving.guard import access, secret_files
+from helpers.served import TOKEN, Served
 
-TOKEN, OTHER = "a-token-of-32-letters-and-digits", "another.token_of~32+letters/0123="
-
-
-async def _answer(request):
-    return JSONResponse({"body": len(await request.body()), "id": request_log.current()})
-
-
-class Served:
-    """A server in a thread whose application answers everything; the options are flags."""
-
-    def __init__(self, **options):
-        config = ServeConfig("unused", **{"port": 0, "access_log": False, **options})
-        routes = [
-            Route("/", functools.partial(page.page, None)),
-            Route("/{path:path}", _answer, methods=["GET", "POST"]),
-        ]
-        self.server = http_server(
-            types.SimpleNamespace(
-                config=config,
-                asgi=lambda: Starlette(routes=routes),
-                stop=lambda seconds: None,
-                refused=lambda status: None,
-            )
-        )
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        while not self.server.started:
-            time.sleep(0.01)
-        self.port = self.server.servers[0].sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(self, *_):
-        self.server.should_exit = True
-        self.thread.join(30)
-
-    def ask(self, path="/v1/models", method="GET", connection=None, **headers):
-        """Returns (status, headers, JSON or text); None as the value of a header leaves it out."""
-        connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        host = headers.pop("Host", f"127.0.0.1:{self.port}")
-        connection.putrequest(method, path, skip_host=True)
-        for name, value in {"Host": host, **headers}.items():
-            if value is not None:
-                connection.putheader(name, value)
-        connection.endheaders()
-        answer = connection.getresponse()
-        content = answer.read().decode()
-        connection.close()
-        return answer.status, answer.headers, json.loads(content) if content.startswith("{") else content
+OTHER = "another.token_of~32+letters/0123="
 
 
 @pytest.fixture(scope="module")
@@ -275,123 +210,6 @@ def test_the_page_runs_no_script_but_its_own(served):
         assert len(parts) == 1
         assert f"{tag}-src 'sha256-{digest}'" in policy
     assert not re.search(r"""\s(style|on[a-z]+)=["']""", text)  # the policy would forbid attributes with code
-
-
-def test_a_line_tells_of_a_request_but_not_what_was_in_it(monkeypatch):
-    lines = []
-    monkeypatch.setattr(request_log, "Writer", lambda: lines.append)
-    with Served(access_log=True) as server:
-        server.ask("/v1/models/a%20b?secret=1", X_Request_Id="mine-1", Cookie="secret=2")
-        server.ask("/" + "x" * 500, X_Request_Id="two words")
-        server.ask(Host="evil.example", Authorization=f"Bearer {TOKEN}")
-    form = r"\d{4}-\d\d-\d\dT[\d:.]+Z id=(\S+) GET (\S+) (\d+) \d+\.\dms (\d+)B"
-    first, second, third = (re.fullmatch(form, line).groups() for line in lines)
-    assert first[:3] == ("mine-1", "/v1/models/a%20b", "200")
-    assert re.fullmatch("[0-9a-f]{16}", second[0])
-    assert len(second[1]) == 201
-    assert third[2] == "403"
-    assert "secret" not in "".join(lines)
-    assert TOKEN not in "".join(lines)
-
-
-def test_answers_bear_the_id_of_their_line(served):
-    for given, taken in (("a.b-c_1", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("\xe9", False)):
-        _status, headers, answer = served.ask(X_Request_Id=given.encode("latin-1"))
-        assert (headers["X-Request-Id"] == given) == taken
-        assert answer["id"] == headers["X-Request-Id"]
-
-
-def test_what_clients_choose_cannot_write_lines_of_its_own():
-    scope = {"type": "http", "method": "GE\nT", "raw_path": b"/a\r\nb \x1b[2J?q", "path": "/", "headers": []}
-    lines = []
-
-    async def answer(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"1234"})
-
-    async def send(message):
-        pass
-
-    asyncio.run(request_log.RequestLog(answer, lines.append)(scope, None, send))
-    (line,) = lines
-    assert line.isprintable()
-    assert re.search(r"GE\\nT /a\\r\\nb\\x20\\x1b\[2J 200 \S+ms 4B", line)
-
-
-def test_the_log_is_written_by_a_flag(capfd):
-    for wanted in (True, False):
-        with Served(access_log=wanted) as server:
-            server.ask("/healthz")
-        time.sleep(0.1)
-        assert ("GET /healthz 200" in capfd.readouterr().err) == wanted
-
-
-def test_a_reader_who_stands_still_does_not_stop_the_server(monkeypatch):
-    monkeypatch.setattr(request_log, "_MOST_WAITING", 3)
-    gate, stream = threading.Event(), io.StringIO()
-    write = stream.write
-    stream.write = lambda text: gate.wait(20) and write(text)
-    writer = request_log.Writer(stream)
-    for number in range(50):
-        writer(f"line {number}")
-    gate.set()
-    while not writer._lines.empty():
-        time.sleep(0.01)
-    writer("last")
-    writer.close()
-    lines = stream.getvalue().splitlines()
-    left_out = int(re.search(r"warning: (\d+) lines", lines[-2])[1])
-    assert lines[-1] == "last"
-    assert left_out + len(lines) - 2 == 50
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Returns the files of a certificate for localhost that signs itself, and its key."""
-    if not shutil.which("openssl"):
-        pytest.skip("needs the program openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    chain, key = str(folder / "chain.pem"), str(folder / "key.pem")
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    command = ["openssl", "req", "-x509", *kind, "-keyout", key, "-out", chain, *names]
-    subprocess.run(command, check=True, capture_output=True)
-    os.chmod(key, 0o600)
-    return chain, key
-
-
-def test_https_by_a_certificate_of_ones_own(certificate, capfd):
-    chain, key = certificate
-    with Served(tls_certificate=chain, tls_key=key) as server:
-        trusted = ssl.create_default_context(cafile=chain)
-        connection = http.client.HTTPSConnection("localhost", server.port, context=trusted, timeout=30)
-        own = f"localhost:{server.port}"
-        assert server.ask(connection=connection, Host=own, Origin=f"https://{own}")[0] == 200
-        with pytest.raises((OSError, http.client.HTTPException)):
-            server.ask()  # plain http is not answered
-    assert f"Serving on https://127.0.0.1:{server.port}/" in capfd.readouterr().out
-
-
-def test_certificates_that_cannot_be_used_are_told_in_one_line(certificate, tmp_path):
-    chain, key = certificate
-    sealed, public, text = str(tmp_path / "sealed.pem"), str(tmp_path / "public.pem"), str(tmp_path / "text")
-    subprocess.run(["openssl", "ec", "-in", key, "-out", sealed, "-aes128", "-passout", "pass:word"], check=True,
-                   capture_output=True)  # fmt: skip
-    shutil.copy(key, public)
-    os.chmod(public, 0o644)
-    (tmp_path / "text").write_text("no key")
-    os.chmod(text, 0o600)
-    for files, words in (
-        ((chain, sealed), "without a password"),
-        ((chain, public), "every user of this machine may read"),
-        ((chain, text), "cannot be used"),
-        ((text, key), "cannot be used"),
-        (("missing", key), "No such file"),
-        ((chain, "missing"), "cannot be read"),
-    ):
-        with pytest.raises(UserError, match=words) as refused:
-            tls.options(ServeConfig("unused", tls_certificate=files[0], tls_key=files[1]))
-        assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("uvicorn", reason="pip install uvicorn")
 from helpers import ports
 from helpers.places import ROOT
-from serving.test_access import TOKEN, Served, certificate  # noqa: F401
+from helpers.served import TOKEN, Served
+from serving.test_tls import certificate  # noqa: F401
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
 PAGE = (ROOT / "SECURITY.md").read_text("utf-8")

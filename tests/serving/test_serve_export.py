@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import types
 import urllib.error
 import urllib.request
@@ -24,6 +23,7 @@ from deeplab.data import catalog
 from deeplab.exporting.signatures import ExportedModule
 
 pytest.importorskip("uvicorn", reason="pip install uvicorn")
+from helpers.fake_server import wait_until
 
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 PICTURE = np.random.default_rng(0).integers(0, 256, (7, 5, 3)).astype(np.uint8)
@@ -49,7 +49,7 @@ def server(tmp_path_factory):
     tf.saved_model.save(module, version, signatures=module.signatures())
     catalog.save(catalog.Dataset("colors", 3, class_names=("red", "green", "blue"), colors=COLORS), version)
     command = [sys.executable, "-m", "deeplab.serve", f"--saved_model={folder}", "--port=0", "--max_batch_size=1"]
-    command.append("--poll_secs=0.1")
+    command += ["--poll_secs=0.1", "--noaccess_log"]  # nobody reads the output while a test waits
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         lines = []
         for line in process.stdout:
@@ -133,7 +133,7 @@ def test_a_version_is_served_once_its_copy_is_complete(server):
     assert ask(server, None, "/v1/models/deeplab/versions/3")[0] == 200
     for file in (old / "variables").iterdir():
         shutil.copy(file, new / "variables")
-    wait_until(lambda: ask(server, None, "/v1/models/deeplab/versions/10")[0] == 200)
+    wait_until(lambda: ask(server, None, "/v1/models/deeplab/versions/10")[0] == 200, seconds=60)
     assert ask(server, None, "/v1/models/deeplab/versions/3")[0] == 404
     status, answer = ask(server, {"instances": [PICTURE.tolist()]})
     assert (status, answer["predictions"]) == (200, [PICTURE.argmax(-1).tolist()])
@@ -147,7 +147,7 @@ def test_sigterm_ends_the_server(server):
     connections = [socket.create_connection((host, int(port)), timeout=60) for _ in range(4)]
     for connection in connections:
         connection.sendall(head + body[:-1])
-    wait_until(lambda: "deeplab_requests_in_flight 4.0" in metrics(server))
+    wait_until(lambda: "deeplab_requests_in_flight 4.0" in metrics(server), seconds=60)
     server.send_signal(signal.SIGTERM)
     for connection in connections:
         answer = http.client.HTTPResponse(connection)
@@ -164,10 +164,3 @@ def metrics(server):
             return answer.read().decode()
     except OSError:
         return None
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
