@@ -107,6 +107,16 @@ def pytest_sessionstart(session):
     tf.config.experimental.enable_tensor_float_32_execution(False)  # numbers are compared with those of a CPU
 
 
+@pytest.fixture(autouse=True)
+def same_folder():
+    """A test that leaves its worker in another folder breaks tests that come later, in some orders only."""
+    before = os.getcwd()
+    yield
+    after = os.getcwd()
+    os.chdir(before)
+    assert after == before, f"the test left its worker in {after}"
+
+
 @pytest.fixture(scope="module")
 def short_mobilenet():
     """Builds mobilenet_v2 with every block once, for tests in which the quality of the network does not matter."""

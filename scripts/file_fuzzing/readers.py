@@ -42,8 +42,12 @@ def _read_card(folder):
 
 
 def _read_flags(folder):
-    os.chdir(folder)
-    return cli.read(PredictConfig, ["predict", "--flagfile=flags.txt"], flags.FlagValues())
+    here = os.getcwd()
+    os.chdir(folder)  # mutated names of files shall lie there
+    try:
+        return cli.read(PredictConfig, ["predict", "--flagfile=flags.txt"], flags.FlagValues())
+    finally:
+        os.chdir(here)
 
 
 _PREFIX, _INDEX, _DATA = "model.ckpt-5", "model.ckpt-5.index", "model.ckpt-5.data-00000-of-00001"
