@@ -24,6 +24,7 @@ REQUIREMENTS = [
 ]
 SERVE = [
     "starlette>=0.40",
+    "anyio>=4.0",  # time limits that end what a request does; starlette brings it
     "uvicorn>=0.30",
     "h11>=0.14",  # HTTP/1.1 itself, which uvicorn brings; the server reads it more strictly
     "prometheus-client>=0.20",

@@ -25,6 +25,7 @@ from deeplab.serving.versions import Versions
 
 _SETTLE_SECS = 1.0  # between two looks whether there is memory to give back
 _OLD = 0.25  # part of the time limit of a request: while one waits for longer, the server is not ready for others
+_SMALL_BODY = 1 << 20  # bytes that are joined in less time than a thread takes to begin
 _BODIES_IN_FLIGHT = 16  # the bodies of all requests together may take this many times max_request_bytes
 
 
@@ -91,7 +92,8 @@ class Application:
         self.stopping, self._given_up = loop.create_future(), loop.create_future()
         expects = lambda inside: self._working > inside  # noqa: E731
         self.batcher = Batcher(self.config, self._batches.observe, two_at_once.networks(), expects)
-        tasks = [asyncio.create_task(work()) for work in (self.batcher.serve, self._watch, self._settle)]
+        self.batcher.start()
+        tasks = [asyncio.create_task(work()) for work in (self._watch, self._settle)]
         self.workers = Workers(self.config)
         yield
         for task in tasks:
@@ -197,14 +199,15 @@ class Application:
                     raise Refusal(413, f"The request has more than {limit} bytes")
                 if self._body_bytes > _BODIES_IN_FLIGHT * limit:
                     raise Refusal(503, "Too much is being sent; try again later")
-                parts.append(chunk)
+                if chunk:
+                    parts.append(chunk)
 
         if int(request.headers.get("content-length", 0)) > limit:
             raise Refusal(413, f"The request has more than {limit} bytes")
         late, ends = Refusal(408, "The request was sent too slowly"), [(self.stopping, Refusal(503, deadline.STOPPING))]
         try:
             await deadline.in_time(read(), deadline.left(request, self.config.read_timeout_secs), late, ends)
-            yield parts[0] if len(parts) == 1 else await asyncio.to_thread(b"".join, parts)
+            yield b"".join(parts) if size <= _SMALL_BODY else await asyncio.to_thread(b"".join, parts)
         finally:
             self._body_bytes -= size
 

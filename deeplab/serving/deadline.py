@@ -4,9 +4,10 @@ The clock of a request starts with its first byte (`protocol.Protocol` notes it)
 decoding and computing all count.
 """
 
-import asyncio
 import contextvars
 import time
+
+import anyio
 
 STOPPING = "The server is stopping; try again later"
 
@@ -35,22 +36,17 @@ async def in_time(work, seconds, late, ends=()):
       late: the exception to raise after that time.
       ends: pairs (future, exception): the exception is raised as soon as the future is done.
     """
-    task = asyncio.ensure_future(work)
-    task.add_done_callback(_forget)
     watched = {future: error for future, error in ends if future is not None}
-    try:
-        await asyncio.wait({task, *watched}, timeout=max(0, seconds), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise next((error for future, error in watched.items() if future.done()), late)
-    finally:
-        task.cancel()
-
-
-def _forget(task):
-    """Looks at the error of a task that has ended, since asyncio prints errors that nobody looks at."""
-    if not task.cancelled():
-        task.exception()
+    with anyio.CancelScope(deadline=anyio.current_time() + max(0, seconds)) as scope:
+        end = lambda future: scope.cancel()  # noqa: E731
+        for future in watched:
+            future.add_done_callback(end)
+        try:
+            return await work
+        finally:
+            for future in watched:
+                future.remove_done_callback(end)
+    raise next((error for future, error in watched.items() if future.done()), late)
 
 
 def time_network():

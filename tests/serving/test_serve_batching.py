@@ -11,6 +11,7 @@ from deeplab.config.serve import ServeConfig
 from deeplab.inference.saved_models.loading import Signature, Spec
 
 pytest.importorskip("uvicorn", reason="pip install uvicorn")
+from deeplab.serving import deadline
 from deeplab.serving.computing.batching import Batcher
 from deeplab.serving.reading.contract import Refusal
 
@@ -49,10 +50,8 @@ def submit(images, signature="any", **options):
         jobs = [batcher.submit(model, signature, {"images": item}, item[..., 0].size) for item in images]
         waiting = asyncio.gather(*jobs, return_exceptions=True)
         await asyncio.sleep(0)  # all are in the queue before the first is taken
-        task = asyncio.create_task(batcher.serve())
-        results = await waiting
-        task.cancel()
-        return results
+        batcher.start()
+        return await waiting
 
     return asyncio.run(run()), model.runs, observed
 
@@ -91,12 +90,11 @@ def test_what_waits_too_long_is_answered_504_and_never_runs():
     model = Fake()
 
     async def run():
-        batcher = Batcher(ServeConfig("unused", request_timeout_secs=0.01))
-        with pytest.raises(Refusal) as refusal:  # nobody serves
-            await batcher.submit(model, "any", {"images": image(1)})
-        task = asyncio.create_task(batcher.serve())
+        batcher = Batcher(ServeConfig("unused"))
+        with pytest.raises(Refusal) as refusal:  # nothing runs yet
+            await deadline.in_time(batcher.submit(model, "any", {"images": image(1)}), 0.01, Refusal(504, "Timed out"))
+        batcher.start()
         await asyncio.sleep(0.05)
-        task.cancel()
         return refusal.value.status, len(batcher)
 
     assert asyncio.run(run()) == (504, 0)
@@ -115,13 +113,12 @@ def test_a_request_waits_for_others_as_long_as_it_is_told(batch_timeout_ms, coun
 
     async def run():
         batcher = Batcher(ServeConfig("unused", batch_timeout_ms=batch_timeout_ms))
-        task = asyncio.create_task(batcher.serve())
+        batcher.start()
         first = asyncio.create_task(batcher.submit(model, "any", {"images": image(1)}))
         while batch_timeout_ms == 0 and not model.runs:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.01)
         await asyncio.gather(first, batcher.submit(model, "any", {"images": image(2)}))
-        task.cancel()
 
     asyncio.run(run())
     assert [shape[0] for shape in model.runs] == counts
@@ -144,9 +141,8 @@ def test_batches_run_at_a_time_within_the_limit_of_pixels(at_once, max_pixels, m
     async def run():
         batcher = Batcher(ServeConfig("unused", batch_timeout_ms=0, max_pixels=max_pixels), at_once=at_once)
         images = [np.full((1, *size, 3), 1, np.uint8) for size in ((2, 3), (3, 2), (1, 6), (6, 1))]
-        task = asyncio.create_task(batcher.serve())
+        batcher.start()
         await asyncio.gather(*(batcher.submit(model, "any", {"images": item}, 6) for item in images))
-        task.cancel()
 
     model = Model()
     asyncio.run(run())

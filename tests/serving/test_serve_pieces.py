@@ -56,13 +56,12 @@ def submit(model, arrays, signature="any", then=lambda batcher, tasks: None, at_
         pairs = zip(arrays, pixels, strict=True)
         tasks = [asyncio.create_task(batcher.submit(model, signature, {name: array}, size)) for array, size in pairs]
         await asyncio.sleep(0)
-        server = asyncio.create_task(batcher.serve())
+        batcher.start()
         while not model.runs:
             await asyncio.sleep(0)
         then(batcher, tasks)
         results = await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0.02)
-        server.cancel()
         return results
 
     return asyncio.run(run())

@@ -19,6 +19,7 @@ from deeplab.pictures import images
 from helpers import crafted_images as crafted
 
 pytest.importorskip("uvicorn", reason="pip install uvicorn")
+from deeplab.serving import deadline
 from deeplab.serving.reading import contract, workers
 from deeplab.serving.reading.contract import Refusal
 
@@ -145,13 +146,13 @@ def test_who_waits_too_long_is_told_and_nothing_runs_on():
     async def use(pool):
         started = processes(pool)
         with pytest.raises(Refusal) as refusal:
-            await pool.decode(content, contract.header(content))
+            await deadline.in_time(pool.decode(content, contract.header(content)), 1.0, Refusal(504, "Timed out"))
         await asyncio.sleep(0.5)
         ended = [process.poll() for process in started]
         await pool.decode(PNG, contract.header(PNG))
         return refusal.value.status, ended
 
-    status, ended = with_workers(use, request_timeout_secs=1.0)
+    status, ended = with_workers(use)
     assert status == 504
     assert sorted(ended, key=str) == [-signal.SIGKILL, None]
 

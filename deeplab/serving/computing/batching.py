@@ -3,12 +3,14 @@
 A large request runs in pieces. Requests take turns by pieces, so that a large one does not hold up the others, and what
 is left of a request is dropped when its time is up or its client went away.
 
-Threads run the network, and the event loop only waits for them. On a GPU there is one thread, because a batch uses the
-whole GPU. On a CPU two batches run at a time, see `inference.two_at_once`.
+Threads run the network, and the event loop takes what they give without a task of its own. On a GPU there is one
+thread, because a batch uses the whole GPU. On a CPU two batches run at a time, see `inference.two_at_once`.
 """
 
 import asyncio
 import concurrent.futures
+import contextlib
+import functools
 import math
 import time
 
@@ -36,10 +38,11 @@ class Batcher:
         self._config, self._observe, self._at_once, self._expects = config, observe, at_once, expects
         self._small = max(1, config.max_pixels // _SMALL)
         self._waiting = []  # jobs with pieces that do not run yet, the next one first
-        self._running = {}  # {task: the pixels of its batch}
+        self._running = {}  # {future of the thread: the pixels of its batch}
         self._inside = 0
+        self._loop = None  # the event loop, once batches may run
+        self._pause = None  # the timer while further requests are waited for
         self._stopped = False
-        self._changed = asyncio.Event()
         self._threads = concurrent.futures.ThreadPoolExecutor(at_once, "network")
 
     def __len__(self):
@@ -67,8 +70,7 @@ class Batcher:
           pixels: number of pixels of all images.
 
         Raises:
-          Refusal: 503 if the queue is full or the server stops, 504 after the time limit, or what `ServedModel.run`
-            raises.
+          Refusal: 503 if the queue is full or the server stops, or what `ServedModel.run` raises.
         """
         if self._stopped:
             raise Refusal(503, deadline.STOPPING)
@@ -78,15 +80,18 @@ class Batcher:
         job.divide(self._config.max_batch_size, self._small)
         self._waiting.append(job)
         self._inside += 1
-        self._changed.set()
         try:
-            outputs = await asyncio.wait_for(job.future, self._config.request_timeout_secs)
+            self._run_next()
+            outputs = await job.future
             deadline.count_network(job.seconds)
             return outputs
-        except asyncio.TimeoutError:
-            raise Refusal(504, "Timed out") from None
         finally:
             self._inside -= 1
+
+    def start(self):
+        """Begins to run batches, in threads and with the event loop that runs now; before, requests only wait."""
+        self._loop = asyncio.get_running_loop()
+        self._run_next()
 
     def stop(self):
         """Refuses what waits and what will come. Requests of which all pieces run or have run are answered."""
@@ -96,24 +101,22 @@ class Batcher:
                 job.future.set_exception(Refusal(503, deadline.STOPPING))
         self._waiting = []
 
-    async def serve(self):
-        """Runs batches until the task is cancelled."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            while self._waiting and len(self._running) < self._at_once:
-                if len(self._waiting) < self._config.max_batch_size and self._expects(self._inside):
-                    await asyncio.sleep(self._config.batch_timeout_ms / 1000)
-                batch = self._take()
-                if not batch:
-                    break
-                task = asyncio.create_task(self._serve(batch))
-                self._running[task] = sum(piece.pixels for piece in batch)
-                task.add_done_callback(self._ended)
+    def _run_next(self, have_waited=False):
+        """Begins as many batches as may run, unless further requests are waited for."""
+        while self._loop and not self._pause and self._waiting and len(self._running) < self._at_once:
+            more = len(self._waiting) < self._config.max_batch_size and self._expects(self._inside)
+            if more and not have_waited:
+                self._pause = self._loop.call_later(self._config.batch_timeout_ms / 1000, self._go_on)
+                return
+            have_waited = False
+            batch = self._take()
+            if not batch:
+                return
+            self._begin(batch)
 
-    def _ended(self, task):
-        del self._running[task]
-        self._changed.set()
+    def _go_on(self):
+        self._pause = None
+        self._run_next(have_waited=True)
 
     def _drop_ended(self):
         """Removes the jobs from the queue that nobody waits for any longer."""
@@ -155,21 +158,35 @@ class Batcher:
                 return None
         return None
 
-    async def _serve(self, batch):
-        """Runs a batch; if that fails, its pieces one by one, so that one bad request does not fail the others."""
-        if not await self._run(batch) and len(batch) > 1:
-            for piece in batch:
-                if not piece.job.future.done():
-                    await self._run([piece])
+    def _begin(self, batch, others=()):
+        """Runs a batch in a thread, and after it, in its place, the batches `others`."""
+        running = self._threads.submit(run_together, batch)
+        self._running[running] = sum(piece.pixels for piece in batch)
+        running.add_done_callback(functools.partial(self._tell, batch, others))
 
-    async def _run(self, batch):
-        """Runs pieces as one batch, and gives each job its part of the outputs.
+    def _tell(self, batch, others, running):
+        """Tells the event loop, from the thread, that a batch has ended."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the batch
+            self._loop.call_soon_threadsafe(self._ended, batch, others, running)
+
+    def _ended(self, batch, others, running):
+        """Passes on the outputs. If the batch failed, its pieces run one by one: one bad request fails no others."""
+        del self._running[running]
+        if not self._pass_on(batch, running) and len(batch) > 1:
+            others = [[piece] for piece in batch]
+        others = [other for other in others if not other[0].job.future.done()]
+        if others:
+            self._begin(others[0], others[1:])
+        self._run_next()
+
+    def _pass_on(self, batch, running):
+        """Gives each job its part of the outputs of a batch.
 
         Returns:
-          True if they ran. An error is passed to the job if there is only one; several jobs are left as they are.
+          True if it ran. An error is passed to the job if there is only one; several jobs are left as they are.
         """
         try:
-            parts, seconds = await asyncio.get_running_loop().run_in_executor(self._threads, run_together, batch)
+            parts, seconds = running.result()
         except NotByImageError:
             if len(batch) == 1:
                 self._keep_whole(batch[0].job)

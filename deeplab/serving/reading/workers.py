@@ -59,8 +59,7 @@ class Workers:
           header: their `headers.Header`.
 
         Raises:
-          Refusal: 400 if it cannot be decoded, 413 if that takes too long, 503 if too many wait, 504 after the time
-            limit of a request.
+          Refusal: 400 if it cannot be decoded, 413 if that takes too long, 503 if too many wait.
         """
         task = {"do": "decode", "name": "image"}
         facts, (pixels,) = await self._do(task, content, header.work > _LIGHT_WORK)
@@ -83,10 +82,7 @@ class Workers:
             raise Refusal(503, "Too many requests wait to be read; try again later")
         self._waiting += 1
         try:
-            turn = self._in_turn(task, content, is_large)
-            facts, buffers = await asyncio.wait_for(turn, self._config.request_timeout_secs)
-        except asyncio.TimeoutError:
-            raise Refusal(504, "Timed out while the request was being read") from None
+            facts, buffers = await self._in_turn(task, content, is_large)
         finally:
             self._waiting -= 1
         if "error" in facts:
