@@ -57,7 +57,7 @@ def http_server(application):
         request_log.RequestLog(access.guarded(application.asgi(), config, application.refused), write),
         host=config.host,
         port=config.port,
-        http=Protocol.of(application, places),
+        http=Protocol.of(application, places, write),
         ws="none",
         log_level="error",
         access_log=False,

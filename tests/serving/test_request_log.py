@@ -9,7 +9,8 @@ import time
 import pytest
 
 pytest.importorskip("uvicorn", reason="pip install uvicorn")
-from deeplab.serving.guard import request_log
+from deeplab.serving.guard import access, request_log
+from helpers import fake_server
 from helpers.served import TOKEN, Served
 
 
@@ -41,6 +42,18 @@ def test_answers_bear_the_id_of_their_line(served):
         _status, headers, answer = served.ask(X_Request_Id=given.encode("latin-1"))
         assert (headers["X-Request-Id"] == given) == taken
         assert answer["id"] == headers["X-Request-Id"]
+
+
+def test_what_is_no_request_is_answered_and_logged_like_one(monkeypatch):
+    lines = []
+    monkeypatch.setattr(request_log, "Writer", lambda: lines.append)
+    with fake_server.running(access_log=True) as server:
+        status, headers, _answer = fake_server.read(server.connect(b"nonsense\r\n\r\n"))
+    assert status == 400
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == access.POLICY
+    (line,) = lines
+    assert re.fullmatch(rf"\S+ id={headers['X-Request-Id']} - - 400 \d+\.\dms {headers['Content-Length']}B", line)
 
 
 def test_what_clients_choose_cannot_write_lines_of_its_own():

@@ -14,6 +14,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deeplab.serving.connections import strict
+from deeplab.serving.guard import access, request_log
 
 _TOGETHER = 64 << 10  # bytes that are sent at once at the most, unless they are written at once
 _SLICE = 16 << 10  # bytes of chunked bodies that are read at a time, so that a client can't hold up the others
@@ -31,19 +32,21 @@ class Protocol(H11Protocol):
     Class attributes, which `of` sets:
       application: an `Application`, whose `refused` is called with the status of answers that are given here.
       room: a `Room`.
+      write: function (line) that writes the lines of these answers; None writes none.
 
     `phase` is "idle", "reading" (a request has begun and is not complete), "answering" or "closing" (the client still
     sends, and what it sends is thrown away). `since` is the `time.monotonic()` at which the phase began, `received` the
     number of bytes of the request that came so far. `was_used` tells whether any bytes have come.
     """
 
-    application, room = None, None
+    application, room, write = None, None, None
     was_used = False
 
     @classmethod
-    def of(cls, application, room):
+    def of(cls, application, room, write=None):
         """Returns a class of connections to `application`."""
-        return type("Protocol", (cls,), {"application": application, "room": room})
+        write = write and staticmethod(write)
+        return type("Protocol", (cls,), {"application": application, "room": room, "write": write})
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -116,8 +119,12 @@ class Protocol(H11Protocol):
                 return
         self.application.refused(status)
         body = json.dumps({"error": message}).encode()
-        head = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", "Content-Type: application/json"]
-        head += [f"Content-Length: {len(body)}", "Connection: close", *(["Retry-After: 1"] if status == 503 else [])]
+        write = None if answering else self.write  # the application writes a line of each request that it has seen
+        number = request_log.refused(write, status, len(body), time.monotonic() - self.since)
+        headers = {"Content-Type": "application/json", "Content-Length": len(body), "Connection": "close"}
+        headers |= {"Retry-After": 1} if status == 503 else {}
+        headers |= {**access.HEADERS, "Content-Security-Policy": access.POLICY, request_log.HEADER: number}
+        head = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
         self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
         self.transport.close()
 

@@ -27,7 +27,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_POLICY = "default-src 'none'; frame-ancestors 'none'"  # of answers that are no page
+POLICY = "default-src 'none'; frame-ancestors 'none'"  # of answers that are no page
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
 _CORS_HEADERS = ("Authorization", "Content-Type", "X-Request-Id")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -98,7 +98,7 @@ class _WithHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
-                headers.setdefault("Content-Security-Policy", _POLICY)
+                headers.setdefault("Content-Security-Policy", POLICY)
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

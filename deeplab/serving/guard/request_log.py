@@ -73,6 +73,24 @@ class RequestLog:
                 self._write(_line(scope, number, answer, time.monotonic() - start))
 
 
+def refused(write, status, size, seconds):
+    """Writes the line of an answer of `size` bytes to what is no request, and so has no method and path.
+
+    Args:
+      write: as of `RequestLog`.
+      status: the status of the answer.
+      size: bytes of its body.
+      seconds: since the first byte came.
+
+    Returns:
+      The id, for the answer.
+    """
+    number = secrets.token_hex(8)
+    if write:
+        write(_line({"method": "-", "path": "-"}, number, {"status": status, "bytes": size}, seconds))
+    return number
+
+
 def _id(headers):
     """Returns the id that the client gave, if it is short and plain, or else a new one."""
     given = [value for key, value in headers if key == HEADER.lower().encode()]
