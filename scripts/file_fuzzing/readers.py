@@ -15,7 +15,8 @@ from absl import flags
 from deeplab import UserError, cli
 from deeplab.checkpoints import sources
 from deeplab.config.inference import PredictConfig
-from deeplab.data import catalog
+from deeplab.data import catalog, pipeline, records, source, tfrecord
+from deeplab.data.building import linter
 from deeplab.inference import export_folder, exports, input_size, output_folder, trained
 from file_fuzzing import mutations, structure
 
@@ -50,6 +51,15 @@ def _read_flags(folder):
         os.chdir(here)
 
 
+def _read_shard(folder):
+    """Reads all records as the linter does, and as evaluation does."""
+    linter.lint(str(folder), catalog.load(str(folder)), 1)
+    split = source.open_split(str(folder), "train")
+    with records.reading(split):
+        for _example in pipeline.eval_examples(split):
+            pass
+
+
 _PREFIX, _INDEX, _DATA = "model.ckpt-5", "model.ckpt-5.index", "model.ckpt-5.data-00000-of-00001"
 _SAVED = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001", "model.json")
 KINDS = {
@@ -65,6 +75,7 @@ KINDS = {
     "foreign": Kind(_SAVED[:3], lambda folder: exports.load(str(folder))),
     "config": Kind(("config.json",), lambda folder: trained._read_config(str(folder)), structure.json_text),
     "dataset": Kind(("dataset.json",), lambda folder: catalog.load(str(folder)), structure.json_text),
+    "shard": Kind((tfrecord.shard_name("train", 0, 1),), _read_shard, structure.shard),
     "card": Kind(("model.json",), _read_card, structure.json_text),
     "predicted": Kind(("predict.json",), lambda folder: output_folder._read(str(folder)), structure.json_text),
     "flags": Kind(("flags.txt",), _read_flags, structure.flags),

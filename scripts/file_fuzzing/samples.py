@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab.checkpoints import bundle
 from deeplab.config.model import ModelConfig
-from deeplab.data import catalog
+from deeplab.data import catalog, tfrecord
 from deeplab.files import manifest
 from deeplab.inference import export_folder
 from deeplab.training import run_folder
@@ -19,7 +19,7 @@ PREFIX = "model.ckpt-5"
 
 def write(folder):
     """Writes the files of all kinds into `folder`, a path; returns nothing."""
-    for make in (_checkpoint, _archive, _frozen_graph, _tflite, _hdf5, _saved_models, _json_files):
+    for make in (_checkpoint, _archive, _frozen_graph, _tflite, _hdf5, _saved_models, _json_files, _shard):
         make(folder)
 
 
@@ -130,3 +130,15 @@ def _card():
         **{"add_flipped_images": False, "resize": {"min_resize_value": None, "resize_factor": None}},
         "input_size": {"rule": "auto", "trained_size": [65, 65], "fit_into": [65, 65], "longer_than": 97},
     }
+
+
+def _shard(folder):
+    """Two images, a JPEG and a PNG, with labels."""
+    path = folder / "shard"
+    path.mkdir()
+    catalog.save(catalog.Dataset("fuzz", 3, splits={"train": 2}), str(path))
+    label = tf.io.encode_png(np.eye(9, 12, dtype=np.uint8)[..., np.newaxis]).numpy()
+    with tf.io.TFRecordWriter(str(path / tfrecord.shard_name("train", 0, 1))) as writer:
+        for name, encode in (("jpeg", tf.io.encode_jpeg), ("png", tf.io.encode_png)):
+            image = encode(np.arange(9 * 12 * 3, dtype=np.uint8).reshape(9, 12, 3)).numpy()
+            writer.write(tfrecord.serialize(tfrecord.Example(name, image, name, label, 9, 12)))

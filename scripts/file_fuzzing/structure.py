@@ -88,6 +88,20 @@ def index(content, rng):
     return data + meta + top + footer
 
 
+def shard(content, rng):
+    """Changes one record of a TFRecord file; the checksums fit."""
+    records = []
+    while content:
+        (length,) = struct.unpack_from("<Q", content)
+        records.append(content[12 : 12 + length])
+        content = content[16 + length :]
+    chosen = rng.randrange(len(records))
+    records[chosen] = mutated(records[chosen], rng)
+    heads = [struct.pack("<Q", len(record)) for record in records]
+    parts = (head + masked_crc(head) + body + masked_crc(body) for head, body in zip(heads, records, strict=True))
+    return b"".join(parts)
+
+
 def _field(rng):
     """Returns a field of a BundleEntryProto with an odd number."""
     number = rng.choice(NUMBERS)
