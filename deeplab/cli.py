@@ -9,7 +9,6 @@ working: a list is written with commas (`--train_crop_size=513,513`) or by repea
 """
 
 import dataclasses
-import os
 import sys
 import textwrap
 
@@ -20,7 +19,7 @@ from absl import (
 
 from deeplab.config.options import field_kind
 from deeplab.errors import EXIT_BAD_INPUT, UserError, lack_of_memory, one_line
-from deeplab.files import escaping, nearest, quiet
+from deeplab.files import escaping, help_pages, nearest, quiet
 
 
 class _ItemsParser(flags.ArgumentParser):
@@ -65,8 +64,8 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
     `--help` prints the docstring of the module of `run`, then all flags; it does not import TensorFlow.
     """
     argv = sys.argv if argv is None else argv
-    if any(argument in ("-h", "--h", "-help", "--help", "--helpfull", "--helpshort") for argument in argv[1:]):
-        _print_page(help_text(config_class, sys.modules[run.__module__].__doc__))
+    if any(argument in help_pages.WORDS for argument in argv[1:]):
+        help_pages.show(help_text(config_class, sys.modules[run.__module__].__doc__))
         return sys.exit(0)
     if hasattr(sys.stdout, "reconfigure"):  # names of files need not be UTF-8, and none may end a program
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -89,14 +88,6 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
         print(f"error: {escaping.terminal_lines(message)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     sys.exit(result)
-
-
-def _print_page(text):
-    """Prints a page that a reader such as `head` or a pager may stop reading early."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
 
 
 def _is_about_files(error):

@@ -1,6 +1,6 @@
 """Builds TFRecord shards of ADE20K (scene parsing, 150 classes and "other"), with the flags of the original script.
 
-    python datasets/build_ade20k_data.py --train_image_folder=ADEChallengeData2016/images/training \\
+    deeplab build ade20k --train_image_folder=ADEChallengeData2016/images/training \\
         --train_image_label_folder=ADEChallengeData2016/annotations/training \\
         --val_image_folder=ADEChallengeData2016/images/validation \\
         --val_image_label_folder=ADEChallengeData2016/annotations/validation --output_dir=tfrecord
@@ -15,6 +15,7 @@ from deeplab import cli
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option
 from deeplab.data.building import listing
+from deeplab.programs.builders import published
 
 _ROOT = "./ADE20K/ADEChallengeData2016"
 
@@ -32,18 +33,14 @@ class AdeConfig(BuildConfig):
 
 def build_ade20k_data(config):
     """Builds the splits train and val of `config` (an `AdeConfig`)."""
-    from deeplab.data import catalog
-    from deeplab.data.building import builder, label_rules
-
     splits = {}
     for split in ("train", "val"):
         folders = [f"{split}_image_folder", f"{split}_image_label_folder"]
         images, labels = (listing.files_by_name(getattr(config, flag), flag) for flag in folders)
         splits[split] = listing.all_pairs(images, labels)
         random.Random(config.seed).shuffle(splits[split])
-    dataset = catalog.CATALOG["ade20k"]
-    builder.build(splits, dataset, label_rules.LabelRules(dataset.num_classes, dataset.ignore_label), config)
+    published.build("ade20k", splits, config)
 
 
-if __name__ == "__main__":
+def main():
     cli.main(build_ade20k_data, AdeConfig)

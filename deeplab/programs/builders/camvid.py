@@ -1,6 +1,6 @@
 """Builds TFRecord shards of CamVid with 11 classes, in the arrangement of the SegNet tutorial or with lists.
 
-    python datasets/build_camvid_data.py --camvid_root=camvid --output_dir=tfrecord
+    deeplab build camvid --camvid_root=camvid --output_dir=tfrecord
 
 The splits train, val and test are found as images/SPLIT and labels/SPLIT below the root, or as SPLIT and SPLITannot.
 A list SPLIT.txt in the root, of names without extension, chooses and orders the images of a split.
@@ -15,6 +15,7 @@ from deeplab.config.options import option
 from deeplab.data.building import listing
 from deeplab.errors import UserError
 from deeplab.files import paths
+from deeplab.programs.builders import published
 
 SPLITS = ("train", "val", "test")
 ARRANGEMENTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))  # folders of images and labels of a split
@@ -29,16 +30,12 @@ class CamvidConfig(BuildConfig):
 
 def build_camvid_data(config):
     """Builds every split found below `config.camvid_root`."""
-    from deeplab.data import catalog
-    from deeplab.data.building import builder, label_rules
-
     splits = {split: pairs for split in SPLITS if (pairs := find_pairs(config.camvid_root, split))}
     if not splits:
         raise UserError(
             f"--camvid_root={config.camvid_root}: expected images/train and labels/train, or train and trainannot"
         )
-    dataset = catalog.CATALOG["camvid"]
-    builder.build(splits, dataset, label_rules.LabelRules(dataset.num_classes, dataset.ignore_label), config)
+    published.build("camvid", splits, config)
 
 
 def find_pairs(root, split):
@@ -55,5 +52,5 @@ def find_pairs(root, split):
     return []
 
 
-if __name__ == "__main__":
+def main():
     cli.main(build_camvid_data, CamvidConfig)

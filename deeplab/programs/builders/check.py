@@ -1,6 +1,6 @@
 """Checks every record of a folder of TFRecord shards, and shows what the data look like.
 
-    python datasets/check.py --dataset_dir=shards
+    deeplab check --dataset_dir=shards
 
 Prints every problem with the name of the file: wrong sizes, label values or formats, duplicates, truncated files, EXIF
 rotation, images of one colour or nearly black, images that are in a training split and in another one, splits without
@@ -9,7 +9,6 @@ classes. Writes contact_sheet.png. The exit code is 0 if there are no problems, 
 """
 
 import dataclasses
-import os
 
 from deeplab import cli
 from deeplab.config.options import Checked, option, require
@@ -31,18 +30,10 @@ class CheckConfig(Checked):
 
 def check(config):
     """Prints the report of `config.dataset_dir`; returns the exit code."""
-    from deeplab.data import catalog
     from deeplab.data.building import linter
 
-    dataset = catalog.load(config.dataset_dir, config.dataset)
-    catalog.refuse_other(config.dataset, dataset)
-    found = linter.lint(config.dataset_dir, dataset, config.num_samples)
-    print(linter.report(found, dataset))
-    path = config.contact_sheet or os.path.join(config.dataset_dir, "contact_sheet.png")
-    linter.contact_sheet(found, dataset, path)
-    print(f"contact sheet: {path}")
-    return 1 if found.problems else 0
+    return linter.check(config)
 
 
-if __name__ == "__main__":
+def main():
     cli.main(check, CheckConfig)

@@ -1,6 +1,6 @@
 """Builds TFRecord shards of Cityscapes, straight from leftImg8bit and gtFine (or gtCoarse).
 
-    python datasets/build_cityscapes_data.py --cityscapes_root=cityscapes --output_dir=tfrecord
+    deeplab build cityscapes --cityscapes_root=cityscapes --output_dir=tfrecord
 
 Label ids (*_labelIds.png) become train ids here. If the Cityscapes scripts have made *_labelTrainIds.png, those are
 read instead. The splits have the names of the reference: train_fine, val_fine, and with gtCoarse train_coarse.
@@ -15,6 +15,7 @@ from deeplab.config.options import option
 from deeplab.data.building import listing
 from deeplab.errors import UserError
 from deeplab.files import paths
+from deeplab.programs.builders import published
 
 IMAGE_SUFFIX = "_leftImg8bit"
 PARTS = {"fine": ("gtFine", ("train", "val")), "coarse": ("gtCoarse", ("train", "train_extra"))}
@@ -31,22 +32,19 @@ class CityscapesConfig(BuildConfig):
 
 def build_cityscapes_data(config):
     """Builds every split whose folders exist below `config.cityscapes_root`."""
-    from deeplab.data import catalog
-    from deeplab.data.building import builder
-
-    splits, rules = {}, {}
+    splits, raw_id_splits = {}, []
     for kind, (ground_truth, folders) in PARTS.items():
         for folder in folders:
             pairs, suffix = find_pairs(config.cityscapes_root, ground_truth, folder)
             split = f"{MERGED.get(folder, folder)}_{kind}"
             if pairs:
                 splits[split] = splits.get(split, []) + pairs
-                rules[split] = make_rules(suffix)
+                raw_id_splits += [] if suffix.endswith("TrainIds") else [split]
     if not splits:
         raise UserError(
             f"--cityscapes_root={config.cityscapes_root}: expected leftImg8bit/train and gtFine/train, or gtCoarse"
         )
-    builder.build(splits, catalog.CATALOG["cityscapes"], rules, config)
+    published.build("cityscapes", splits, config, raw_id_splits=raw_id_splits)
 
 
 def find_pairs(root, ground_truth, folder):
@@ -63,15 +61,5 @@ def find_pairs(root, ground_truth, folder):
     raise missing
 
 
-def make_rules(suffix):
-    """Returns the `LabelRules` of label files whose names end in `suffix`: they hold label ids or train ids."""
-    from deeplab.data import catalog
-    from deeplab.data.building import label_rules
-
-    dataset = catalog.CATALOG["cityscapes"]
-    lookup = None if suffix.endswith("TrainIds") else catalog.cityscapes_train_ids()
-    return label_rules.LabelRules(dataset.num_classes, dataset.ignore_label, lookup=lookup)
-
-
-if __name__ == "__main__":
+def main():
     cli.main(build_cityscapes_data, CityscapesConfig)

@@ -1,7 +1,8 @@
 """Builds TFRecord shards from a folder of images and a folder of labels, for any data set.
 
-    python datasets/build_folder_data.py --image_dir=images --label_dir=labels --list=train.txt,val.txt \\
+    deeplab build folder --image_dir=images --label_dir=labels --list=train.txt,val.txt \\
         --class_names=classes.json --ignore_values=11 --output_dir=shards
+    deeplab build ./camvid --output_dir=shards
 
 An image and a label belong together if they have the same name, folders below included. Several folders are given as
 --image_dir=a/images,b/images --label_dir=a/labels,b/labels; all names, in lists too, then begin with a/ and b/. Each
@@ -9,17 +10,20 @@ split comes from a list file (`train.txt` is the split train), or all pairs are 
 the pairs is for validation (--val_fraction). Run it once with all lists or once per split: dataset.json in the output
 folder is extended. A split that is there already stays: --append adds to it, --overwrite replaces it. Without
 --class_names nothing is written, but what the labels hold and which flags fit is printed.
+
+A folder in place of `folder`, or --folder, says all of this by its arrangement: images/ and labels/ (or names as usual
+for these, such as JPEGImages/ and masks/; without such folders, images and labels lie side by side), train.txt, val.txt
+and test.txt, else images/train/, images/val/ and images/test/, and classes.json, classes.csv or classes.txt. Flags go
+before what is found, and a line tells what was found.
 """
 
 import dataclasses
-import os
 
 from deeplab import cli
 from deeplab.config import effects
 from deeplab.config.builders import BuildConfig
 from deeplab.config.options import option, require
-from deeplab.data.building import folders, listing
-from deeplab.errors import UserError
+from deeplab.programs.builders import arrangement
 
 _NEEDS = {
     "seed": effects.Needs(lambda c: c.val_fraction > 0, "without --val_fraction"),
@@ -39,6 +43,7 @@ def _label_needs(label_format):
 class FolderConfig(BuildConfig):
     """What is in the folders"""
 
+    folder: str = option("", "Folder with images and labels, whose arrangement says the rest.")
     image_dir: tuple[str, ...] = option((), "Folder of the images, with folders below; or several folders: a,b.")
     label_dir: tuple[str, ...] = option(
         (), "Folder of the labels (PNG), named like the images; may be the same folder. One for each image_dir."
@@ -68,7 +73,8 @@ class FolderConfig(BuildConfig):
     def check(self):
         super().check()
         for name in ("image_dir", "label_dir"):
-            require(bool(getattr(self, name)), name, getattr(self, name), f"a folder, --{name}=DIR")
+            given = bool(getattr(self, name) or self.folder)
+            require(given, name, getattr(self, name), f"a folder, --{name}=DIR")
         require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "0 or more, less than 1")
         require(not (self.list and self.val_fraction), "val_fraction", self.val_fraction, "0 with --list")
         require(len(self.list) <= 1 or not self.split, "split", self.split, "no value with several lists")
@@ -84,71 +90,10 @@ class FolderConfig(BuildConfig):
 
 def build_folder_data(config):
     """Builds the shards that `config` (a `FolderConfig`) describes."""
-    from deeplab.data.building import builder, survey
+    from deeplab.programs.builders import own_data
 
-    images, labels = folders.images_and_labels(
-        config.image_dir, config.label_dir, config.image_suffix, config.label_suffix
-    )
-    for folder in dict.fromkeys((*config.image_dir, *config.label_dir)):
-        if others := listing.other_files(folder):
-            print(f"{folder}: left out {others}, kinds of files that are not read", flush=True)
-    labels_survey = survey.inspect(sorted(labels.values()))
-    print(survey.summary(labels_survey), flush=True)
-    if not config.class_names and config.num_classes is None:
-        raise UserError(
-            f"give the classes by --class_names or --num_classes. Try {survey.suggested_flags(labels_survey)}"
-        )
-    dataset = describe(config)
-    if config.label_format == "auto":
-        label_format = survey.label_format(labels_survey, dataset.num_classes)
-        config = dataclasses.replace(config, label_format=label_format)
-        print(f"taken as --label_format={config.label_format}", flush=True)
-    rules = make_rules(config, dataset, labels_survey)
-    builder.build(find_splits(config, images, labels), dataset, rules, config)
-    if not (config.list or config.split or config.val_fraction):
-        print("all are for training: --val_fraction=0.2 keeps some to evaluate on, which deeplab.eval and vis want")
+    own_data.build(arrangement.filled(config))
 
 
-def find_splits(config, images, labels):
-    """Returns {split: [`listing.Pair`]} of the flags; images and labels are {name: path}."""
-    if config.list:
-        names = [config.split or os.path.splitext(os.path.basename(path))[0] for path in config.list]
-        lists = zip(names, config.list, strict=True)
-        return {name: listing.listed_pairs(listing.read_list(path), images, labels) for name, path in lists}
-    pairs = listing.all_pairs(images, labels)
-    if config.val_fraction:
-        return listing.random_split(pairs, config.val_fraction, config.seed)
-    return {config.split or "train": pairs}
-
-
-def describe(config):
-    """Returns the `catalog.Dataset` of the flags."""
-    from deeplab.data import catalog
-
-    names, colors = listing.read_classes(config.class_names) if config.class_names else ((), ())
-    count = config.num_classes or len(names)
-    require(not names or len(names) == count, "num_classes", count, f"{len(names)}, the number of class names")
-    return catalog.Dataset(config.name, count, config.ignore_label, class_names=names, colors=colors)
-
-
-def make_rules(config, dataset, labels_survey):
-    """Returns the `LabelRules` of the flags; errors suggest flags that fit `labels_survey`, a `survey.Survey`."""
-    from deeplab.data.building import label_rules, survey
-
-    if config.label_format == "rgb" and not dataset.colors:
-        raise UserError(
-            f"--class_names={config.class_names}: the labels are read by colour, so each class needs one. "
-            f"Try {survey.suggested_flags(labels_survey)}"
-        )
-    if config.label_format == "binary":
-        require(dataset.num_classes == 2, "class_names", config.class_names, "two classes with --label_format=binary")
-    values = config.ignore_colors
-    ignored = tuple(values[i : i + 3] for i in range(0, len(values), 3))
-    lookup = label_rules.make_lookup(config.ignore_label, config.ignore_values, config.reduce_zero_label)
-    return label_rules.LabelRules(
-        dataset.num_classes, config.ignore_label, config.label_format, lookup, dataset.colors, ignored
-    )
-
-
-if __name__ == "__main__":
+def main():
     cli.main(build_folder_data, FolderConfig)

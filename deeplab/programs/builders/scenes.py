@@ -1,13 +1,10 @@
-"""Draws a data set of textured scenes, so that everything can be tried without downloading anything.
+"""Draws textured scenes with seven classes, image and label together.
 
-    python datasets/draw_shapes.py --output_dir=quickstart/drawings
-
-There are seven classes: sky and ground, and on them balls, boxes, tents, poles with wires, and bushes, which hide each
-other. Everything has a random hue, so that colour tells nothing about the class, but shape, texture and shading do.
-Writes images/*.jpg, labels/*.png (class indices), train.txt, val.txt and classes.json.
+There are sky and ground, and on them balls, boxes, tents, poles with wires, and bushes, which hide each other.
+Everything has a random hue, so that colour tells nothing about the class, but shape, texture and shading do.
 """
 
-import dataclasses
+import itertools
 import json
 import math
 import multiprocessing
@@ -16,8 +13,6 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw
 
-from deeplab import cli
-from deeplab.config.options import Checked, option, require
 from deeplab.files import progress_bar
 
 CLASSES = ("sky", "ground", "ball", "box", "tent", "pole", "bush")
@@ -25,36 +20,27 @@ COLORS = ((116, 173, 209), (166, 118, 64), (215, 48, 39), (69, 60, 150), (253, 1
 FINE = 4  # masks are drawn this many times larger, so that their edges become smooth
 
 
-@dataclasses.dataclass(frozen=True)
-class DrawConfig(Checked):
-    """What to draw."""
+def write(folder, counts, size, seed):
+    """Writes a data set of drawings; image i depends only on (seed, i).
 
-    output_dir: str | None = option(None, "Folder for images, labels and lists.")
-    train_images: int = option(600, "Number of images to train on.")
-    val_images: int = option(60, "Number of images to evaluate on.")
-    size: tuple[int, ...] = option((128, 176), "Height and width of the images in pixels.")
-    seed: int = option(0, "Same seed, same drawings.")
-
-    def check(self):
-        require(self.output_dir is not None, "output_dir", None, "a folder: --output_dir=DIR")
-        require(len(self.size) == 2 and min(self.size) >= 32, "size", self.size, "height and width of at least 32")
-        for name in ("train_images", "val_images"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
-
-
-def draw_dataset(config):
-    """Writes the drawings of `config`; image i depends only on (seed, i)."""
-    folder = pathlib.Path(config.output_dir)
+    Args:
+      folder: gets images/*.jpg, labels/*.png, one list per split, and classes.json.
+      counts: {split: number of images}.
+      size: (height, width) in pixels.
+      seed: 0 or more.
+    """
+    folder = pathlib.Path(folder)
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    total = config.train_images + config.val_images
+    total = sum(counts.values())
     stems = [f"scene_{index:04d}" for index in range(total)]
-    jobs = [(folder, stem, (config.seed, index), config.size) for index, stem in enumerate(stems)]
+    jobs = [(folder, stem, (seed, index), size) for index, stem in enumerate(stems)]
     with multiprocessing.Pool() as pool, progress_bar.show(total, "image", "drawing") as bar:
         for _ in pool.imap_unordered(_draw_one, jobs):
             bar.update()
-    for name, part in (("train", stems[: config.train_images]), ("val", stems[config.train_images :])):
-        (folder / f"{name}.txt").write_text("".join(f"{stem}\n" for stem in part), "utf-8")
+    rest = iter(stems)
+    for name, count in counts.items():
+        (folder / f"{name}.txt").write_text("".join(f"{stem}\n" for stem in itertools.islice(rest, count)), "utf-8")
     classes = [{"name": name, "color": list(color)} for name, color in zip(CLASSES, COLORS, strict=True)]
     (folder / "classes.json").write_text(json.dumps(classes, indent=1) + "\n", "utf-8")
 
@@ -254,6 +240,3 @@ def bush(canvas, rng, x, foot, scale):
 
 OBJECTS = (ball, box, tent, pole, bush)
 SHARES = (0.2, 0.2, 0.2, 0.25, 0.15)  # probability of each object; poles are thin, so there are more of them
-
-if __name__ == "__main__":
-    cli.main(draw_dataset, DrawConfig, uses_tensorflow=False)

@@ -1,6 +1,6 @@
 """Builds TFRecord shards of PASCAL VOC 2012, with the flags of the original script.
 
-    python datasets/build_voc2012_data.py --image_folder=VOCdevkit/VOC2012/JPEGImages \\
+    deeplab build voc2012 --image_folder=VOCdevkit/VOC2012/JPEGImages \\
         --semantic_segmentation_folder=VOCdevkit/VOC2012/SegmentationClass \\
         --list_folder=VOCdevkit/VOC2012/ImageSets/Segmentation --output_dir=tfrecord
 
@@ -18,6 +18,7 @@ from deeplab.config.options import option, require
 from deeplab.data.building import listing
 from deeplab.errors import UserError
 from deeplab.files import paths
+from deeplab.programs.builders import published
 
 TRAIN_AUG = "train_aug"
 
@@ -44,9 +45,6 @@ class VocConfig(BuildConfig):
 
 def build_voc2012_data(config):
     """Builds all splits that `config` (a `VocConfig`) names."""
-    from deeplab.data import catalog
-    from deeplab.data.building import builder, label_rules
-
     extensions = (f".{config.image_format}",)
     images = listing.files_by_name(config.image_folder, "image_folder", extensions=extensions)
     labels = listing.files_by_name(config.semantic_segmentation_folder, "semantic_segmentation_folder")
@@ -62,10 +60,8 @@ def build_voc2012_data(config):
         split: listing.listed_pairs(members, images, augmented if augmented and split == TRAIN_AUG else labels)
         for split, members in names.items()
     }
-    dataset = catalog.CATALOG["pascal_voc_seg"]
-    rules = label_rules.LabelRules(dataset.num_classes, dataset.ignore_label, "palette")
-    builder.build(splits, dataset, rules, config)
+    published.build("pascal_voc_seg", splits, config, label_format="palette")
 
 
-if __name__ == "__main__":
+def main():
     cli.main(build_voc2012_data, VocConfig)
