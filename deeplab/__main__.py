@@ -23,6 +23,7 @@ _PROGRAMS = {  # command: module, whose docstring begins with the line of `deepl
     "benchmark": "benchmark",
     "build": "programs.builders.command",
     "check": "programs.builders.check",
+    "inspect": "programs.inspecting.command",
     "data-service": "data_service",
 }
 

@@ -273,6 +273,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "folder": ARRANGED,
     },
     "check": _group(CHECKED, "dataset_dir dataset contact_sheet num_samples"),
+    "inspect": {"path": "programs/inspecting/test_inspect.py::test_the_flag_may_be_left_out"},
     "draw_shapes": _group(DRAWN, "output_dir train_images val_images size seed"),
     "shapes": {
         **{name: test for name, test in BUILD.items() if name not in ("append", "skip_bad")},

@@ -19,6 +19,7 @@ BUILDERS = {  # word of `deeplab build`, and what belongs to it: (module, name) 
     **{word: (f"deeplab.programs.builders.{module}", name) for word, (module, name) in command.BUILDERS.items()},
     "check": ("deeplab.programs.builders.check", "CheckConfig"),
     "draw_shapes": ("deeplab.programs.builders.shapes", "DrawConfig"),
+    "inspect": ("deeplab.programs.inspecting.command", "InspectConfig"),
 }
 SCRIPTS = {  # script in datasets/: the program in BUILDERS that it is
     **{f"build_{word}_data": word for word in ("ade20k", "camvid", "cityscapes", "folder", "voc2012")},
