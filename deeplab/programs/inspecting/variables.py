@@ -11,7 +11,14 @@ _SCOPES = {  # outermost scope of a backbone: model_variant, where all networks 
     "hnasnet": "nas_hnasnet",
 }
 _SUM = "decoder/decoder_conv0/biases"  # of decoders that add projections with one channel per class
-_LEAVES = ("weights", "depthwise_weights", "biases", "gamma", "beta")  # trained; not averages, slots and counters
+_LEAVES = (
+    "weights",
+    "depthwise_weights",
+    "pointwise_weights",
+    "biases",
+    "gamma",
+    "beta",
+)  # trained; not averages, slots and counters
 
 
 def as_flags(config, defaults):
