@@ -74,7 +74,7 @@ setup(
     python_requires=">=3.10",
     # Not `datasets`: as a top-level package it would shadow the Hugging Face library of that name.
     packages=find_packages(include=["deeplab", "deeplab.*"]),
-    package_data={"deeplab": ["**/*.json", "**/*.html", "**/*.pyi", "py.typed"]},
+    package_data={"deeplab": ["**/*.json", "**/*.html", "**/*.flags", "**/*.pyi", "py.typed"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={

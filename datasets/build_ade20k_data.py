@@ -1,49 +1,11 @@
-"""Builds TFRecord shards of ADE20K (scene parsing, 150 classes and "other"), with the flags of the original script.
+"""Builds TFRecord shards of ADE20K. Has the flags of `deeplab build ade20k`."""
 
-    python datasets/build_ade20k_data.py --train_image_folder=ADEChallengeData2016/images/training \\
-        --train_image_label_folder=ADEChallengeData2016/annotations/training \\
-        --val_image_folder=ADEChallengeData2016/images/validation \\
-        --val_image_label_folder=ADEChallengeData2016/annotations/validation --output_dir=tfrecord
+import os
+import sys
 
-As in the reference, the images are shuffled before the shards are filled. Label 0 stays in the labels and is ignored.
-"""
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the checkout, installed or not
 
-import dataclasses
-import random
-
-from deeplab import cli
-from deeplab.config.builders import BuildConfig
-from deeplab.config.options import option
-from deeplab.data.building import listing
-
-_ROOT = "./ADE20K/ADEChallengeData2016"
-
-
-@dataclasses.dataclass(frozen=True)
-class AdeConfig(BuildConfig):
-    """Where ADE20K is"""
-
-    train_image_folder: str = option(f"{_ROOT}/images/training", "Training images.")
-    train_image_label_folder: str = option(f"{_ROOT}/annotations/training", "Training labels.")
-    val_image_folder: str = option(f"{_ROOT}/images/validation", "Validation images.")
-    val_image_label_folder: str = option(f"{_ROOT}/annotations/validation", "Validation labels.")
-    seed: int = option(0, "Seed of the shuffled order.")
-
-
-def build_ade20k_data(config):
-    """Builds the splits train and val of `config` (an `AdeConfig`)."""
-    from deeplab.data import catalog
-    from deeplab.data.building import builder, label_rules
-
-    splits = {}
-    for split in ("train", "val"):
-        folders = [f"{split}_image_folder", f"{split}_image_label_folder"]
-        images, labels = (listing.files_by_name(getattr(config, flag), flag) for flag in folders)
-        splits[split] = listing.all_pairs(images, labels)
-        random.Random(config.seed).shuffle(splits[split])
-    dataset = catalog.CATALOG["ade20k"]
-    builder.build(splits, dataset, label_rules.LabelRules(dataset.num_classes, dataset.ignore_label), config)
-
+from deeplab.programs.builders import ade20k
 
 if __name__ == "__main__":
-    cli.main(build_ade20k_data, AdeConfig)
+    ade20k.main()

@@ -1,77 +1,11 @@
-"""Builds TFRecord shards of Cityscapes, straight from leftImg8bit and gtFine (or gtCoarse).
+"""Builds TFRecord shards of Cityscapes. Has the flags of `deeplab build cityscapes`."""
 
-    python datasets/build_cityscapes_data.py --cityscapes_root=cityscapes --output_dir=tfrecord
-
-Label ids (*_labelIds.png) become train ids here. If the Cityscapes scripts have made *_labelTrainIds.png, those are
-read instead. The splits have the names of the reference: train_fine, val_fine, and with gtCoarse train_coarse.
-"""
-
-import dataclasses
 import os
+import sys
 
-from deeplab import cli
-from deeplab.config.builders import BuildConfig
-from deeplab.config.options import option
-from deeplab.data.building import listing
-from deeplab.errors import UserError
-from deeplab.files import paths
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the checkout, installed or not
 
-IMAGE_SUFFIX = "_leftImg8bit"
-PARTS = {"fine": ("gtFine", ("train", "val")), "coarse": ("gtCoarse", ("train", "train_extra"))}
-MERGED = {"train_extra": "train"}  # reference: train_coarse is train and train_extra together (22,973)
-
-
-@dataclasses.dataclass(frozen=True)
-class CityscapesConfig(BuildConfig):
-    """Where Cityscapes is"""
-
-    cityscapes_root: str = option("./cityscapes", "Folder with leftImg8bit and gtFine, gtCoarse or both.")
-    num_shards: int = option(10, "Files per split.")
-
-
-def build_cityscapes_data(config):
-    """Builds every split whose folders exist below `config.cityscapes_root`."""
-    from deeplab.data import catalog
-    from deeplab.data.building import builder
-
-    splits, rules = {}, {}
-    for kind, (ground_truth, folders) in PARTS.items():
-        for folder in folders:
-            pairs, suffix = find_pairs(config.cityscapes_root, ground_truth, folder)
-            split = f"{MERGED.get(folder, folder)}_{kind}"
-            if pairs:
-                splits[split] = splits.get(split, []) + pairs
-                rules[split] = make_rules(suffix)
-    if not splits:
-        raise UserError(
-            f"--cityscapes_root={config.cityscapes_root}: expected leftImg8bit/train and gtFine/train, or gtCoarse"
-        )
-    builder.build(splits, catalog.CATALOG["cityscapes"], rules, config)
-
-
-def find_pairs(root, ground_truth, folder):
-    """Returns ([`listing.Pair`], suffix of the labels) of one folder, e.g. gtFine/train; ([], "") if there is none."""
-    images_folder, labels_folder = (os.path.join(root, kind, folder) for kind in ("leftImg8bit", ground_truth))
-    if not paths.is_folder(labels_folder):
-        return [], ""
-    images = listing.files_by_name(images_folder, "cityscapes_root", IMAGE_SUFFIX)
-    for suffix in (f"_{ground_truth}_labelTrainIds", f"_{ground_truth}_labelIds"):
-        try:
-            return listing.all_pairs(images, listing.files_by_name(labels_folder, "cityscapes_root", suffix)), suffix
-        except UserError as error:
-            missing = error
-    raise missing
-
-
-def make_rules(suffix):
-    """Returns the `LabelRules` of label files whose names end in `suffix`: they hold label ids or train ids."""
-    from deeplab.data import catalog
-    from deeplab.data.building import label_rules
-
-    dataset = catalog.CATALOG["cityscapes"]
-    lookup = None if suffix.endswith("TrainIds") else catalog.cityscapes_train_ids()
-    return label_rules.LabelRules(dataset.num_classes, dataset.ignore_label, lookup=lookup)
-
+from deeplab.programs.builders import cityscapes
 
 if __name__ == "__main__":
-    cli.main(build_cityscapes_data, CityscapesConfig)
+    cityscapes.main()

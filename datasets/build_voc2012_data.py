@@ -1,71 +1,11 @@
-"""Builds TFRecord shards of PASCAL VOC 2012, with the flags of the original script.
+"""Builds TFRecord shards of PASCAL VOC 2012. Has the flags of `deeplab build voc2012`."""
 
-    python datasets/build_voc2012_data.py --image_folder=VOCdevkit/VOC2012/JPEGImages \\
-        --semantic_segmentation_folder=VOCdevkit/VOC2012/SegmentationClass \\
-        --list_folder=VOCdevkit/VOC2012/ImageSets/Segmentation --output_dir=tfrecord
-
-Every *.txt in --list_folder is a split. Palette labels are read as indices, so there is no colour map to remove. With
---augmented_folder (SegmentationClassAug) the split train_aug is built from its list. Without a list it holds all labels
-of that folder that are not in val.
-"""
-
-import dataclasses
 import os
+import sys
 
-from deeplab import cli
-from deeplab.config.builders import BuildConfig
-from deeplab.config.options import option, require
-from deeplab.data.building import listing
-from deeplab.errors import UserError
-from deeplab.files import paths
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the checkout, installed or not
 
-TRAIN_AUG = "train_aug"
-
-
-@dataclasses.dataclass(frozen=True)
-class VocConfig(BuildConfig):
-    """Where PASCAL VOC 2012 is"""
-
-    image_folder: str = option("./VOCdevkit/VOC2012/JPEGImages", "Folder of the images.")
-    semantic_segmentation_folder: str = option(
-        "./VOCdevkit/VOC2012/SegmentationClassRaw", "Folder of the labels: indices, or palette as distributed."
-    )
-    list_folder: str = option("./VOCdevkit/VOC2012/ImageSets/Segmentation", "Folder of the lists, one per split.")
-    image_format: str = option("jpg", "Extension of the images: jpg, jpeg or png. Other files are left out.")
-    augmented_folder: str | None = option(
-        None, "SegmentationClassAug: 10,582 training labels, for the split train_aug."
-    )
-
-    def check(self):
-        super().check()
-        formats = ("jpg", "jpeg", "png")
-        require(self.image_format in formats, "image_format", self.image_format, f"one of {', '.join(formats)}")
-
-
-def build_voc2012_data(config):
-    """Builds all splits that `config` (a `VocConfig`) names."""
-    from deeplab.data import catalog
-    from deeplab.data.building import builder, label_rules
-
-    extensions = (f".{config.image_format}",)
-    images = listing.files_by_name(config.image_folder, "image_folder", extensions=extensions)
-    labels = listing.files_by_name(config.semantic_segmentation_folder, "semantic_segmentation_folder")
-    augmented = config.augmented_folder and listing.files_by_name(config.augmented_folder, "augmented_folder")
-    _, _, found = next(iter(paths.walk(config.list_folder)), ("", [], []))
-    lists = sorted(os.path.join(config.list_folder, name) for name in found if name.endswith(".txt"))
-    if not lists:
-        raise UserError(f"--list_folder={config.list_folder}: holds no *.txt lists")
-    names = {os.path.splitext(os.path.basename(path))[0]: listing.read_list(path) for path in lists}
-    if augmented and TRAIN_AUG not in names:
-        names[TRAIN_AUG] = sorted(set(augmented) - set(names.get("val", ())))
-    splits = {
-        split: listing.listed_pairs(members, images, augmented if augmented and split == TRAIN_AUG else labels)
-        for split, members in names.items()
-    }
-    dataset = catalog.CATALOG["pascal_voc_seg"]
-    rules = label_rules.LabelRules(dataset.num_classes, dataset.ignore_label, "palette")
-    builder.build(splits, dataset, rules, config)
-
+from deeplab.programs.builders import voc2012
 
 if __name__ == "__main__":
-    cli.main(build_voc2012_data, VocConfig)
+    voc2012.main()

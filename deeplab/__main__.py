@@ -4,7 +4,6 @@ deeplab COMMAND --flag=value      or: python -m deeplab COMMAND --flag=value
 deeplab COMMAND --help            all flags of a command
 """
 
-import ast
 import importlib
 import pathlib
 import platform
@@ -12,9 +11,9 @@ import sys
 
 import deeplab
 from deeplab.errors import EXIT_BAD_INPUT
-from deeplab.files import nearest
+from deeplab.files import help_pages, nearest
 
-_PROGRAMS = {  # command: module
+_PROGRAMS = {  # command: module, whose docstring begins with the line of `deeplab --help`, and whose main() runs it
     "train": "train",
     "eval": "eval",
     "vis": "vis",
@@ -22,6 +21,9 @@ _PROGRAMS = {  # command: module
     "export": "export",
     "serve": "serve",
     "benchmark": "benchmark",
+    "build": "programs.builders.command",
+    "check": "programs.builders.check",
+    "inspect": "programs.inspecting.command",
     "data-service": "data_service",
 }
 
@@ -29,8 +31,8 @@ _PROGRAMS = {  # command: module
 def main():
     """Runs the program that the first word of the command line names, with the words after it."""
     command, *rest = sys.argv[1:] or ["--help"]
-    if command in ("-h", "-help", "--help", "--helpfull", "--helpshort", "help"):
-        print(_help())
+    if command in (*help_pages.WORDS, "help"):
+        help_pages.show(_help())
     elif command in ("version", "--version"):
         print(f"deeplab {deeplab.__version__}, Python {platform.python_version()}")
     elif command in _PROGRAMS:
@@ -44,14 +46,10 @@ def main():
 
 def _help():
     """Returns the page of all commands. No program is imported for it, since that would take longer than reading."""
-    lines = [f"  {command:14}{_first_line(module)}" for command, module in _PROGRAMS.items()]
+    here = pathlib.Path(__file__).parent
+    files = {command: here / f"{module.replace('.', '/')}.py" for command, module in _PROGRAMS.items()}
+    lines = [f"  {command:14}{help_pages.first_line(path)}" for command, path in files.items()]
     return "\n".join([__doc__.strip(), "", *lines, f"  {'version':14}Prints the version of deeplab and of Python."])
-
-
-def _first_line(module):
-    """Returns the first line of the docstring of a program."""
-    source = pathlib.Path(__file__).with_name(f"{module}.py").read_text("utf-8")
-    return ast.get_docstring(ast.parse(source)).splitlines()[0]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ working: a list is written with commas (`--train_crop_size=513,513`) or by repea
 """
 
 import dataclasses
-import os
 import sys
 import textwrap
 
@@ -18,9 +17,10 @@ from absl import (
     logging,  # noqa: F401  defines --logtostderr and other flags that commands for the reference use
 )
 
+from deeplab import recipes
 from deeplab.config.options import field_kind
 from deeplab.errors import EXIT_BAD_INPUT, UserError, lack_of_memory, one_line
-from deeplab.files import escaping, nearest, quiet
+from deeplab.files import escaping, help_pages, nearest, quiet
 
 
 class _ItemsParser(flags.ArgumentParser):
@@ -65,8 +65,8 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
     `--help` prints the docstring of the module of `run`, then all flags; it does not import TensorFlow.
     """
     argv = sys.argv if argv is None else argv
-    if any(argument in ("-h", "--h", "-help", "--help", "--helpfull", "--helpshort") for argument in argv[1:]):
-        _print_page(help_text(config_class, sys.modules[run.__module__].__doc__))
+    if any(argument in help_pages.WORDS for argument in argv[1:]):
+        help_pages.show(help_text(config_class, sys.modules[run.__module__].__doc__))
         return sys.exit(0)
     if hasattr(sys.stdout, "reconfigure"):  # names of files need not be UTF-8, and none may end a program
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -91,14 +91,6 @@ def main(run, config_class, argv=None, uses_tensorflow=True):
     sys.exit(result)
 
 
-def _print_page(text):
-    """Prints a page that a reader such as `head` or a pager may stop reading early."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
-
-
 def _is_about_files(error):
     """Tells whether `error` is about a file that is missing, forbidden or too large; TensorFlow has its own classes."""
     errors = getattr(sys.modules.get("tensorflow"), "errors", None)
@@ -118,12 +110,16 @@ def read(config_class, argv, flag_values=None):
     flag_values = flags.FlagValues() if flag_values is None else flag_values
     for field, owner, optional in all_fields(config_class):
         _define(field, owner, optional, flag_values)
+    takes_recipes = getattr(config_class, "TAKES_RECIPES", False)
+    if takes_recipes:
+        flags.DEFINE_string("recipe", None, "name of a recipe", flag_values=flag_values, allow_override=True)
     retired = getattr(config_class, "RETIRED", {})
     for name in retired:  # boolean flags accept all three forms: --name, --noname and --name=value
         anything = flags.Flag(flags.ArgumentParser(), None, name, None, "retired", boolean=True, allow_override=True)
         flags.DEFINE_flag(anything, flag_values=flag_values)
     try:
-        leftovers = flag_values(argv)[1:]
+        words = flag_values.read_flags_from_files(argv[1:], force_gnu=False)
+        leftovers = flag_values([argv[0], *(recipes.expanded(words) if takes_recipes else words)])[1:]
     except flags.UnrecognizedFlagError as error:
         raise UserError(f"--{error.flagname} is no flag of this program{_hint(error.flagname, config_class)}") from None
     except (flags.Error, OSError, UnicodeError) as error:
@@ -140,6 +136,8 @@ def read(config_class, argv, flag_values=None):
 
 def _hint(name, config_class):
     """Returns which flags a name that is no flag may have meant, and else where all flags are listed."""
+    if name == "recipe":
+        return "; a recipe is for train, and what it trained is written in the --train_logdir for all other programs"
     known = [field.name for field, _owner, _optional in all_fields(config_class)]
     return nearest.hint(name, known, "--") or "; --help lists all flags"
 
@@ -247,6 +245,10 @@ def help_text(config_class, description):
     lines = [description.strip(), ""]
     for owner, flags_help in themes.items():
         lines += ["", owner.__doc__.strip().splitlines()[0], "", *flags_help]
+    if getattr(config_class, "TAKES_RECIPES", False):
+        known = ", ".join(recipes.names())
+        text = f"--recipe=NAME reads the flags of a recipe; flags after it go before them. NAME is one of: {known}."
+        lines += ["", *textwrap.wrap(text, 106)]
     lines += ["", "--flagfile=FILE reads further flags from a file, one flag per line."]
     return "\n".join(lines)
 

@@ -24,7 +24,9 @@ dist/clean/bin/python -m pip install --quiet --disable-pip-version-check --no-de
 (
   cd dist
   clean/bin/python -c 'import deeplab; print(deeplab.__version__, deeplab.MODELS["xception65_coco_voc_trainaug"].miou)'
-  clean/bin/deeplab-train --help >/dev/null
+  clean/bin/deeplab-train --help | grep -q voc_xception_65 || fail "the wheel has no recipes"
+  clean/bin/deeplab --help >/dev/null
+  clean/bin/deeplab build voc2012 --help >/dev/null
   ! clean/bin/python -c 'import datasets' 2>/dev/null || fail "the wheel brings a top-level package datasets"
 )
 rm -rf dist/clean

@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "datasets")]
+sys.path.insert(0, str(ROOT))
 
 from absl import flags  # noqa: E402  the project has to be found first
 
@@ -43,8 +43,14 @@ PROGRAMS = {  # program: (module, function, module of the configuration, class, 
     "vis": ("deeplab.vis", "visualize", "deeplab.config.inference", "VisConfig", True),
     "predict": ("deeplab.predict", "predict", "deeplab.config.inference", "PredictConfig", True),
     "export": ("deeplab.export", "export", "deeplab.config.export", "ExportConfig", True),
-    "build": ("build_folder_data", "build_folder_data", "build_folder_data", "FolderConfig", True),
-    "check": ("check", "check", "check", "CheckConfig", True),
+    "build": (
+        "deeplab.programs.builders.folder",
+        "build_folder_data",
+        "deeplab.programs.builders.folder",
+        "FolderConfig",
+        True,
+    ),
+    "check": ("deeplab.programs.builders.check", "check", "deeplab.programs.builders.check", "CheckConfig", True),
     "serve": ("deeplab.serve", "serve", "deeplab.config.serve", "ServeConfig", False),
     "data_service": ("deeplab.data_service", "serve", "deeplab.config.data_service", "DataServiceConfig", False),
     "benchmark": ("deeplab.benchmark", "benchmark", "deeplab.config.benchmark", "BenchmarkConfig", False),

@@ -5,14 +5,19 @@
 #   DATA=SHARDS LOGDIR=LOGDIR GPUS=2 bash scripts/multi_gpu.sh --mixed_precision=none    on the first two; further flags
 #
 # With k GPUs the batch and the learning rate are k times those of the recipe, and the steps are a k-th: the training sees
-# as many images. RECIPE=FILE names another recipe. Run the same command again to go on after an interruption.
+# as many images. RECIPE=NAME or RECIPE=FILE says which recipe. Run the same command again to go on after an interruption.
 # What was run and what was not: docs/gpu.md.
 set -euo pipefail
 : "${DATA:?folder of the shards}" "${LOGDIR:?folder for the training}"
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-: "${RECIPE:=$root/scripts/recipes/voc_xception_65.flags}"
+: "${RECIPE:=voc_xception_65}"
 : "${GPUS:=$(nvidia-smi --list-gpus 2>/dev/null | wc -l)}"
 [ "$GPUS" -ge 1 ] || { echo "error: nvidia-smi lists no GPU; GPUS=NUMBER says how many to use" >&2; exit 2; }
+
+name="$RECIPE"
+[ ! -e "$RECIPE" ] || name=$(sed -n 's/^--recipe=//p' "$RECIPE")  # files of scripts/recipes only name the recipe
+[ -z "$name" ] || RECIPE="$root/deeplab/recipes/${name%.flags}.flags"
+[ -e "$RECIPE" ] || { echo "error: $RECIPE: no such recipe; see deeplab/recipes" >&2; exit 2; }
 
 of_recipe() {  # NAME: the value of a flag in the recipe, which has to name it
   sed -n "s/^--$1=//p" "$RECIPE" | tail -n 1 | grep . ||

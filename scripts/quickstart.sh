@@ -14,36 +14,27 @@ source scripts/environment.sh
 
 make_environment
 python=.venv/bin/python
-drawings="$out/drawings" shards="$out/shards" logdir="$out/train" export_dir="$out/export"
+shards="$out/shards" logdir="$out/train" export_dir="$out/export"
 mkdir -p "$out"
 
-say "1/7  Drawing scenes: $drawings"
-if [ -e "$drawings/classes.json" ]; then
-  echo "There already."
-else
-  "$python" datasets/draw_shapes.py --output_dir="$drawings" ${IMAGES:+--train_images="$IMAGES" --val_images=12}
-fi
-
-say "2/7  TFRecord shards: $shards"
+say "1/6  Drawing scenes and building TFRecord shards: $shards"
 if [ -e "$shards/dataset.json" ]; then
   echo "There already."
 else
-  "$python" datasets/build_folder_data.py --image_dir="$drawings/images" --label_dir="$drawings/labels" \
-    --list="$drawings/train.txt" --list="$drawings/val.txt" --class_names="$drawings/classes.json" --output_dir="$shards" --overwrite
+  "$python" -m deeplab build shapes --output_dir="$shards" --overwrite ${IMAGES:+--train_images="$IMAGES" --val_images=12}
 fi
 
-say "3/7  Training: $logdir  (curves: .venv/bin/tensorboard --logdir=$logdir)"
-"$python" -m deeplab.train --flagfile=scripts/recipes/quickstart.flags \
-  --dataset_dir="$shards" --train_logdir="$logdir" \
+say "2/6  Training: $logdir  (curves: .venv/bin/tensorboard --logdir=$logdir)"
+"$python" -m deeplab train --recipe=quickstart --dataset_dir="$shards" --train_logdir="$logdir" \
   ${STEPS:+--training_number_of_steps="$STEPS" --slow_start_step=0 --slow_start_burnin_type=none}
 
-say "4/7  Evaluating on images that it was not trained on"
+say "3/6  Evaluating on images that it was not trained on"
 "$python" -m deeplab.eval --checkpoint_dir="$logdir" --dataset_dir="$shards"
 
-say "5/7  Pictures: image | truth | prediction | overlay"
+say "4/6  Pictures: image | truth | prediction | overlay"
 "$python" -m deeplab.vis --checkpoint_dir="$logdir" --dataset_dir="$shards" --vis_logdir="$out/pictures" --max_images=12
 
-say "6/7  Exporting a SavedModel: $export_dir"
+say "5/6  Exporting a SavedModel: $export_dir"
 if ls "$export_dir"/*/saved_model.pb >/dev/null 2>&1 && [ "$logdir/checkpoint" -ot "$export_dir" ]; then
   echo "There already, newer than the checkpoint."
 else
@@ -51,11 +42,13 @@ else
 fi
 newest="$export_dir/$(ls "$export_dir" | grep -E '^[0-9]+$' | sort -n | tail -n 1)"
 
-say "7/7  Segmenting a picture with the SavedModel, in a process that knows nothing of this project"
+say "6/6  Segmenting a picture with the SavedModel, in a process that knows nothing of this project"
+drawings="$shards/drawings"
+[ -e "$drawings" ] || drawings="$out/drawings"  # where earlier versions put them
 picture="$drawings/images/$(tail -n 1 "$drawings/val.txt").jpg"
 project="$PWD"
 (cd "$out" && PYTHONPATH="" "$project/$python" "$project/scripts/segment_with_saved_model.py" \
-  "$newest" "$picture" segmented.png 2> segment.log) || { cat "$out/segment.log" >&2; fail "step 7 failed"; }
+  "$newest" "$picture" segmented.png 2> segment.log) || { cat "$out/segment.log" >&2; fail "step 6 failed"; }
 
 say "Done in $(($(date +%s) - start)) seconds. Look at:"
 cat <<TEXT

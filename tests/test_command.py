@@ -1,6 +1,7 @@
 """The command `deeplab`: every program by a word, a page of all of them, and mistyped words."""
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -10,8 +11,10 @@ import pytest
 
 import deeplab
 from deeplab import __main__ as command
+from deeplab import cli
+from deeplab.programs.builders import command as builders
 from helpers.places import ROOT
-from helpers.programs import CONFIG_OF
+from helpers.programs import BUILDERS, CONFIG_OF
 
 HINT = re.compile(r"""pip install[^\n]*?["' ](deeplab(?:v3plus)?)(?:\[|["' ]|$)""", re.MULTILINE)
 
@@ -29,7 +32,7 @@ def test_page_names_every_program_with_one_line():
     assert page.stdout == run().stdout
     for name in (*command._PROGRAMS, "version"):
         assert re.search(rf"^  {name} +[A-Z][^\n]+\.$", page.stdout, re.MULTILINE), name
-    assert set(command._PROGRAMS.values()) == set(CONFIG_OF)
+    assert set(command._PROGRAMS.values()) >= set(CONFIG_OF)
     assert max(map(len, page.stdout.splitlines())) <= 130
 
 
@@ -39,6 +42,34 @@ def test_page_imports_neither_absl_nor_tensorflow():
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'absl', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", command._PROGRAMS)
+def test_every_command_answers_help(name):
+    done = run(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize("program", [*CONFIG_OF, *BUILDERS])
+def test_every_flag_has_a_description(program):
+    module, name = {**CONFIG_OF, **BUILDERS}[program]
+    config_class = getattr(importlib.import_module(module), name)
+    page = cli.help_text(config_class, "What it does.")
+    for field, _owner, _optional in cli.all_fields(config_class):
+        entry = re.search(rf"^  --(?:\[no\])?{field.name}\b.*\n((?:      .*\n?)+)", page, re.MULTILINE)
+        assert entry, field.name
+        said = re.sub(r"\(default.*|One of: .*", "", " ".join(entry[1].split()), flags=re.DOTALL)
+        assert re.match(r"\S", said), field.name
+        assert len(said.split()) > 1, f"{field.name}: {said}"
+
+
+def test_every_command_has_a_configuration_whose_flags_are_tested():
+    """A row of the table that is no program of `CONFIG_OF` or `BUILDERS` would have a page that nobody looks at."""
+    modules = {module for module, _name in BUILDERS.values()} | {builders.__name__}
+    for module in command._PROGRAMS.values():
+        assert module in CONFIG_OF or f"deeplab.{module}" in modules, module
 
 
 @pytest.mark.parametrize("name", ["train", "data-service"])

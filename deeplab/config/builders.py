@@ -1,4 +1,4 @@
-"""Options that all scripts in datasets/ share."""
+"""Options that all builders share."""
 
 import dataclasses
 import os

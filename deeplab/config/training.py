@@ -142,6 +142,7 @@ class TrainConfig(Checked):
     run: RunConfig = nested(RunConfig)
     gpu: GpuConfig = gpu_options(tf32=True)
 
+    TAKES_RECIPES: ClassVar[bool] = True  # --recipe=NAME
     RETIRED: ClassVar[dict[str, str]] = {
         **RETIRED_MODEL_FLAGS,
         **dict.fromkeys(

@@ -14,7 +14,7 @@ from deeplab.errors import UserError
 from deeplab.pictures.images import MAX_PIXELS
 
 _BEGIN, _END = "<bad record>", "</bad record>"
-_LINTER = "python datasets/check.py --dataset_dir=DIR lists every bad record"
+_LINTER = "deeplab check --dataset_dir=DIR lists every bad record"
 _UNREADABLE = re.compile(r"JPEG|PNG|[Uu]nknown image|decode|Could not parse example|ParseExample|[Ii]mage contents")
 _LOST = re.compile(r"No such file or directory|Permission denied|Input/output error|Stale file handle")
 

@@ -82,9 +82,9 @@ def value(example, key):
 def all_shards(dataset_dir):
     """Returns {split: [paths of all files named like its shards]}; raises a UserError if there is no such folder."""
     if not dataset_dir:
-        raise UserError("--dataset_dir is not given: expected the folder that a datasets/build_*.py script wrote")
+        raise UserError("--dataset_dir is not given: expected the folder that deeplab build wrote")
     if not tf.io.gfile.isdir(dataset_dir):
-        raise UserError(f"--dataset_dir={dataset_dir}: no such folder; build it with datasets/build_*.py")
+        raise UserError(f"--dataset_dir={dataset_dir}: no such folder; build it with deeplab build")
     found = {}
     for name in sorted(tf.io.gfile.listdir(dataset_dir)):
         match = SHARD_NAME.fullmatch(name)
@@ -130,7 +130,7 @@ def shards(dataset_dir, split):
     """
     found = splits(dataset_dir)
     if not found:
-        raise UserError(f"--dataset_dir={dataset_dir}: no *.tfrecord shards in it; build them with datasets/build_*.py")
+        raise UserError(f"--dataset_dir={dataset_dir}: no *.tfrecord shards in it; build them with deeplab build")
     if split not in found:
         raise UserError(f"split {split!r} does not exist in {dataset_dir}: expected one of {', '.join(sorted(found))}")
     counts = {_parts(path)["count"] for path in found[split]}

@@ -11,7 +11,7 @@ from deeplab.evaluation import report
 from gpu_check import common, rows
 from helpers import fake_data
 
-_RECIPE = "scripts/recipes/camvid_mobilenet_v2_hour.flags"
+_RECIPE = "camvid_mobilenet_v2_hour"
 _SECONDS = 150  # then the training is stopped; on one H100 the recipe took 122 s
 _WITHIN = 0.01  # of mIoU, that mixed precision may lose
 
@@ -35,7 +35,7 @@ def compare_precisions(options):
 
 def _train_and_score(options, precision):
     folder, shards = _folder(options, precision), options.camvid or _drawn_shards()
-    flags = [f"--flagfile={_root()}/{_RECIPE}", f"--dataset_dir={shards}", f"--train_logdir={folder}"]
+    flags = [f"--recipe={_RECIPE}", f"--dataset_dir={shards}", f"--train_logdir={folder}"]
     flags.append(f"--mixed_precision={precision}")
     if options.quick:
         flags += ["--train_crop_size=33,33", "--train_batch_size=2", "--training_number_of_steps=2"]
@@ -62,7 +62,3 @@ def _folder(options, precision):
 
 def _drawn_shards():
     return fake_data.shards(pathlib.Path(tempfile.mkdtemp()), {"train": 2, "val": 1}, num_classes=11)
-
-
-def _root():
-    return pathlib.Path(__file__).parent.parent.parent

@@ -44,6 +44,8 @@ FOLDER = "data/building/test_build_parts.py::test_every_option_of_build_folder_d
 VOC = "data/building/test_build_datasets.py::test_voc"
 CHECKED = "data/building/test_data_linter.py::test_the_flags_of_check_say_what_is_looked_at_and_where_the_sheet_goes"
 ADE20K = "data/building/test_build_datasets.py::test_ade20k"
+SHAPES = "programs/builders/test_shapes.py::test_every_option_changes_what_is_built"
+ARRANGED = "programs/builders/test_arrangement.py::test_folder_says_all_the_flags"
 DRAWN = "data/building/test_draw_shapes.py::test_folder_is_complete"
 
 
@@ -244,31 +246,37 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         ),
         **_group(COMPARED, "json compare"),
     },
-    "build_voc2012_data": {
+    "voc2012": {
         **BUILD,
         **_group(VOC, "image_folder semantic_segmentation_folder list_folder augmented_folder"),
         "image_format": "data/building/test_build_parts.py::test_images_of_voc_have_the_extension_that_is_asked_for",
     },
-    "build_cityscapes_data": {
+    "cityscapes": {
         **BUILD,
         "cityscapes_root": "data/building/test_build_datasets.py::test_cityscapes_ids_become_train_ids",
     },
-    "build_ade20k_data": {
+    "ade20k": {
         **BUILD,
         **_group(
             ADE20K,
             "train_image_folder train_image_label_folder val_image_folder val_image_label_folder num_shards seed",
         ),
     },
-    "build_camvid_data": {**BUILD, "camvid_root": "data/building/test_build_datasets.py::test_all_of_camvid"},
-    "build_folder_data": {
+    "camvid": {**BUILD, "camvid_root": "data/building/test_build_datasets.py::test_all_of_camvid"},
+    "folder": {
         **BUILD,
         **_group(
             FOLDER,
             "image_dir label_dir image_suffix label_suffix list split val_fraction seed class_names num_classes name "
             "label_format ignore_label ignore_values ignore_colors reduce_zero_label",
         ),
+        "folder": ARRANGED,
     },
     "check": _group(CHECKED, "dataset_dir dataset contact_sheet num_samples"),
+    "inspect": {"path": "programs/inspecting/test_inspect.py::test_the_flag_may_be_left_out"},
     "draw_shapes": _group(DRAWN, "output_dir train_images val_images size seed"),
+    "shapes": {
+        **{name: test for name, test in BUILD.items() if name not in ("append", "skip_bad")},
+        **_group(SHAPES, "output_dir overwrite train_images val_images size seed"),
+    },
 }  # fmt: skip

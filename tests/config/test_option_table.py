@@ -2,26 +2,16 @@
 
 import ast
 import functools
-import importlib
 import re
-import sys
 
 import pytest
 from option_effects import OPTION_EFFECTS
 
-from deeplab import cli
 from helpers.places import ROOT
-from helpers.programs import BUILDERS, CONFIG_OF
+from helpers.programs import BUILDERS, CONFIG_OF, SCRIPTS, flags_of
 
 PROGRAMS = {**CONFIG_OF, **BUILDERS}
 WRONG = "tests/config/option_effects.py, program {}: {}"
-
-
-def flags_of(program, monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(ROOT / "datasets"), *sys.path])
-    module, name = PROGRAMS[program]
-    config_class = getattr(importlib.import_module(module), name)
-    return {field.name for field, _owner, _optional in cli.all_fields(config_class)}
 
 
 @functools.cache
@@ -49,8 +39,8 @@ def text_of(file, test):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_every_flag_has_a_test_that_shows_what_it_does(program, monkeypatch):
-    flags, named = flags_of(program, monkeypatch), OPTION_EFFECTS[program].keys()
+def test_every_flag_has_a_test_that_shows_what_it_does(program):
+    flags, named = set(flags_of(program)), OPTION_EFFECTS[program].keys()
     missing, gone = sorted(flags - named), sorted(named - flags)
     assert not missing, WRONG.format(program, f"name a test for each of these flags: {', '.join(missing)}")
     assert not gone, WRONG.format(program, f"these flags do not exist: {', '.join(gone)}")
@@ -58,7 +48,7 @@ def test_every_flag_has_a_test_that_shows_what_it_does(program, monkeypatch):
 
 def test_no_program_is_forgotten():
     scripts = {path.stem for path in (ROOT / "datasets").glob("*.py")}
-    assert scripts == BUILDERS.keys()
+    assert scripts == SCRIPTS.keys()
     assert OPTION_EFFECTS.keys() == PROGRAMS.keys()
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import deeplab
+from deeplab import recipes
 from deeplab.config.inference import EvalConfig, PredictConfig
 from deeplab.config.presets import model_options, preset
 from deeplab.config.training import TrainConfig
@@ -27,7 +28,7 @@ def test_refers_to_what_exists(name):
         for evaluation in published.evaluations
         for side in published.crop_size
     )
-    assert published.recipe is None or (ROOT / "scripts" / "recipes" / published.recipe).exists()
+    assert published.recipe is None or recipes.path(published.recipe).name == published.recipe
     assert published.archive.endswith(".tar.gz")
 
 

@@ -3,6 +3,7 @@
 import importlib
 
 from deeplab import cli
+from deeplab.programs.builders import command
 
 CONFIG_OF = {  # program: (module, name) of its configuration class
     "train": ("deeplab.config.training", "TrainConfig"),
@@ -14,18 +15,19 @@ CONFIG_OF = {  # program: (module, name) of its configuration class
     "serve": ("deeplab.config.serve", "ServeConfig"),
     "data_service": ("deeplab.config.data_service", "DataServiceConfig"),
 }
-BUILDERS = {  # script in datasets/: (module, name) of its configuration class
-    "build_ade20k_data": ("build_ade20k_data", "AdeConfig"),
-    "build_camvid_data": ("build_camvid_data", "CamvidConfig"),
-    "build_cityscapes_data": ("build_cityscapes_data", "CityscapesConfig"),
-    "build_folder_data": ("build_folder_data", "FolderConfig"),
-    "build_voc2012_data": ("build_voc2012_data", "VocConfig"),
-    "check": ("check", "CheckConfig"),
-    "draw_shapes": ("draw_shapes", "DrawConfig"),
+BUILDERS = {  # word of `deeplab build`, and what belongs to it: (module, name) of its configuration class
+    **{word: (f"deeplab.programs.builders.{module}", name) for word, (module, name) in command.BUILDERS.items()},
+    "check": ("deeplab.programs.builders.check", "CheckConfig"),
+    "draw_shapes": ("deeplab.programs.builders.shapes", "DrawConfig"),
+    "inspect": ("deeplab.programs.inspecting.command", "InspectConfig"),
+}
+SCRIPTS = {  # script in datasets/: the program in BUILDERS that it is
+    **{f"build_{word}_data": word for word in ("ade20k", "camvid", "cityscapes", "folder", "voc2012")},
+    **{"check": "check", "draw_shapes": "draw_shapes"},
 }
 
 
 def flags_of(program):
     """Returns the names of all flags of a program."""
-    module, name = CONFIG_OF[program]
+    module, name = {**CONFIG_OF, **BUILDERS}[program]
     return [field.name for field, _owner, _optional in cli.all_fields(getattr(importlib.import_module(module), name))]

@@ -24,6 +24,7 @@ import pytest
 from absl import flags
 
 import deeplab
+import deeplab.__main__
 from deeplab import cli, devices
 from deeplab.benchmarks import published_costs
 from deeplab.checkpoints import bundle
@@ -38,8 +39,8 @@ INSTEAD = {  # text of the README: text that replaces it in order to take less t
     "--train_crop_size=321,321": _SMALL,
     "--training_number_of_steps=1000": "--training_number_of_steps=2",
     "--base_learning_rate=0.001": f"--base_learning_rate=0.001{_SMALL}",
-    "--flagfile=scripts/recipes/camvid_mobilenet_v2.flags": f"\\g<0>{_SHORT}",
-    "--flagfile=scripts/recipes/voc_xception_65.flags": f"\\g<0> --model_variant=mobilenet_v2{_SHORT}",
+    "--recipe=camvid_mobilenet_v2": f"\\g<0>{_SHORT}",
+    "--recipe=voc_xception_65": f"\\g<0> --model_variant=mobilenet_v2{_SHORT}",
     "--train_batch_size=16": _SHORT,
     "--eval_crop_size=513,513": "--eval_crop_size=65,65",
     "--eval_scales=0.5,0.75,1.0,1.25,1.5,1.75": "--eval_scales=0.5",
@@ -74,7 +75,7 @@ def blocks(page):
 
 def is_python(command):
     """Tells whether `Workspace.run` runs this line in this process."""
-    return bool(re.match(r"python (-m deeplab\.|datasets/)", command)) and not command.startswith(SERVE)
+    return bool(re.match(r"python (-m deeplab\.|datasets/)|deeplab \w", command)) and not command.startswith(SERVE)
 
 
 def is_request(command):
@@ -154,9 +155,11 @@ class Workspace:
                         self.serve(command, filter(is_request, block.lines))
 
     def run(self, command):
-        """Runs a `python` line in this process; returns its stdout."""
-        _python, first, *words = shlex.split(quick(command), comments=True)
+        """Runs a `python` or `deeplab` line in this process; returns its stdout."""
+        program, first, *words = shlex.split(quick(command), comments=True)
         with self._inside():
+            if program == "deeplab":
+                return _run(deeplab.__main__.main, [program, first, *words])
             if first == "-m":
                 return run_program(words[0].removeprefix("deeplab."), *words[1:])
             return run_script(first, *words)

@@ -22,7 +22,6 @@ COMMANDS = [line for block in readme_commands.blocks(PAGE) for line in block.lin
 PYTHON = [line for line in COMMANDS if line.startswith("python -m deeplab.")]
 CHECKS = [line for line in COMMANDS if line.startswith("bash scripts/gpu_check.sh")]
 SEVERAL = [line for line in COMMANDS if line.endswith("bash scripts/multi_gpu.sh")]
-RECIPE = "scripts/recipes/voc_xception_65.flags"
 
 
 def read(program, words):

@@ -3,6 +3,8 @@
 import ast
 import importlib
 import inspect
+import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -40,10 +42,51 @@ def test_wheel_contains_only_deeplab(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"deeplab"}
     packed = {name for name in wheel.namelist() if name.startswith("deeplab/")}
-    kinds = ("*.py", "*.pyi", "py.typed", "*.json", "*.html")
+    kinds = ("*.py", "*.pyi", "py.typed", "*.json", "*.html", "*.flags")
     on_disk = {str(path.relative_to(ROOT)) for kind in kinds for path in (ROOT / "deeplab").rglob(kind)}
     assert packed == on_disk
     assert sum(entry.compress_size for entry in wheel.infolist()) < 1e6
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """An environment that has the wheel, and everything else from the environment of the tests: its bin folder."""
+    folder = tmp_path_factory.mktemp("installed")
+    made = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
+    pip = [sys.executable, "-m", "pip", f"--python={folder / 'bin' / 'python'}", "install", "--quiet", "--no-index"]
+    for command in (made, [*pip, "--no-deps", wheel.filename]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    others = [path for path in map(pathlib.Path, sys.path) if path.name == "site-packages"]
+    (packages / "others.pth").write_text("".join(f"{path}\n" for path in others))
+    return folder / "bin"
+
+
+@pytest.mark.slow
+def test_from_the_wheel_alone_to_pictures(installed, tmp_path):
+    """All commands of a first try, outside the repository."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(command, *words):
+        done = subprocess.run(
+            [installed / command, *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    found = pathlib.Path(run("python", "-c", "import deeplab; print(deeplab.__file__)").strip())
+    assert found.is_relative_to(installed.parent)
+    run("deeplab", "build", "shapes", "--train_images=4", "--val_images=1", "--size=64,64")
+    small = ("--train_crop_size=65,65", "--train_batch_size=2", "--nosave_summaries_images", "--slow_start_step=1")
+    told = run("deeplab", "train", "--recipe=quickstart", "--training_number_of_steps=2", *small)
+    assert "step 2/2" in told
+    logdir, shards = "--checkpoint_dir=quickstart/train", "--dataset_dir=quickstart/shards"
+    assert "mIoU" in run("deeplab", "eval", logdir, shards)
+    run("deeplab", "export", logdir, "--export_path=quickstart/export", "--noverify")
+    run("deeplab", "predict", "--saved_model=quickstart/export", "--input=quickstart/shards/drawings/images",
+        "--output=quickstart/predictions")  # fmt: skip
+    assert len(list((tmp_path / "quickstart" / "predictions").glob("*_overlay.png"))) == 5
 
 
 def test_console_scripts_name_existing_functions(wheel):

@@ -43,7 +43,7 @@ def test_each_line_is_claimed_once(line):
 def test_all_blocks_are_found():
     """None hides from `blocks`: every line that names a program, whatever stands before it, is in one."""
     assert {block.kind for block in BLOCKS} == {"shell", "python", "text"}
-    begun = re.findall(r"^(?:\s+|```.*\n|\$ )(?:python|bash|pip|curl|export|[A-Z_]+=).*$", README, re.MULTILINE)
+    begun = re.findall(r"^(?:\s+|```.*\n|\$ )(?:python|deeplab|bash|pip|curl|export|[A-Z_]+=).*$", README, re.MULTILINE)
     assert len(begun) <= len(COMMANDS)
     programs = {shlex.split(line)[2] for line in COMMANDS if line.startswith("python -m")}
     assert programs == {

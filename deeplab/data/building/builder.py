@@ -1,4 +1,4 @@
-"""Writes the shards of a data set, which is how every datasets/build_*.py ends.
+"""Writes the shards of a data set, which is how every builder ends.
 
 Nothing is replaced until everything is written: only when all pairs were good, or with `skip_bad`, do the shards get
 their names, and then dataset.json is updated.
@@ -186,7 +186,7 @@ def _refuse_one_class(reports, dataset):
     if dataset.num_classes > 1 and ignored and len(classes) == 1:
         raise UserError(
             f"all labels hold only the values {classes[0]} and {dataset.ignore_label}, which is the ignore label, so "
-            "there is nothing to learn. Black and white labels: build_folder_data.py --label_format=binary with two "
+            "there is nothing to learn. Black and white labels: deeplab build folder --label_format=binary with two "
             "classes; otherwise name another --ignore_label"
         )
 

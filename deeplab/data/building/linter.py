@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import hashlib
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -44,7 +45,7 @@ def lint(dataset_dir, dataset, num_samples):
     found, holders = Findings(), {}
     splits = tfrecord.splits(dataset_dir)
     if not splits:
-        raise UserError(f"--dataset_dir={dataset_dir}: no *.tfrecord shards in it; build them with datasets/build_*.py")
+        raise UserError(f"--dataset_dir={dataset_dir}: no *.tfrecord shards in it; build them with deeplab build")
     for split, paths in splits.items():
         _lint_split(split, paths, dataset, num_samples, found, holders)
         if others := tfrecord.left_over(dataset_dir, split):
@@ -196,6 +197,18 @@ def _gray(image):
     if values.ndim != 2 or values.dtype != np.uint8:
         raise UserError(f"label has mode {image.mode}: expected one channel of 8 bits; build the split again")
     return values
+
+
+def check(config):
+    """Prints the report of a `CheckConfig` and writes its contact sheet; returns the exit code, 1 with problems."""
+    dataset = catalog.load(config.dataset_dir, config.dataset)
+    catalog.refuse_other(config.dataset, dataset)
+    found = lint(config.dataset_dir, dataset, config.num_samples)
+    print(report(found, dataset))
+    path = config.contact_sheet or os.path.join(config.dataset_dir, "contact_sheet.png")
+    contact_sheet(found, dataset, path)
+    print(f"contact sheet: {path}")
+    return 1 if found.problems else 0
 
 
 def report(found, dataset):

@@ -19,12 +19,10 @@ from deeplab.data.building.label_rules import LabelRules
 from deeplab.data.building.listing import Pair
 from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError
+from deeplab.programs.builders import folder as folder_builder
+from deeplab.programs.builders import voc2012
 from helpers import fake_data
 from helpers.places import ROOT
-
-sys.path.insert(0, str(ROOT / "datasets"))
-import build_folder_data
-import build_voc2012_data
 
 COLORS = ((10, 20, 30), (0, 0, 255), (255, 0, 0))
 COLORED = "a=#000000,b=#0a0000"  # the third colour of the labels belongs to no class
@@ -368,7 +366,7 @@ def built(options):
     config = {"image_dir": ("images",), "label_dir": ("labels",), "output_dir": "shards", **FOLDER, **options}
     before = set(os.listdir())
     try:
-        build_folder_data.build_folder_data(build_folder_data.FolderConfig(**config))
+        folder_builder.build_folder_data(folder_builder.FolderConfig(**config))
     except UserError as error:
         return str(error)
     finally:
@@ -414,7 +412,7 @@ def test_every_option_of_build_folder_data_changes_what_is_built(tmp_path, monke
 )
 def test_options_of_build_folder_data_without_effect_are_refused(options, message):
     with pytest.raises(UserError, match=message):
-        build_folder_data.FolderConfig(
+        folder_builder.FolderConfig(
             image_dir=("images",), label_dir=("labels",), output_dir="shards", **FOLDER, **options
         )
 
@@ -425,11 +423,11 @@ def test_images_of_voc_have_the_extension_that_is_asked_for(tmp_path):
         fake_data.save(fake_data.label(12, 16), tmp_path / "labels" / f"{name}.png", list(range(256)) * 3)
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "train.txt").write_text("a\nb\n")
-    config = build_voc2012_data.VocConfig(
+    config = voc2012.VocConfig(
         image_folder=str(tmp_path / "images"), semantic_segmentation_folder=str(tmp_path / "labels"),
         list_folder=str(tmp_path / "lists"), output_dir=str(tmp_path / "shards"), num_workers=1, image_format="png",
     )  # fmt: skip
-    build_voc2012_data.build_voc2012_data(config)
+    voc2012.build_voc2012_data(config)
     assert catalog.load(config.output_dir).splits == {"train": 2}
     with pytest.raises(UserError, match=r"--image_folder=.*: holds no \.jpg files; it has 2 \.png"):
-        build_voc2012_data.build_voc2012_data(dataclasses.replace(config, image_format="jpg"))
+        voc2012.build_voc2012_data(dataclasses.replace(config, image_format="jpg"))

@@ -1,9 +1,8 @@
-"""datasets/check.py's eyes: good folders pass, every kind of bad record is named."""
+"""The eyes of `deeplab check`: good folders pass, every kind of bad record is named."""
 
 import io
 import pathlib
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -13,11 +12,8 @@ from PIL import Image
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import label_rules, linter
 from deeplab.errors import UserError
+from deeplab.programs.builders import check
 from helpers import fake_data
-from helpers.places import ROOT
-
-sys.path.insert(0, str(ROOT / "datasets"))
-import check
 
 
 @pytest.fixture
