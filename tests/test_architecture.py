@@ -18,6 +18,7 @@ ROOMS = (
     "programs",
     "benchmarks",
     "serving",
+    "segmenting",
     "exporting",
     "evaluation",
     "inference",

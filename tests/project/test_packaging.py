@@ -134,6 +134,11 @@ PUBLIC = (
     "restore",
     "predict_labels",
     "load",
+    "Segmenter",
+    "Result",
+    "train_model",
+    "evaluate_model",
+    "export_model",
 )
 STUB = ast.parse((ROOT / "deeplab" / "__init__.pyi").read_text("utf-8"))
 PUBLIC_MODULES = sorted({node.module for node in STUB.body if isinstance(node, ast.ImportFrom)})
