@@ -60,7 +60,7 @@ def train_model(**options: Any) -> Training:
       UserError: an option is unknown or wrong, or the training cannot go on.
       KeyboardInterrupt: it was interrupted; the checkpoint is saved, and the same call goes on.
     """
-    config = keywords.configuration(TrainConfig, options, "train_model")
+    config = keywords.configuration(TrainConfig, options, "train_model", "train")
     with _same_compute_type():
         try:
             stopped = train.train(config)
@@ -86,7 +86,7 @@ def evaluate_model(**options: Any) -> dict[str, Any]:
     Raises:
       UserError: an option is unknown or wrong, or something cannot be read.
     """
-    config = keywords.configuration(EvalConfig, options, "evaluate_model")
+    config = keywords.configuration(EvalConfig, options, "evaluate_model", "eval")
     expected = "False, since a function has to return; call it for each checkpoint"
     require(not config.continuous, "continuous", config.continuous, expected)
     return evaluate.score(config)
@@ -104,7 +104,7 @@ def export_model(**options: Any) -> str:
     Raises:
       UserError: an option is unknown or wrong, or the export does not give the network's labels.
     """
-    return export.write_version(keywords.configuration(ExportConfig, options, "export_model"))
+    return export.write_version(keywords.configuration(ExportConfig, options, "export_model", "export"))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from deeplab.errors import UserError
 from deeplab.files import nearest
 
 
-def configuration(config_class, given, function, hide=(), **fixed):
+def configuration(config_class, given, function, program, hide=(), **fixed):
     """Returns the `config_class` that keyword arguments named as the flags describe, after the same checks.
 
     Args:
@@ -17,6 +17,7 @@ def configuration(config_class, given, function, hide=(), **fixed):
       given: {flag: value} with the types of the fields; lists may stand for tuples, paths for texts, and a sequence for
         a text with commas.
       function: what the user called, for messages.
+      program: the program whose flags these are.
       hide: names of flags that the function does not take.
       fixed: values of flags that the function sets itself.
 
@@ -29,7 +30,7 @@ def configuration(config_class, given, function, hide=(), **fixed):
         if name in getattr(config_class, "RETIRED", {}):
             raise UserError(f"{name} does not exist any more: {config_class.RETIRED[name]}")
         if name not in known:
-            hint = nearest.hint(name, known) or f"; it takes {', '.join(known)}"
+            hint = nearest.hint(name, known) or f"; python -m deeplab.{program} --help lists them"
             raise UserError(f"{name} is no keyword of {function}{hint}")
     return _of_values(config_class, {name: _plain(value, *kinds[name]) for name, value in {**given, **fixed}.items()})
 

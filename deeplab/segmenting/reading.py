@@ -31,13 +31,16 @@ def read(source):
     """
     if isinstance(source, (list, tuple)):
         found = [_read_one(one, f"image {number} of the list") for number, one in enumerate(source)]
-        several = next((number for number, one in enumerate(found) if len(one) != 1), None)
+        several = next((number for number, one in enumerate(source) if _is_batch(one)), None)
         if several is not None:
-            shape = np.shape(source[several])
+            shape = tuple(source[several].shape)
             raise UserError(f"image {several} of the list: an array of shape {shape}; expected one image (H, W, 3)")
         return [one for (one,) in found], True
-    found = _read_one(source, "the image")
-    return found, np.ndim(source) == 4 if hasattr(source, "shape") else False
+    return _read_one(source, "the image"), _is_batch(source)
+
+
+def _is_batch(source):
+    return hasattr(source, "shape") and len(source.shape) == 4
 
 
 def _read_one(source, name):

@@ -73,7 +73,9 @@ class Segmenter:
         if place.preset:
             options = {"preset": place.preset, **options}
         source = "checkpoint_dir" if place.kind == places.CHECKPOINT else "saved_model"
-        config = keywords.configuration(SegmenterConfig, options, "Segmenter.load", _NOT_HERE, **{source: place.path})
+        config = keywords.configuration(
+            SegmenterConfig, options, "Segmenter.load", "predict", _NOT_HERE, **{source: place.path}
+        )
         return cls(place, _open(place, config), config)
 
     def __call__(self, images: Any) -> Any:

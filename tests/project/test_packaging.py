@@ -194,9 +194,11 @@ def test_type_hints_hold(tmp_path):
     lines = [
         re.sub(r".*?program\.py:", "", line) for line in told.splitlines() if "note: Rev" in line or "error" in line
     ]
-    assert len(lines) == 6, told
+    assert len(lines) == 8, told
     for line, expected in zip(
-        lines, ("RestoreReport", "ModelConfig", "Evaluation", "int", "nonsense", "str"), strict=True
+        lines,
+        ("RestoreReport", "ModelConfig", "Evaluation", "int", "tuple[builtins.str", "int", "nonsense", "str"),
+        strict=True,
     ):
         assert expected in line
 
@@ -210,6 +212,8 @@ reveal_type(deeplab.load("logdir").config)
 reveal_type(deeplab.MODELS["name"].evaluations)
 reveal_type(deeplab.count_multiply_adds(config, eval_scales=[0.5, 1]))
 labels, probabilities = deeplab.predict_labels(model, None)
+reveal_type(deeplab.Segmenter.load("logdir", eval_scales=(0.5,)).class_names)
+reveal_type(deeplab.train_model(train_logdir="logdir").step)
 deeplab.nonsense
 deeplab.load(7)
 """
