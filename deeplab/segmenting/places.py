@@ -62,12 +62,17 @@ def find(source):
             return _of_file(path)
         if tf.io.gfile.exists(f"{path}.index"):
             return Place(CHECKPOINT, path)
-    except tf.errors.UnimplementedError as error:  # of a scheme that TensorFlow does not know
-        raise UserError(f"{path}: {one_line(error.message, 200)}; expected {TAKEN}") from None
+    except tf.errors.UnimplementedError as error:
+        raise unknown_scheme(path, error) from None
     if path in MODELS:
         return Place(CHECKPOINT, published_checkpoint(path), path)
     hint = nearest.hint(path, MODELS) or f"; expected {TAKEN}"
     raise UserError(f"{path}: no such file or folder, and no published model of that name{hint}")
+
+
+def unknown_scheme(path, error):
+    """Returns the `UserError` for a path whose scheme TensorFlow does not know."""
+    return UserError(f"{path}: {one_line(error.message, 200)}; expected {TAKEN}")
 
 
 def published_checkpoint(name):

@@ -76,7 +76,10 @@ class Segmenter:
         config = keywords.configuration(
             SegmenterConfig, options, "Segmenter.load", "predict", _NOT_HERE, **{source: place.path}
         )
-        return cls(place, _open(place, config), config)
+        try:
+            return cls(place, _open(place, config), config)
+        except tf.errors.UnimplementedError as error:
+            raise places.unknown_scheme(place.path, error) from None
 
     def __call__(self, images: Any) -> Any:
         """Segments one image or several.

@@ -197,7 +197,7 @@ def test_type_hints_hold(tmp_path):
     assert len(lines) == 8, told
     for line, expected in zip(
         lines,
-        ("RestoreReport", "ModelConfig", "Evaluation", "int", "tuple[builtins.str", "int", "nonsense", "str"),
+        ("RestoreReport", "ModelConfig", "Evaluation", "int", "tuple[str", "int", "nonsense", "str"),
         strict=True,
     ):
         assert expected in line
