@@ -176,7 +176,7 @@ def colours(monkeypatch):
     def labels(image):
         return (image[..., 0] // 100).astype(np.int32)
 
-    network = program.Segmenter(labels, None, small_training.dataset(), settings)
+    network = program.opening.Opened(labels, None, small_training.dataset(), settings)
     monkeypatch.setattr(program.opening, "open_checkpoint", lambda config: network)
     return settings
 

@@ -6,6 +6,7 @@ import itertools
 import pathlib
 import shutil
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ import tensorflow as tf
 from PIL import ExifTags, Image
 
 import deeplab
-from deeplab import cli
+from deeplab import cli, devices
 from deeplab.config.inference import PredictConfig
+from deeplab.config.options import GpuConfig
 from deeplab.data import catalog
 from deeplab.inference import trained
 from deeplab.segmenting import keywords, opening, places, reading, result
@@ -386,3 +388,19 @@ def test_a_lack_of_memory_is_one_line():
 
     with pytest.raises(deeplab.UserError, match=r"the image: needs more memory than there is; .*unable to allocate 9"):
         stub(fail)(IMAGE)
+
+
+def test_threads_on_a_gpu_compute_without_tf32_and_leave_it_as_it_was(monkeypatch):
+    seen = []
+
+    def labels(image):
+        seen.append(tf.config.experimental.tensor_float_32_execution_enabled())
+        time.sleep(0.01)
+        return image[..., 0]
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    with devices.tf32(True), concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(stub(labels), [IMAGE] * 8))
+        assert tf.config.experimental.tensor_float_32_execution_enabled()
+        stub(labels, gpu=GpuConfig(tf32=True))(IMAGE)
+    assert seen == [False] * 8 + [True]
