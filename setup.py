@@ -30,6 +30,7 @@ SERVE = [
     "prometheus-client>=0.20",
     "orjson>=3.10",  # writes the labels of 513x513 pixels in 2 in place of 24 ms, during which no other thread runs
 ]
+POLYGONS = ["contourpy>=1.3"]  # outlines of labels with their holes; 0.4 MB, needs NumPy alone
 VIDEO = ["av>=14.2"]  # video in and out with its codecs inside the wheel
 EXPORT = [
     "ai-edge-litert>=2.1",  # runs .tflite files (tf.lite.Interpreter is being removed)
@@ -46,9 +47,11 @@ EXTRAS = {
     "serve": SERVE,  # python -m deeplab.serve
     "export": EXPORT,
     "video": VIDEO,
+    "polygons": POLYGONS,  # Result.polygons
     "test": [
         *SERVE,
         *VIDEO,
+        *POLYGONS,
         *EXPORT,
         "pytest==9.2.0",
         "pytest-xdist==3.8.0",  # two workers

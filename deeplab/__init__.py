@@ -17,6 +17,11 @@ _PUBLIC = {
     "restore": ("deeplab.checkpoints.restoring", "restore"),
     "predict_labels": ("deeplab.inference.predictor", "predict_labels"),
     "load": ("deeplab.inference.trained", "load"),
+    "Segmenter": ("deeplab.segmenting.segmenter", "Segmenter"),
+    "Result": ("deeplab.segmenting.result", "Result"),
+    "train_model": ("deeplab.programs.functions", "train_model"),
+    "evaluate_model": ("deeplab.programs.functions", "evaluate_model"),
+    "export_model": ("deeplab.programs.functions", "export_model"),
 }
 __all__ = ["__version__", *_PUBLIC]
 

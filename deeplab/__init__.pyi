@@ -7,5 +7,10 @@ from deeplab.inference.predictor import predict_labels as predict_labels
 from deeplab.inference.trained import load as load
 from deeplab.model.cost import count_multiply_adds as count_multiply_adds
 from deeplab.model.network import build_model as build_model
+from deeplab.programs.functions import evaluate_model as evaluate_model
+from deeplab.programs.functions import export_model as export_model
+from deeplab.programs.functions import train_model as train_model
+from deeplab.segmenting.result import Result as Result
+from deeplab.segmenting.segmenter import Segmenter as Segmenter
 
 __version__: str

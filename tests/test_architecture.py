@@ -20,6 +20,7 @@ ROOMS = (
     "programs",
     "benchmarks",
     "serving",
+    "segmenting",
     "exporting",
     "evaluation",
     "inference",

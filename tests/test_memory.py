@@ -242,8 +242,8 @@ def test_predict_goes_on_with_the_next_file(monkeypatch, tmp_path, capsys):
             raise LACKS[0]
         return image[..., 0] // 100
 
-    network = predict.Segmenter(segment, None, catalog.Dataset("fake", 3), {"step": 5})
-    monkeypatch.setattr(predict, "_open_checkpoint", lambda config: network)
+    network = predict.opening.Opened(segment, None, catalog.Dataset("fake", 3), {"step": 5})
+    monkeypatch.setattr(predict.opening, "open_checkpoint", lambda config: network)
     fake_data.save(fake_data.image(48, 64), tmp_path / "in" / "a.png")
     fake_data.save(fake_data.image(33, 40), tmp_path / "in" / "b.png")
     config = PredictConfig(checkpoint_dir="run", input=str(tmp_path / "in"), output=str(tmp_path / "out"))

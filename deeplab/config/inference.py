@@ -276,6 +276,10 @@ class PredictConfig(NetworkConfig):
 
     def check(self):
         check_given(self, "input", "output")
+        self.check_network()
+
+    def check_network(self):
+        """Raises a UserError if the options that say what segments, and how, make no sense together."""
         require_pair("crop_size", self.crop_size)
         require_count("batch_size", self.batch_size)
         input_size.check(self.input_size, tile_size=self.tiles.tile_size)

@@ -29,27 +29,28 @@ _AT_SOURCE = " at source size (labels brought back by nearest neighbour)"
 
 
 def publish(scored, folder):
-    """Prints the scores of one candidate, and writes them into `folder`.
+    """Prints the scores of one candidate, and writes them into `folder`; returns the content of results.json.
 
     The files are results.json, the confusion matrix as CSV and as a picture, a plot of the trimaps if the user asked
     for trimaps, and TensorBoard scalars.
     """
     print(table(scored))
     print("".join(f"{title} {_number(value)}\n" for title, value in _boundary_rows(scored).items()), end="")
-    _write_json(folder, RESULTS, content(scored))
+    written = _write_json(folder, RESULTS, content(scored))
     matrix = plots.confusion(scored.scores.seen.confusion, _shown_names(scored))
     atomic.write(tf.io.gfile.join(folder, "confusion_matrix.csv"), _confusion_csv(scored))
     save_png(tf.io.gfile.join(folder, "confusion_matrix.png"), matrix)
     _plot_trimaps(folder, {"": scored})
     _write_scalars(folder, scored, matrix)
     print(f"Wrote {folder}/{RESULTS}")
+    return written
 
 
 def publish_comparison(compared, folder):
     """Prints the scores of several candidates side by side, and writes them into `folder`.
 
-    The files are comparison.json and, if the user asked for trimaps, a plot of mIoU in trimaps as in figure 5 of the
-    DeepLabv3+ paper.
+    The files are comparison.json, whose content is returned, and, if the user asked for trimaps, a plot of mIoU in
+    trimaps as in figure 5 of the DeepLabv3+ paper.
 
     Args:
       compared: list of `candidates.ScoredCandidate`.
@@ -59,9 +60,10 @@ def publish_comparison(compared, folder):
     print(side_by_side({name: rows(scored) for name, scored in by_name.items()}))
     for name, scored in by_name.items():
         print(f"{name}: {_weights(scored.candidate.facts)}")
-    _write_json(folder, COMPARISON, {"networks": {name: content(scored) for name, scored in by_name.items()}})
+    written = _write_json(folder, COMPARISON, {"networks": {name: content(scored) for name, scored in by_name.items()}})
     _plot_trimaps(folder, by_name)
     print(f"Wrote {folder}/{COMPARISON}")
+    return written
 
 
 def _weights(facts):
@@ -73,7 +75,7 @@ def _weights(facts):
 def publish_checkpoints(scored_ones, folder):
     """Prints the scores of the checkpoints of one training, and writes them into `folder`.
 
-    The files are checkpoints.json and checkpoints.png, a plot of mIoU against the step.
+    The files are checkpoints.json, whose content is returned, and checkpoints.png, a plot of mIoU against the step.
 
     Args:
       scored_ones: list of `candidates.ScoredCandidate`, oldest first.
@@ -87,10 +89,12 @@ def publish_checkpoints(scored_ones, folder):
     if known:
         best = max(known, key=lambda name: known[name])
         print(f"Highest mIoU: {known[best]:.4f}, --checkpoint={best}")
-    _write_json(folder, CHECKPOINTS, {"checkpoints": {name: content(scored) for name, scored in by_name.items()}})
+    contents = {name: content(scored) for name, scored in by_name.items()}
+    written = _write_json(folder, CHECKPOINTS, {"checkpoints": contents})
     curve = {scored.candidate.facts["step"]: scored.scores.seen.mean_iou for scored in scored_ones}
     save_png(tf.io.gfile.join(folder, "checkpoints.png"), plots.lines({"": curve}, "step", "mIoU"))
     print(f"Wrote {folder}/{CHECKPOINTS}")
+    return written
 
 
 def row_by_row(rows):
@@ -235,9 +239,11 @@ def _plot_trimaps(folder, by_name):
 
 
 def _write_json(folder, name, content):
-    """Writes `content` as the file `name` into `folder`, which is made if it does not exist."""
+    """Writes `content` as the file `name` into `folder`, made if it is not there; returns what was written."""
     tf.io.gfile.makedirs(folder)
-    atomic.write(tf.io.gfile.join(folder, name), KIND.text(content))
+    path, text = tf.io.gfile.join(folder, name), KIND.text(content)
+    atomic.write(path, text)
+    return KIND.parse(text, path)
 
 
 def _write_scalars(folder, scored, matrix):

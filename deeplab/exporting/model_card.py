@@ -49,6 +49,11 @@ def image_size(config, loaded):
     return tuple(loaded.config.crop_size or config.crop_size or DEFAULT_SIZE)
 
 
+def image_size_of(card):
+    """Returns the `image_size` of the export that a model.json describes."""
+    return tuple(card["config"].get("crop_size") or card["crop_size"] or DEFAULT_SIZE)
+
+
 def _content(config, loaded, input_size):
     dataset = loaded.dataset
     size = image_size(config, loaded)

@@ -53,6 +53,26 @@ def load(path, required=()):
     return Export(path, signatures, functions)
 
 
+def card_of(path):
+    """Returns the content of the model.json in the folder of an export; raises and returns what `Export.card` does."""
+    has_card = tf.io.gfile.exists(tf.io.gfile.join(path, export_folder.CARD_FILE))
+    return export_folder.read_card(path) if has_card else {}
+
+
+def dataset_of(path, card, name=None):
+    """Returns the `catalog.Dataset` of an export of any format, as `Export.dataset` does; `card` is its `card_of`."""
+    if tf.io.gfile.exists(tf.io.gfile.join(path, catalog.FILE)):
+        return catalog.load(path)
+    if card:
+        names, colors = card["classes"], card.get("colors") or ()
+        try:
+            return catalog.Dataset("export", len(names), class_names=names, colors=colors)
+        except (UserError, TypeError, ValueError) as error:
+            where = f"{path}/{export_folder.CARD_FILE}"
+            raise UserError(f"{where}: {one_line(error, 200)}") from None
+    return catalog.load(None, name) if name else catalog.Dataset(UNKNOWN, catalog.MAX_LABEL + 1)
+
+
 class Export:
     """A loaded SavedModel. It is often one of this project's, but the server runs those of other programs, too.
 
@@ -74,8 +94,7 @@ class Export:
         Raises:
           UserError: the file is damaged, or a newer version wrote it; guessing would give other labels.
         """
-        has_card = tf.io.gfile.exists(tf.io.gfile.join(self.path, export_folder.CARD_FILE))
-        return export_folder.read_card(self.path) if has_card else {}
+        return card_of(self.path)
 
     def dataset(self, name=None):
         """Returns the `catalog.Dataset` of the classes that the network predicts.
@@ -83,16 +102,7 @@ class Export:
         Sources: dataset.json, else the card, else the catalogue's `name`. Without any of them, the classes are
         numbered: names that are guessed would be wrong without anybody noticing.
         """
-        if tf.io.gfile.exists(tf.io.gfile.join(self.path, catalog.FILE)):
-            return catalog.load(self.path)
-        if self.card:
-            names, colors = self.card["classes"], self.card.get("colors") or ()
-            try:
-                return catalog.Dataset("export", len(names), class_names=names, colors=colors)
-            except (UserError, TypeError, ValueError) as error:
-                where = f"{self.path}/{export_folder.CARD_FILE}"
-                raise UserError(f"{where}: {one_line(error, 200)}") from None
-        return catalog.load(None, name) if name else catalog.Dataset(UNKNOWN, catalog.MAX_LABEL + 1)
+        return dataset_of(self.path, self.card, name)
 
     def run(self, signature, inputs):
         """Returns {output: array} of {input: array} by the signature of that name.

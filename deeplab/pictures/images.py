@@ -97,6 +97,22 @@ def decode(content, name):
     return _decode(content, name).pixels
 
 
+def of_pillow(image, name):
+    """Returns the (H, W, 3) uint8 pixels of a Pillow image of any mode; error messages call it `name`.
+
+    The image is turned and converted as `open_picture` does.
+
+    Raises:
+      UserError: the image belongs to a damaged file, has more than MAX_PIXELS or none, or values of 32 bits.
+    """
+    if not 0 < image.width * image.height <= MAX_PIXELS:
+        raise UserError(f"{name}: {image.width}x{image.height} pixels; expected 1 to {MAX_PIXELS}")
+    try:
+        return np.array(to_rgb(ImageOps.exif_transpose(image), image.format))
+    except Exception as error:  # Pillow reads a file only now, and decoders raise errors of any type
+        raise UserError(f"{name}: not a readable image ({one_line(error) or type(error).__name__})") from None
+
+
 def describe_losses(files_of):
     """Returns one line of text for each kind of loss: how many files it concerns, and one of them.
 

@@ -17,24 +17,28 @@ from deeplab.inference import trained
 _TURN_SECONDS = 60  # writing the results of an evaluation takes a few
 
 
-@devices.as_configured
 def evaluate(config):
     """Scores what `config`, an `EvalConfig`, names; with `continuous` every checkpoint that appears in a folder."""
+    score(config)
+
+
+@devices.as_configured
+def score(config):
+    """Does what `evaluate` does, and returns the content of the JSON file that was written; with `continuous` None."""
     if config.checkpoint == ALL_CHECKPOINTS:
-        evaluate_all(config)
-        return
+        return evaluate_all(config)
     if not config.continuous:
-        evaluate_once(config)
-        return
+        return evaluate_once(config)
     effects.refuse_without_effect(config, effects.EVAL_CONTINUOUS)
     names = trained.new_checkpoints(config.checkpoint_dir, config.eval_interval_secs, config.eval_timeout_secs)
     scored = (name for name in names if _evaluate_unless_removed(dataclasses.replace(config, checkpoint=name)))
     for _ in itertools.islice(scored, config.max_number_of_evaluations or None):
         pass
+    return None
 
 
 def evaluate_once(config):
-    """Scores a checkpoint, an export, or all that are compared; prints and writes the scores."""
+    """Scores a checkpoint, an export, or all that are compared; prints, writes and returns the scores."""
     # What, and from what: every network with its split. All are open before the first one is scored, so that a wrong
     # path among several fails at once.
     opened = candidates.open_candidates(config)
@@ -48,9 +52,8 @@ def evaluate_once(config):
     # What came out: for the eye, for programs, and for TensorBoard if there is only one.
     with _writing_to(folder):
         if config.compare:
-            report.publish_comparison(scored, folder)
-        else:
-            report.publish(scored[0], folder)
+            return report.publish_comparison(scored, folder)
+        return report.publish(scored[0], folder)
 
 
 @contextlib.contextmanager
@@ -62,7 +65,7 @@ def _writing_to(folder):
 
 
 def evaluate_all(config):
-    """Scores every checkpoint of a folder, oldest first; prints and writes the scores side by side.
+    """Scores every checkpoint of a folder, oldest first; prints, writes and returns the scores side by side.
 
     A checkpoint that is damaged, or that the training has removed meanwhile, is left out, and a line says so.
 
@@ -84,7 +87,7 @@ def evaluate_all(config):
         raise UserError(f"checkpoint_dir={config.checkpoint_dir}: none of its checkpoints can be read")
     folder = config.eval_logdir or scored[0].candidate.folder
     with _writing_to(folder):
-        report.publish_checkpoints(scored, folder)
+        return report.publish_checkpoints(scored, folder)
 
 
 def _evaluate_unless_removed(config):

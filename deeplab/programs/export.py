@@ -24,9 +24,14 @@ _VERIFY_SIZES = ((97, 129), (130, 90))  # (height, width)
 _LEAST_AGREEMENT = {"float32": 0.999, "bfloat16": 0.95, "float16": 0.99, "none": 0.999, "dynamic": 0.9, "int8": 0.8}
 
 
-@devices.as_configured
 def export(config):
     """Exports one checkpoint as `config`, an `ExportConfig`, says; prints where the export is."""
+    write_version(config)
+
+
+@devices.as_configured
+def write_version(config):
+    """Does what `export` does, and returns the folder of the new version."""
     # From what: the network as it was trained, for images that are padded to the crop size or as large as they come.
     dataset = catalog.load(None, config.dataset_name)
     source = config.checkpoint_path or config.checkpoint_dir
@@ -62,6 +67,7 @@ def export(config):
     print(f"Wrote {folder}")
     if config.format == "saved_model":
         print(f"Try it: python -m deeplab.predict --saved_model={folder} --input=IMAGE --output=FOLDER")
+    return folder
 
 
 def _networks(original, config, crop_size, *known):

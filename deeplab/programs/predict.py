@@ -2,59 +2,25 @@
 
 import collections
 import contextlib
-import dataclasses
 import itertools
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from deeplab import devices
-from deeplab.config.model import ModelConfig
-from deeplab.config.options import differences, require
 from deeplab.data import catalog
-from deeplab.errors import UserError
 from deeplab.files import escaping, locks, progress_bar
 from deeplab.inference import (
-    batches,
-    export_folder,
-    exports,
     input_files,
-    input_size,
     output_folder,
     side_by_side,
-    tiles,
-    trained,
-    untrained,
 )
-from deeplab.inference.predictor import Predictor
 from deeplab.pictures import drawing, images, video
 from deeplab.programs import predict_images
+from deeplab.segmenting import opening
 
 EXIT_SOME_FAILED = 1
-
-
-class Segmenter(NamedTuple):
-    """What turns images into labels, whether it is a checkpoint or an export.
-
-    Attributes:
-      labels: function (H, W, 3) uint8 -> (H, W) int32.
-      with_probabilities: function (H, W, 3) uint8 -> (H, W) int32 and (H, W, K) float32.
-      dataset: what the labels mean, and their colours.
-      settings: {name: value} of all that the results depend on except for the image; JSON.
-      notice: says for the first image that it is seen at another size.
-      batched: the `batches.Batched` that gives the labels of several images, or None: one image at a time.
-    """
-
-    labels: Callable[[np.ndarray], np.ndarray]
-    with_probabilities: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-    dataset: catalog.Dataset
-    settings: dict[str, Any]
-    notice: input_size.Notice = input_size.Notice(input_size.InputSize())
-    batched: batches.Batched | None = None
 
 
 @devices.as_configured
@@ -66,7 +32,7 @@ def predict(config):
     _tell([*found.notes, *_without_effect(config, found.files)])
 
     # What: an export, or a checkpoint.
-    segmenter = _open_export(config) if config.saved_model else _open_checkpoint(config)
+    segmenter = opening.open_export(config) if config.saved_model else opening.open_checkpoint(config)
 
     # Where: a folder that remembers what is finished, and by which network.
     tf.io.gfile.makedirs(config.output)
@@ -85,79 +51,6 @@ def _without_effect(config, files):
         for name, kind, is_there in needs
         if getattr(config, name) and not is_there
     ]
-
-
-def _open_export(config):
-    """Returns the `Segmenter` of a SavedModel that export wrote."""
-    path = export_folder.find(config.saved_model).path
-    export = exports.load(path, required=(exports.DEFAULT_SIGNATURE,))
-    if config.save_probabilities and not export.has_probabilities:
-        raise UserError(
-            f"--save_probabilities: {path} gives none (no signature `reference`); export it again, or use "
-            "--checkpoint_dir"
-        )
-    settings = {
-        "saved_model": output_folder.absolute(path),
-        **_tf32(),
-        **output_folder.identity(f"{path}/{export_folder.GRAPH_FILE}"),  # another export may take the place of this one
-    }
-    dataset, notice = export.dataset(config.dataset), input_size.Notice(input_size.of_card(export.card))
-    catalog.refuse_other(config.dataset, dataset)
-    together = batches.of_export(export)
-    if together is None:
-        require(config.batch_size in (None, 1), "batch_size", config.batch_size, f"1, since {path} takes one at a time")
-    return Segmenter(export.segment, export.segment_with_probabilities, dataset, settings, notice, together)
-
-
-def _open_checkpoint(config):
-    """Returns the `Segmenter` of a train_logdir or another checkpoint."""
-    named = catalog.load(None, config.dataset_name)
-    loaded = trained.load_configured(config, config.checkpoint_dir, config.model, named)
-    catalog.refuse_other(config.dataset, loaded.dataset)
-    seen = input_size.resolve(config.input_size, loaded.trained_size)
-    passes, settings, notice = config.passes, _settings(config, loaded, seen), input_size.Notice(seen, config.tiles)
-    untrained.treat(loaded, config.zero_untrained_taps)
-    predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
-    if config.tiles.tile_size:
-        window = tiles.window(predictor, config.tiles)
-        return Segmenter(window, window.with_probabilities, loaded.dataset, settings, notice)
-    if seen.is_unknown:
-        _tell([str(seen)])
-    one = [tf.TensorSpec((1, None, None, 3), tf.uint8)]  # one trace for images of every size
-    labels = tf.function(lambda image: input_size.segment(predictor, image, seen)[0], input_signature=one)
-    both = tf.function(lambda image: input_size.segment(predictor, image, seen), input_signature=one)
-    return Segmenter(
-        lambda image: labels(image[None])[0].numpy(),
-        lambda image: tuple(result[0].numpy() for result in both(image[None])),
-        loaded.dataset,
-        settings,
-        notice,
-        batches.of_predictor(predictor, seen),
-    )
-
-
-def _settings(config, loaded, seen):
-    """Returns the settings of a `Segmenter` that is a checkpoint."""
-    window = dataclasses.asdict(config.tiles) if config.tiles.tile_size else {}
-    resized = {"input_size": seen.card()} if seen.fit_into and not window else {}
-    return {
-        "checkpoint": output_folder.absolute(loaded.checkpoint),
-        "step": loaded.step,
-        **{f"network.{name}": value for name, (value, _default) in differences(loaded.config, ModelConfig()).items()},
-        "dataset": loaded.dataset and loaded.dataset.name,
-        "use_moving_averages": config.use_moving_averages,
-        **({"zero_untrained_taps": True} if config.zero_untrained_taps else {}),
-        "crop_size": config.crop_size,
-        **dataclasses.asdict(config.passes),
-        **window,
-        **resized,
-        **_tf32(),
-    }
-
-
-def _tf32():
-    """Returns the setting of labels that were computed in TF32. Without it, folders from before the flag go on."""
-    return {"tf32": True} if devices.computes_in_tf32() else {}
 
 
 def _run(jobs, segmenter, config, problems=()):

@@ -44,7 +44,9 @@ INSTEAD = {  # text of the README: text that replaces it in order to take less t
     "--train_batch_size=16": _SHORT,
     "--eval_crop_size=513,513": "--eval_crop_size=65,65",
     "--eval_scales=0.5,0.75,1.0,1.25,1.5,1.75": "--eval_scales=0.5",
-    "eval_scales=(0.5, 1.0, 1.75)": "eval_scales=(0.5,)",
+    "eval_scales=(0.5, 1.0, 1.75), add": "eval_scales=(0.5,), add",
+    "train_crop_size=(321, 321), training_number_of_steps=1000": "train_crop_size=(65, 65), train_batch_size=2, "
+    "save_summaries_images=False, training_number_of_steps=2",
     'model_variant="xception_65"': 'model_variant="mobilenet_v2"',
 }
 SERVE = "python -m deeplab.serve "
@@ -181,7 +183,8 @@ class Workspace:
         names = {"tf": tf, "images": images}
         with self._inside():
             exec(compile(quick(code), "README.md", "exec"), names)
-        assert names["labels"].shape == images.shape[:3]
+        if "labels" in names:
+            assert names["labels"].shape == images.shape[:3]
 
     def serve(self, command, requests):
         """Serves what a `python -m deeplab.serve` line says, on a free port, and sends the requests through bash."""

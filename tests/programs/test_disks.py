@@ -124,9 +124,9 @@ def write_pictures(folder, number):
 
 
 def write_predictions(folder, number):
-    network = predict.Segmenter(lambda image: image[..., 0] // 100, None, DATASET, {"step": 5})
+    network = predict.opening.Opened(lambda image: image[..., 0] // 100, None, DATASET, {"step": 5})
     with tempfile.TemporaryDirectory() as inputs, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict, "_open_checkpoint", lambda config: network)
+        patch.setattr(predict.opening, "open_checkpoint", lambda config: network)
         for seed in range(number):
             fake_data.save(fake_data.image(seed=seed), pathlib.Path(inputs) / f"{seed}.png")
         return predict.predict(PredictConfig(checkpoint_dir="unused", input=inputs, output=str(folder)))

@@ -84,10 +84,10 @@ def arrive(monkeypatch, tmp_path):
     monkeypatch.setattr(trained, "find", lambda *_: ("nowhere", "nowhere/model.ckpt-1"))
     monkeypatch.setattr(trained, "load", load)
     monkeypatch.setattr(candidates.devices, "evaluation_strategy", lambda kind: seen.update(distribution_strategy=kind))
-    for module in (split_predictor, predict, export):
+    for module in (split_predictor, predict.opening, export):
         monkeypatch.setattr(module, "Predictor", predictor)
     monkeypatch.setattr(split_predictor, "make_split_predictor", last)
-    monkeypatch.setattr(predict, "_settings", lambda *_: {})
+    monkeypatch.setattr(predict.opening, "_settings", lambda *_: {})
     monkeypatch.setattr(untrained, "treat", lambda *_: None)
     monkeypatch.setattr(tiles, "window", last)
     monkeypatch.setattr(predict.output_folder, "plan", last)

@@ -150,8 +150,8 @@ def test_a_full_disk_while_an_export_is_written(tmp_path, short_mobilenet, monke
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     """The configuration of predict for three pictures, whose network is a stand-in."""
-    network = predict.Segmenter(lambda image: image[..., 0] // 100, None, catalog.Dataset("fake", 3), {"step": 5})
-    monkeypatch.setattr(predict, "_open_checkpoint", lambda config: network)
+    network = predict.opening.Opened(lambda image: image[..., 0] // 100, None, catalog.Dataset("fake", 3), {"step": 5})
+    monkeypatch.setattr(predict.opening, "open_checkpoint", lambda config: network)
     for name in "abc":
         fake_data.save(fake_data.image(), tmp_path / "in" / f"{name}.png")
     return PredictConfig(checkpoint_dir="unused", input=str(tmp_path / "in"), output=str(tmp_path / "out"))

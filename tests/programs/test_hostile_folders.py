@@ -63,8 +63,8 @@ SPECIAL = {  # name: function that makes something of a path which is no readabl
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """The configuration of predict for the folder tmp_path/in with one good picture; the network is a stand-in."""
-    network = predict.Segmenter(lambda image: image[..., 0] // 100, None, catalog.Dataset("fake", 3), {"step": 5})
-    monkeypatch.setattr(predict, "_open_checkpoint", lambda config: network)
+    network = predict.opening.Opened(lambda image: image[..., 0] // 100, None, catalog.Dataset("fake", 3), {"step": 5})
+    monkeypatch.setattr(predict.opening, "open_checkpoint", lambda config: network)
     fake_data.save(fake_data.image(), tmp_path / "in" / "good.png")
     return PredictConfig(checkpoint_dir="unused", input=str(tmp_path / "in"), output=str(tmp_path / "out"))
 

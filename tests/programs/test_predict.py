@@ -32,8 +32,8 @@ from deeplab.data import catalog
 from deeplab.inference import side_by_side
 from deeplab.pictures import drawing
 from deeplab.programs import predict
-network = predict.Segmenter(lambda image: image[..., 0] // 100, None, catalog.Dataset("fake", 3), {"step": 5})
-predict._open_checkpoint = lambda config: network
+network = predict.opening.Opened(lambda image: image[..., 0] // 100, None, catalog.Dataset("fake", 3), {"step": 5})
+predict.opening.open_checkpoint = lambda config: network
 side_by_side.limits = lambda most: side_by_side.Limits(4, 16, 2**26, 8, 2**26)
 save, count = drawing.save_png, []
 def save_png(path, *how):
@@ -176,8 +176,8 @@ def colours(monkeypatch):
     def labels(image):
         return (image[..., 0] // 100).astype(np.int32)
 
-    network = program.Segmenter(labels, None, small_training.dataset(), settings)
-    monkeypatch.setattr(program, "_open_checkpoint", lambda config: network)
+    network = program.opening.Opened(labels, None, small_training.dataset(), settings)
+    monkeypatch.setattr(program.opening, "open_checkpoint", lambda config: network)
     return settings
 
 

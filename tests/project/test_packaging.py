@@ -177,6 +177,11 @@ PUBLIC = (
     "restore",
     "predict_labels",
     "load",
+    "Segmenter",
+    "Result",
+    "train_model",
+    "evaluate_model",
+    "export_model",
 )
 STUB = ast.parse((ROOT / "deeplab" / "__init__.pyi").read_text("utf-8"))
 PUBLIC_MODULES = sorted({node.module for node in STUB.body if isinstance(node, ast.ImportFrom)})
@@ -232,9 +237,11 @@ def test_type_hints_hold(tmp_path):
     lines = [
         re.sub(r".*?program\.py:", "", line) for line in told.splitlines() if "note: Rev" in line or "error" in line
     ]
-    assert len(lines) == 6, told
+    assert len(lines) == 8, told
     for line, expected in zip(
-        lines, ("RestoreReport", "ModelConfig", "Evaluation", "int", "nonsense", "str"), strict=True
+        lines,
+        ("RestoreReport", "ModelConfig", "Evaluation", "int", "tuple[str", "int", "nonsense", "str"),
+        strict=True,
     ):
         assert expected in line
 
@@ -248,6 +255,8 @@ reveal_type(deeplab.load("logdir").config)
 reveal_type(deeplab.MODELS["name"].evaluations)
 reveal_type(deeplab.count_multiply_adds(config, eval_scales=[0.5, 1]))
 labels, probabilities = deeplab.predict_labels(model, None)
+reveal_type(deeplab.Segmenter.load("logdir", eval_scales=(0.5,)).class_names)
+reveal_type(deeplab.train_model(train_logdir="logdir").step)
 deeplab.nonsense
 deeplab.load(7)
 """

@@ -25,6 +25,12 @@ def write(folder, network):
 
 def reader(folder):
     """Returns a function images -> labels that runs the graph in a session of TensorFlow 1."""
+    run = runner(folder)
+    return lambda images: run(images, REFERENCE_LABELS)[0]
+
+
+def runner(folder):
+    """Returns a function (images, names of outputs) -> list of these outputs, which runs the graph in a session."""
     definition = tf.compat.v1.GraphDef()
     with tf.io.gfile.GFile(f"{folder}/{FILE}", "rb") as file:
         definition.ParseFromString(file.read())
@@ -32,4 +38,4 @@ def reader(folder):
     with graph.as_default():
         tf.import_graph_def(definition, name="")
     session = tf.compat.v1.Session(graph=graph)
-    return lambda images: session.run(f"{REFERENCE_LABELS}:0", {f"{REFERENCE_INPUT}:0": images})
+    return lambda images, *names: session.run([f"{name}:0" for name in names], {f"{REFERENCE_INPUT}:0": images})

@@ -1,0 +1,1 @@
+"""One object that segments images, whatever the network is stored as: `deeplab.Segmenter`."""
