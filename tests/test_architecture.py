@@ -19,6 +19,7 @@ ROOMS = (
     "benchmarks",
     "serving",
     "exporting",
+    "keras",
     "evaluation",
     "inference",
     "training",
@@ -34,7 +35,8 @@ ROOMS = (
     "config",
     "files",
     "errors",
-    "",  # deeplab/__init__.py, which imports nothing until it is asked
+    "",  # deeplab/__init__.py, which imports nothing more until it is asked
+    "registry",
 )
 MODEL_SIDE = ("model", "training", "checkpoints")
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets", "tf_keras", "PIL", "scipy")
