@@ -46,12 +46,13 @@ def predict_labels(
 def checked_images(images):
     """Returns images as a tensor (B, H, W, 3) of numbers; a UserError says what it got in place of that."""
     expected = "expected RGB images in [0, 255] as an array (batch, height, width, 3)"
+    given = type(images).__name__
     try:
         images = tf.convert_to_tensor(images)
-    except (TypeError, ValueError):  # a path, a PIL image, images of several sizes
-        raise UserError(f"images: got {type(images).__name__}; {expected}, all of one size") from None
-    if not (images.dtype.is_floating or images.dtype.is_integer):
-        raise UserError(f"images has type {images.dtype.name}: {expected}, uint8 or float")
+    except (TypeError, ValueError):  # such as images of several sizes
+        raise UserError(f"images: got {given}; {expected}, all of one size") from None
+    if not (images.dtype.is_floating or images.dtype.is_integer):  # such as a path
+        raise UserError(f"images: got {given} of type {images.dtype.name}; {expected}, uint8 or float")
     if images.shape.rank != 4 or images.shape[-1] != 3 or 0 in images.shape:
         alone = "; for one image, pass image[None]" if images.shape.rank == 3 and images.shape[-1] == 3 else ""
         raise UserError(f"images has shape {tuple(images.shape)}: {expected}{alone}")

@@ -44,7 +44,7 @@ class Folded(keras.layers.Layer):
 
     def __init__(self, layer, scale, shift, activation=None, **kwargs):
         super().__init__(**kwargs)
-        self._replaced = json.dumps(keras.saving.serialize_keras_object(layer))
+        self._replaced = json.dumps(keras.utils.serialize_keras_object(layer))
         self.before, self.activation = getattr(layer, "before", None), activation
         self.rate, self.stride = layer.rate, layer.stride
         self.padded, self.compute_output_shape = layer.padded, layer.compute_output_shape
@@ -69,7 +69,7 @@ class Folded(keras.layers.Layer):
     def from_config(cls, config):
         """Returns a layer of the same shapes, whose weights are still to be loaded."""
         config = dict(config)
-        layer = keras.saving.deserialize_keras_object(config.pop("layer"))
+        layer = keras.utils.deserialize_keras_object(config.pop("layer"))
         layer.build((None, None, None, config.pop("channels")))
         return cls(layer, 1.0, 0.0 if config.pop("has_bias") else None, **config)
 

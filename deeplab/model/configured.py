@@ -38,8 +38,8 @@ def configured(config, options=None) -> ModelConfig:
     if config not in MODEL_VARIANTS:
         known = nearest.hint(config, [*MODEL_VARIANTS, *presets.MODELS])
         raise UserError(
-            f"{config!r}: not a network{known}; expected one of {', '.join(MODEL_VARIANTS)}, or a published model of "
-            "deeplab.MODELS"
+            f"{config!r}: no such network; expected one of {', '.join(MODEL_VARIANTS)}, or a published model of "
+            f"deeplab.MODELS{known}"
         )
     return ModelConfig(**{"model_variant": config, **options})
 
