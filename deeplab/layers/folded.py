@@ -70,7 +70,9 @@ class Folded(keras.layers.Layer):
         """Returns a layer of the same shapes, whose weights are still to be loaded."""
         config = dict(config)
         layer = keras.utils.deserialize_keras_object(config.pop("layer"))
-        layer.build((None, None, None, config.pop("channels")))
+        shape = (None, None, None, config.pop("channels"))
+        if not layer.built:  # Keras 3 builds it already
+            layer.build(shape)
         return cls(layer, 1.0, 0.0 if config.pop("has_bias") else None, **config)
 
     def _constant(self, name, values):
