@@ -5,6 +5,7 @@ arXiv 1802.02611; every detail as the reference builds it.
 """
 
 import dataclasses
+from typing import Any
 
 from tensorflow import keras
 
@@ -59,7 +60,7 @@ def build_model(
     config: ModelConfig | str,
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     upsample_logits: bool = False,
-    **options,
+    **options: Any,
 ) -> DeepLab:
     """Builds the network that `config` describes.
 
