@@ -5,6 +5,8 @@ The names below are loaded when they are first used: `import deeplab` alone does
 
 import importlib
 
+from deeplab import registry
+
 __version__ = "0.1.0"
 DISTRIBUTION = "deeplabv3plus"  # what `pip list` shows; `deeplab` is another project's name on the package index
 
@@ -23,10 +25,14 @@ _PUBLIC = {
     "evaluate_model": ("deeplab.programs.functions", "evaluate_model"),
     "export_model": ("deeplab.programs.functions", "export_model"),
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", "keras", *_PUBLIC]
+
+registry.watch()  # Keras then finds our classes when it reads a file
 
 
 def __getattr__(name):
+    if name == "keras":
+        return importlib.import_module("deeplab.keras")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'deeplab' has no attribute {name!r}")
     module, attribute = _PUBLIC[name]

@@ -1,4 +1,5 @@
 # What type checkers read instead of __init__.py, whose names appear when they are first used.
+from deeplab import keras as keras
 from deeplab.checkpoints.restoring import restore as restore
 from deeplab.config.model import ModelConfig as ModelConfig
 from deeplab.config.presets import MODELS as MODELS

@@ -22,6 +22,7 @@ ROOMS = (
     "serving",
     "segmenting",
     "exporting",
+    "keras",
     "evaluation",
     "inference",
     "training",
@@ -38,7 +39,8 @@ ROOMS = (
     "recipes",
     "files",
     "errors",
-    "",  # deeplab/__init__.py, which imports nothing until it is asked
+    "",  # deeplab/__init__.py, which imports nothing more until it is asked
+    "registry",
 )
 MODEL_SIDE = ("model", "training", "checkpoints")
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets", "tf_keras", "PIL", "scipy")

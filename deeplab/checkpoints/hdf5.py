@@ -67,7 +67,7 @@ def _found(file, budget):
 
     def visit(path, item):
         nonlocal total
-        if not hasattr(item, "shape") or path.startswith("optimizer_weights"):
+        if not hasattr(item, "shape") or path.startswith(("optimizer_weights", "optimizer/")):
             return
         if item.dtype.kind not in "fiu" or item.shape is None or item.external or item.is_virtual:
             raise ValueError(f"{path[:_MAX_NAME]} is no array of numbers in this file")

@@ -1,7 +1,7 @@
 """Reads weights: every kind of file becomes {reference name: array}.
 
 These are checkpoints (ours and the reference's have the same format), folders of checkpoints, the published .tar.gz
-archives, frozen graphs, .tflite files of the original and weights of keras.applications.
+archives, frozen graphs, .tflite files of the original, .keras files and weights of keras.applications.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from deeplab.checkpoints import archive, bundle, frozen_graph, keras_applications, tflite
+from deeplab.checkpoints import archive, bundle, frozen_graph, keras_applications, keras_file, tflite
 from deeplab.errors import UserError
 
 GLOBAL_STEP = "global_step"
@@ -41,8 +41,8 @@ def read(path):
     Args:
       path: the prefix of a checkpoint (`.../model.ckpt-30000`); a folder with checkpoints, of which the one is read
         that the state file `checkpoint` names, else the newest; a published .tar.gz archive; a
-        frozen_inference_graph.pb; a float32 .tflite made from a graph of the original; or an .h5 file with weights of
-        keras.applications.MobileNetV2.
+        frozen_inference_graph.pb; a float32 .tflite made from a graph of the original; a .keras file that `model.save`
+        wrote of one of our networks; or an .h5 file with weights of keras.applications.MobileNetV2.
 
     Returns:
       A `WeightsFile`.
@@ -63,6 +63,8 @@ def read(path):
         return WeightsFile(path, "TFLite file", *tflite.read(_existing(path)))
     if path.endswith((".h5", ".hdf5")):
         return WeightsFile(path, "keras.applications weights", keras_applications.read(_existing(path)))
+    if keras_file.is_keras_file(path):
+        return WeightsFile(path, "Keras file", keras_file.read(_existing(path)))
     prefix = find_checkpoint(path)
     return WeightsFile(prefix, "checkpoint", bundle.read(prefix))
 
@@ -79,7 +81,7 @@ def find_checkpoint(path):
     if not tf.io.gfile.exists(path + ".index"):
         raise UserError(
             f"{path}: no checkpoint, and no file that weights can be read from; expected a checkpoint's prefix "
-            "(.../model.ckpt-30000), a folder with checkpoints, .tar.gz, .pb, .tflite or .h5"
+            "(.../model.ckpt-30000), a folder with checkpoints, .tar.gz, .pb, .tflite, .keras or .h5"
         )
     return path
 

@@ -14,7 +14,7 @@ from deeplab.layers import hardware
 from deeplab.layers.resize import resize_bilinear, resize_bilinear_in_strips, resize_labels, scale_dimension
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import config_of
-from deeplab.model.views import at_scale
+from deeplab.model.views import at_scale, with_small_logits
 
 _STRIPS = 4  # that the logits are upsampled in on CPUs; two cores gain nothing from more
 
@@ -37,12 +37,26 @@ def predict_labels(
     Returns:
       labels (B, H, W) int32; probabilities (B, H, W, K) float32, the mean of the softmax over the passes.
     """
-    images = tf.convert_to_tensor(images)
-    if images.shape.rank != 4 or images.shape[-1] != 3:
-        raise UserError(f"images has shape {tuple(images.shape)}: expected (batch, height, width, 3)")
+    images = checked_images(images)
     _refuse_larger(config_of(model).crop_size, images.shape[1:3])
     predict = _compiled(model, tuple(float(scale) for scale in eval_scales), bool(add_flipped_images))
     return predict(tf.cast(images, tf.float32))
+
+
+def checked_images(images):
+    """Returns images as a tensor (B, H, W, 3) of numbers; a UserError says what it got in place of that."""
+    expected = "expected RGB images in [0, 255] as an array (batch, height, width, 3)"
+    given = type(images).__name__
+    try:
+        images = tf.convert_to_tensor(images)
+    except (TypeError, ValueError):  # such as images of several sizes
+        raise UserError(f"images: got {given}; {expected}, all of one size") from None
+    if not (images.dtype.is_floating or images.dtype.is_integer):  # such as a path
+        raise UserError(f"images: got {given} of type {images.dtype.name}; {expected}, uint8 or float")
+    if images.shape.rank != 4 or images.shape[-1] != 3 or 0 in images.shape:
+        alone = "; for one image, pass image[None]" if images.shape.rank == 3 and images.shape[-1] == 3 else ""
+        raise UserError(f"images has shape {tuple(images.shape)}: {expected}{alone}")
+    return images
 
 
 @functools.lru_cache(maxsize=4)
@@ -66,7 +80,8 @@ class Predictor:
     """
 
     def __init__(self, model, crop_size=None, eval_scales=(1.0,), add_flipped_images=False):
-        self.model, self.config = model, config_of(model)
+        self.config, model = config_of(model), with_small_logits(model)
+        self.model = model
         self.num_classes = self.config.num_classes
         self.fixed_size = self.config.crop_size
         self.crop_size = self.fixed_size or crop_size or (1, 1)

@@ -1,11 +1,12 @@
 """A train_logdir as one object: its configuration, its data set, a checkpoint, the model restored from it."""
 
 import dataclasses
+import json
 import time
 
 import tensorflow as tf
 
-from deeplab.checkpoints import bundle
+from deeplab.checkpoints import bundle, keras_file
 from deeplab.checkpoints.report import RestoreReport
 from deeplab.checkpoints.restoring import restore
 from deeplab.config import effects
@@ -13,6 +14,7 @@ from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
 from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.files import formats
 from deeplab.model.network import build_model
 from deeplab.model.views import any_size_config
 from deeplab.training import run_folder
@@ -45,7 +47,8 @@ def load(
     """Builds the model of a train_logdir and restores it. How it computes is TensorFlow's choice, see `predict_labels`.
 
     Args:
-      directory: a train_logdir, its folder `best`, the prefix of a checkpoint, or anything else that `restore` reads.
+      directory: a train_logdir, its folder `best`, the prefix of a checkpoint, a `.keras` file, which has its own
+        configuration, or anything else that `restore` reads.
       checkpoint: "newest", "best", or a prefix (with or without its folder).
       overrides: {field of ModelConfig: value}, used in place of the recorded values. Without a crop_size among them the
         model takes images of any size.
@@ -61,9 +64,9 @@ def load(
       UserError: no such folder or checkpoint; the checkpoint does not fill the network.
     """
     folder, prefix = find(directory, checkpoint)
-    recorded, trained_size = _read_config(folder)
+    recorded, trained_size = _read_config(folder, prefix)
     averages = use_moving_averages and recorded is not None
-    dataset = read_dataset(folder) or dataset
+    dataset = dataset_of(prefix) or dataset
     config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
     if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
@@ -73,6 +76,7 @@ def load(
     except UserError as error:
         raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
     step = bundle.step_of(prefix) if report.step is None else report.step
+    model.parts.record = _record(recorded, trained_size, dataset)
     return Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
 
 
@@ -87,9 +91,10 @@ def load_configured(config, directory: str, overrides: dict, dataset: catalog.Da
       UserError: as in `load`, or there is a --preset beside a config.json, which says what the network is.
     """
     if config.preset:
-        folder, _prefix = find(directory, config.checkpoint)
-        if run_folder.is_configured(folder):
-            path = tf.io.gfile.join(folder, run_folder.CONFIG_FILE)
+        folder, prefix = find(directory, config.checkpoint)
+        is_keras = keras_file.is_keras_file(prefix)
+        if is_keras or run_folder.is_configured(folder):
+            path = prefix if is_keras else tf.io.gfile.join(folder, run_folder.CONFIG_FILE)
             raise UserError(
                 f"preset={config.preset!r}: has no effect, because {path} says what the network is; leave it out"
             )
@@ -207,11 +212,16 @@ def new_checkpoints(directory, interval, timeout):
             time.sleep(min(interval, timeout))
 
 
-def _read_config(folder):
+def _read_config(folder, prefix):
     """Returns what the config.json in a folder records: the `ModelConfig`, and the (height, width) of training images.
 
-    Both are None without that file; the size is None where it is not recorded.
+    Both are None without that file; the size is None where it is not recorded. A `.keras` file records both itself.
     """
+    if keras_file.is_keras_file(prefix):
+        network, record = keras_file.describe(prefix)
+        size, crop_size = record.get("trained_size"), record.get("crop_size") or network.crop_size
+        config = from_json(ModelConfig, {**dataclasses.asdict(network), "crop_size": crop_size}, prefix)
+        return config, tuple(size) if formats.is_size(size) else None
     content = run_folder.read_config(folder)
     if content is None:
         return None, None
@@ -224,3 +234,25 @@ def read_dataset(folder):
     if not tf.io.gfile.exists(tf.io.gfile.join(folder, catalog.FILE)):
         return None
     return catalog.load(folder)
+
+
+def dataset_of(path):
+    """Returns the `catalog.Dataset` of the training that the weights `path` come from, or None where nothing says it.
+
+    Args:
+      path: a `.keras` file, which says it itself, or any other path that `find` takes.
+    """
+    if not keras_file.is_keras_file(path):
+        return read_dataset(run_folder.of(path))
+    content = keras_file.describe(path).record.get("dataset")
+    return None if content is None else catalog.from_json(json.dumps(content), f"{path} (the data set)")
+
+
+def _record(recorded, trained_size, dataset):
+    """Returns the JSON object about the training that a model hands on to its `.keras` file; {} if nothing is known."""
+    known = {
+        "crop_size": list(recorded.crop_size) if recorded and recorded.crop_size else None,
+        "trained_size": list(trained_size) if trained_size else None,
+        "dataset": json.loads(catalog.to_json(dataset)) if dataset else None,
+    }
+    return {name: value for name, value in known.items() if value is not None}

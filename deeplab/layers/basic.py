@@ -9,7 +9,7 @@ from tensorflow import keras
 from deeplab.layers.activations import activated
 from deeplab.layers.fast_convolution import conv2d, depthwise_conv2d, unfused_sum
 from deeplab.layers.resize import dynamic_size, resize_bilinear, same_static_size, scale_dimension
-from deeplab.layers.weights import seeded
+from deeplab.layers.weights import seeded, serialized
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -26,14 +26,21 @@ class Activation(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
+    def get_config(self):
+        return {**super().get_config(), "kind": self.kind}
+
 
 @keras.utils.register_keras_serializable("deeplab")
 class Normalize(keras.layers.Layer):
-    """Scales pixels 0..255 for the backbone: `x * scale - offset`, in float32 whatever the compute type."""
+    """Scales pixels 0..255 for the backbone: `x * scale - offset`, in float32 whatever the compute type.
 
-    def __init__(self, scale, offset, **kwargs):
+    Attributes:
+      network: None, or the JSON object that tells which network the layer belongs to, see `model.segmentation_model`.
+    """
+
+    def __init__(self, scale, offset, network=None, **kwargs):
         super().__init__(**kwargs)
-        self.scale, self.offset = scale, tuple(offset)
+        self.scale, self.offset, self.network = scale, tuple(offset), network
 
     def call(self, images):
         # Subtracting a scalar takes a tenth of the time that subtracting one number per channel takes.
@@ -43,6 +50,9 @@ class Normalize(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale, "offset": self.offset, "network": self.network}
 
 
 class _Convolution(keras.layers.Layer):
@@ -70,6 +80,10 @@ class _Convolution(keras.layers.Layer):
     def _output_size(self, input_shape):
         return tuple(None if side is None else -(-side // self.stride) for side in input_shape[1:3])
 
+    def get_config(self):
+        shared = {name: getattr(self, name) for name in ("kernel_size", "stride", "rate", "padding")}
+        return {**super().get_config(), **shared, "initializer": serialized(self.initializer)}
+
 
 @keras.utils.register_keras_serializable("deeplab")
 class Conv(_Convolution):
@@ -94,6 +108,9 @@ class Conv(_Convolution):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self._output_size(input_shape), self.filters)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "use_bias": self.use_bias}
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -122,6 +139,9 @@ class DepthwiseConv(_Convolution):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self._output_size(input_shape), input_shape[-1])
 
+    def get_config(self):
+        return {**super().get_config(), "before": self.before}
+
 
 @keras.utils.register_keras_serializable("deeplab")
 class SeparableConv(DepthwiseConv):
@@ -141,6 +161,9 @@ class SeparableConv(DepthwiseConv):
 
     def compute_output_shape(self, input_shape):
         return (*super().compute_output_shape(input_shape)[:3], self.filters)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -166,6 +189,9 @@ class ResizeToScale(keras.layers.Layer):
         size = tuple(None if side is None else scale_dimension(side, self.scale) for side in sides)
         return (features[0], *size, features[-1])
 
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale, "crop_size": self.crop_size}
+
 
 @keras.utils.register_keras_serializable("deeplab")
 class ResizeLike(keras.layers.Layer):
@@ -184,6 +210,9 @@ class ResizeLike(keras.layers.Layer):
         x, like = input_shape if isinstance(input_shape[0], (list, tuple)) else (input_shape, input_shape)
         size = tuple(None if side is None else scale_dimension(side, self.scale) for side in like[1:3])
         return (x[0], *size, x[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -207,6 +236,7 @@ class AveragePooling(keras.layers.Layer):
 
     def __init__(self, crop_size, output_stride, strides, **kwargs):
         super().__init__(**kwargs)
+        self.crop_size, self.output_stride = crop_size, output_stride
         per_side = (output_stride, output_stride) if isinstance(output_stride, int) else output_stride
         sides = None if crop_size is None else zip(crop_size, per_side, strict=True)
         self.window = None if sides is None else tuple(scale_dimension(side, 1.0 / stride) for side, stride in sides)
@@ -225,3 +255,7 @@ class AveragePooling(keras.layers.Layer):
         sides = zip(input_shape[1:3], self.window, self.strides, strict=True)
         size = tuple(None if side is None else (side - window) // stride + 1 for side, window, stride in sides)
         return (input_shape[0], *size, input_shape[-1])
+
+    def get_config(self):
+        own = {"crop_size": self.crop_size, "output_stride": self.output_stride, "strides": self.strides}
+        return {**super().get_config(), **own}

@@ -31,7 +31,8 @@ class BatchNorm(keras.layers.Layer):
 
     Under a strategy with several replicas the statistics come from the global batch. Where the whole batch has fewer
     than `FEWEST_VALUES` values per channel (the norm behind image pooling: one for each image), the layer normalises by
-    its moving averages, which then stay as they are, as if it were frozen.
+    its moving averages, which then stay as they are, as if it were frozen. So does a layer that is not `trainable`, as
+    Keras' own batch norm does.
 
     Attributes:
       cells: (h, w) of the input for which the layer was built; None where they vary.
@@ -55,7 +56,7 @@ class BatchNorm(keras.layers.Layer):
         self.built = True
 
     def call(self, x, training=False):
-        if not training or self.frozen or _are_few(x.shape[:-1].num_elements(), replicas()):
+        if not training or self.frozen or not self.trainable or _are_few(x.shape[:-1].num_elements(), replicas()):
             return self._by_averages(x)
         if self.frozen_now is not None:
             return self._by_averages_while_frozen(x, self.frozen_now())
@@ -95,6 +96,10 @@ class BatchNorm(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def get_config(self):
+        own = ("epsilon", "decay", "warmup", "frozen", "activation")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
 @hardware.part

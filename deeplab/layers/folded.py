@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import json
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +29,7 @@ def dilated_ops():
         _DILATED.reset(token)
 
 
+@keras.utils.register_keras_serializable("deeplab")
 class Folded(keras.layers.Layer):
     """A plain, depthwise or separable convolution with bias and activation.
 
@@ -42,6 +44,7 @@ class Folded(keras.layers.Layer):
 
     def __init__(self, layer, scale, shift, activation=None, **kwargs):
         super().__init__(**kwargs)
+        self._replaced = json.dumps(keras.utils.serialize_keras_object(layer))
         self.before, self.activation = getattr(layer, "before", None), activation
         self.rate, self.stride = layer.rate, layer.stride
         self.padded, self.compute_output_shape = layer.padded, layer.compute_output_shape
@@ -56,6 +59,21 @@ class Folded(keras.layers.Layer):
             self.plain = self._constant("weights", kernel * scale)
         channels = kernel.shape[-2] if self.plain is None else self.plain.shape[-1]
         self.bias = None if shift is None else self._constant("biases", np.broadcast_to(shift, (channels,)))
+
+    def get_config(self):
+        kernel = self.plain if self.spatial is None else self.spatial
+        own = {"channels": kernel.shape[2], "has_bias": self.bias is not None, "activation": self.activation}
+        return {**super().get_config(), **own, "layer": json.loads(self._replaced)}
+
+    @classmethod
+    def from_config(cls, config):
+        """Returns a layer of the same shapes, whose weights are still to be loaded."""
+        config = dict(config)
+        layer = keras.utils.deserialize_keras_object(config.pop("layer"))
+        shape = (None, None, None, config.pop("channels"))
+        if not layer.built:  # Keras 3 builds it already
+            layer.build(shape)
+        return cls(layer, 1.0, 0.0 if config.pop("has_bias") else None, **config)
 
     def _constant(self, name, values):
         """Returns a weight in the type of the activations."""

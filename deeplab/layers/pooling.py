@@ -21,6 +21,9 @@ class MaxPooling(keras.layers.Layer):
         sides = (None if side is None else -(-side // self.stride) for side in input_shape[1:3])
         return (input_shape[0], *sides, input_shape[-1])
 
+    def get_config(self):
+        return {**super().get_config(), "size": self.size, "stride": self.stride}
+
 
 def max_pool(x, size, stride):
     """Equals tf.nn.max_pool2d of x (B, h, w, C) with padding SAME.

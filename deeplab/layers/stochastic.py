@@ -19,7 +19,9 @@ class _Drawing(keras.layers.Layer):
       random_seed: an integer; 0 unless `set_random_seed` changes it.
     """
 
-    random_seed = 0
+    def __init__(self, random_seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.random_seed = random_seed
 
     def build(self, input_shape):
         # On a GPU, int32 variables are in host memory, where a step that XLA compiled for the GPU cannot reach them.
@@ -42,6 +44,9 @@ class _Drawing(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
+    def get_config(self):
+        return {**super().get_config(), "random_seed": self.random_seed}
+
 
 @keras.utils.register_keras_serializable("deeplab")
 class Dropout(_Drawing):
@@ -55,6 +60,9 @@ class Dropout(_Drawing):
         if not training or not self.rate:
             return x
         return tf.where(self.draw(tf.shape(x)) >= self.rate, x / (1 - self.rate), tf.zeros_like(x))
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -79,6 +87,9 @@ class DropPath(_Drawing):
         keep = 1 - tf.minimum(1.0, tf.convert_to_tensor(self.progress)) * (1 - self.keep_probability)
         kept = self.draw(tf.stack([tf.shape(x)[0], 1, 1, 1])) < keep
         return tf.where(kept, x / tf.cast(keep, x.dtype), tf.zeros_like(x))
+
+    def get_config(self):
+        return {**super().get_config(), "keep_probability": self.keep_probability}
 
 
 def set_random_seed(model, seed):

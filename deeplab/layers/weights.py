@@ -23,3 +23,8 @@ def seeded(initializer):
     """
     initializer = keras.initializers.get(initializer)
     return type(initializer).from_config({**initializer.get_config(), "seed": random.randrange(2**31)})
+
+
+def serialized(initializer):
+    """Returns what the configuration of a layer says of its initializer: a name, or a dict that Keras reads again."""
+    return initializer if isinstance(initializer, (str, dict)) else keras.initializers.serialize(initializer)

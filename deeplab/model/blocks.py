@@ -47,6 +47,9 @@ class Parts:
         from it.
       head_inputs: per pyramid scale, a list of (stride, backbone feature).
       scaled: {scale: model} of the networks that `views.at_scale` has made.
+      upsample_logits: whether the network's output has the size of its input.
+      record: what is known about the training of the weights, a JSON object that `.keras` files carry; {} if nothing.
+      backbone: the `keras.Model` that `model.backbone` gives, once it was asked for.
     """
 
     config: ModelConfig
@@ -54,6 +57,9 @@ class Parts:
     convolutions: list[tuple[keras.layers.Layer, tuple]] = dataclasses.field(default_factory=list)
     head_inputs: list[list[tuple[int, Any]]] = dataclasses.field(default_factory=list)
     scaled: dict[float, keras.Model] = dataclasses.field(default_factory=dict)
+    upsample_logits: bool = False
+    record: dict[str, Any] = dataclasses.field(default_factory=dict)
+    backbone: keras.Model | None = None
 
     def layer(self, scope, make):
         """Returns the layer of a scope of the reference, made by `make(name=...)` if there is none yet."""

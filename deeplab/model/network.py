@@ -5,15 +5,19 @@ arXiv 1802.02611; every detail as the reference builds it.
 """
 
 import dataclasses
+from typing import Any
 
 from tensorflow import keras
 
 from deeplab.config.model import ModelConfig
-from deeplab.layers.basic import Normalize, ResizeToScale
+from deeplab.errors import UserError
+from deeplab.layers.basic import Normalize, ResizeLike, ResizeToScale
 from deeplab.layers.resize import scale_dimension
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.blocks import Blocks, Parts, Style, truncated_normal
+from deeplab.model.configured import checked_shape, configured
 from deeplab.model.heads import aspp, decoder, dense_prediction_cell
+from deeplab.model.segmentation_model import FIRST_LAYER, SegmentationModel, described, rebuilt
 
 HEAD_STYLE = Style(  # The head has the same habits with every backbone.
     epsilon=1e-5,
@@ -21,28 +25,68 @@ HEAD_STYLE = Style(  # The head has the same habits with every backbone.
     depthwise_initializer=truncated_normal(0.33),
     pointwise_initializer=truncated_normal(0.06),
 )
-MERGED = "merged_logits"  # name of the model's output layer, as in the reference
+MERGED = "merged_logits"  # name of the layer that gives the logits, as in the reference
+UPSAMPLED = "upsampled_logits"  # name of the layer after it, with `upsample_logits`
 
 
-def build_model(config: ModelConfig, input_shape: tuple[int | None, int | None, int] = (None, None, 3)) -> keras.Model:
+@keras.utils.register_keras_serializable("deeplab")
+class DeepLab(SegmentationModel):
+    """What `build_model` returns: a functional keras.Model with `config`, `backbone` and `freeze_backbone()`."""
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Returns the network that `get_config` described, with new weights; Keras calls it to load a file."""
+        return rebuilt(config, build_from) if "model" in config else super().from_config(config, custom_objects)
+
+    @staticmethod
+    def recognised(inputs, outputs):
+        """Returns (`Parts` or None, inputs, outputs): of the same network, built again, if only its layers are clones.
+
+        Other layers than those of the network may be part of what Keras gives; then nothing is built again.
+        """
+        given = keras.Model(inputs, outputs).layers
+        marker = next((layer for layer in given if layer.name == FIRST_LAYER), None)
+        if getattr(marker, "network", None) is None:
+            return None, inputs, outputs
+        parts = described(marker.network)
+        parts.layers.update((layer.name, layer) for layer in given if layer.weights or layer is marker)
+        again = build_from(parts, tuple(given[0].output.shape[1:]))
+        if [type(layer) for layer in again.layers] != [type(layer) for layer in given]:
+            return None, inputs, outputs
+        return parts, again.input, again.output
+
+
+def build_model(
+    config: ModelConfig | str,
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    upsample_logits: bool = False,
+    **options: Any,
+) -> DeepLab:
     """Builds the network that `config` describes.
 
     Args:
-      config: a `ModelConfig`.
-      input_shape: (H, W, 3); None for sides that vary.
+      config: a `ModelConfig`, the name of a backbone such as "mobilenet_v2", or the name of a published model in
+        `deeplab.MODELS`.
+      input_shape: (H, W, 3); None for sides that vary. By default the model takes images of any size.
+      upsample_logits: whether the logits get the size of the input, as most code for Keras expects, in place of the
+        size in which the network computes them. `predict_labels`, training and exports do the same with both.
+      options: fields of `ModelConfig`, used in place of those of `config`: `num_classes=7, output_stride=16`. For the
+        name of a backbone, others have the defaults of `ModelConfig`.
 
     Returns:
       A functional keras.Model. Input: (B, H, W, 3) RGB in [0, 255], uint8 or float; scaling the pixels is part of the
       model. Output: (B, h, w, num_classes) float32 logits at the smallest decoder stride, or at the output stride where
-      there is no decoder. The logits are not upsampled. The logits of an image pyramid are merged.
+      there is no decoder; (B, H, W, num_classes) with `upsample_logits`. The logits of an image pyramid are merged.
 
     Raises:
-      UserError: a part of the configuration cannot be built, e.g. an unreadable dense prediction cell.
+      UserError: an option or a name is not known, or a part of the configuration cannot be built, e.g. an unreadable
+        dense prediction cell.
     """
-    return build_from(Parts(config), input_shape)
+    shape = checked_shape(input_shape)
+    return build_from(Parts(configured(config, options), upsample_logits=bool(upsample_logits)), shape)
 
 
-def build_from(parts: Parts, input_shape: tuple[int | None, int | None, int]) -> keras.Model:
+def build_from(parts: Parts, input_shape: tuple[int | None, int | None, int]) -> DeepLab:
     """Builds the network of `parts.config` from the layers that `parts` has already; missing layers are made and added.
 
     Networks that are built from the same layers share their weights; see `views`.
@@ -53,13 +97,18 @@ def build_from(parts: Parts, input_shape: tuple[int | None, int | None, int]) ->
     if len(logits) > 1:
         merge = {"max": keras.layers.Maximum, "avg": keras.layers.Average}[parts.config.merge_method]
         logits = [merge(name=MERGED, dtype="float32")(logits)]
-    model = keras.Model(images, logits[0], name=parts.config.model_variant)
-    model.parts = parts
-    return model
+    if parts.upsample_logits:
+        logits = [ResizeLike(dtype="float32", name=UPSAMPLED)([logits[0], images])]
+    return DeepLab(images, logits[0], parts.config.model_variant, parts=parts)
 
 
 def config_of(model: keras.Model) -> ModelConfig:
-    """Returns the `ModelConfig` that a model of `build_model` was built from."""
+    """Returns the `ModelConfig` that a model of `build_model` was built from; a UserError if it is another model."""
+    if not hasattr(model, "parts"):
+        raise UserError(
+            f"{type(model).__name__} {getattr(model, 'name', '')!r}: expected a model of deeplab.build_model or "
+            "deeplab.load, which remembers its configuration; a model that was made from its layers does not"
+        )
     return model.parts.config
 
 
@@ -80,7 +129,7 @@ def _encode_and_decode(parts, images, scale, stage):
     backbone = BACKBONES[config.model_variant]
     # Encoder: features with one cell per `output_stride` pixels. The taps {stride: features} come from earlier layers
     # and are finer; the decoder takes the outlines of objects from them.
-    pixels = parts.layer("pixels", lambda name: Normalize(*backbone.normalization, name=name))(seen)
+    pixels = parts.layer(FIRST_LAYER, lambda name: Normalize(*backbone.normalization, name=name))(seen)
     features, taps = backbone.build(Blocks(parts, backbone.style, backbone.scope), pixels, config)
     strides = config.decoder_output_stride or ()
     parts.head_inputs.append([(config.output_stride, features), *((stride, taps[stride]) for stride in strides)])

@@ -11,7 +11,7 @@ from tensorflow import keras
 from deeplab.config.model import ModelConfig
 from deeplab.model.blocks import Parts
 from deeplab.model.heads import dense_prediction_cell
-from deeplab.model.network import MERGED, build_from, config_of, scale_name, scaled_config
+from deeplab.model.network import MERGED, DeepLab, build_from, config_of, scale_name, scaled_config
 
 
 def layers_of(model: keras.Model) -> dict[str, keras.layers.Layer]:
@@ -33,7 +33,16 @@ def scale_outputs(model: keras.Model) -> keras.Model:
     """
     scales = config_of(model).image_pyramid or ()
     outputs = {name: model.get_layer(name).output for name in map(scale_name, scales if len(scales) > 1 else ())}
-    return keras.Model(model.input, {MERGED: model.output, **outputs})
+    return keras.Model(model.input, {MERGED: model.get_layer(MERGED).output, **outputs})
+
+
+def with_small_logits(model: keras.Model) -> keras.Model:
+    """Returns the same network with logits as it computes them, smaller than the input; see `upsample_logits`."""
+    parts = getattr(model, "parts", None)
+    if parts is None or not parts.upsample_logits:
+        return model
+    parts = dataclasses.replace(parts, upsample_logits=False)
+    return DeepLab(model.input, model.get_layer(MERGED).output, model.name, parts=parts)
 
 
 def at_scale(model: keras.Model, scale: float) -> keras.Model:
@@ -76,7 +85,8 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model, tuple[int, ...]
     if len(head_inputs) > 1 or model.input_shape[1:3] != (None, None):
         return None
     strides, features = zip(*head_inputs[0], strict=True)
-    return keras.Model(model.input, list(features)), keras.Model([model.input, *features], model.output), strides
+    logits = model.get_layer(MERGED).output
+    return keras.Model(model.input, list(features)), keras.Model([model.input, *features], logits), strides
 
 
 def _input_shape(config):

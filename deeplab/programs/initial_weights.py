@@ -53,7 +53,7 @@ def _class_sources(config, model_config, dataset):
     A class has the same name in both data sets, or its logits mean something else.
     """
     path, wanted = config.tf_initial_checkpoint, config.map_classes_by_name
-    given = trained.read_dataset(run_folder.of(path))
+    given = trained.dataset_of(path)
     if wanted and (given is None or not given.class_names or not dataset.class_names):
         nameless = f"{dataset.name} in {config.dataset_dir or config.dataset}" if given and given.class_names else path
         raise UserError(f"map_classes_by_name=True: the classes of {nameless} have no names; leave the flag out")
