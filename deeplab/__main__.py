@@ -22,6 +22,7 @@ _PROGRAMS = {  # command: module
     "export": "export",
     "serve": "serve",
     "benchmark": "benchmark",
+    "models": "models",
     "data-service": "data_service",
 }
 

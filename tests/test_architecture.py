@@ -10,7 +10,7 @@ import pytest
 from helpers.places import ROOT
 
 PACKAGE = ROOT / "deeplab"
-DOORS = ("train", "eval", "vis", "predict", "export", "serve", "data_service", "benchmark")
+DOORS = ("train", "eval", "vis", "predict", "export", "serve", "data_service", "benchmark", "models")
 # From the top down. A module may import from its own room and from rooms below.
 ROOMS = (
     "__main__",  # opens the doors

@@ -6,11 +6,14 @@ import time
 import tensorflow as tf
 
 from deeplab.checkpoints import bundle
+from deeplab.checkpoints.published import addresses, cache
 from deeplab.checkpoints.report import RestoreReport
 from deeplab.checkpoints.restoring import restore
 from deeplab.config import effects
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
+from deeplab.config.presets import MODELS, model_options
+from deeplab.config.published import files
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.model.network import build_model
@@ -26,12 +29,13 @@ class Trained:
     model: tf.keras.Model
     config: ModelConfig
     dataset: catalog.Dataset | None  # None where neither dataset.json nor the caller names one
-    folder: str  # holds config.json, dataset.json and the checkpoints
+    folder: str  # holds config.json, dataset.json and the checkpoints; of fetched weights: where results go
     step: int  # of the training; -1 where the name of the checkpoint does not tell
     checkpoint: str  # prefix of the checkpoint that the model was restored from
     report: RestoreReport
     trained_config: ModelConfig | None = None  # as config.json records it, with the size of the training crops
     trained_size: tuple[int, int] | None = None  # (height, width) that holds the training images, if it is recorded
+    weights_from: dict | None = None  # published weights that these are or began from: see `published.cache.origin`
 
 
 def load(
@@ -45,7 +49,8 @@ def load(
     """Builds the model of a train_logdir and restores it. How it computes is TensorFlow's choice, see `predict_labels`.
 
     Args:
-      directory: a train_logdir, its folder `best`, the prefix of a checkpoint, or anything else that `restore` reads.
+      directory: a train_logdir, its folder `best`, the prefix of a checkpoint, or anything else that `restore` reads,
+        such as preset:NAME; a preset also says what network it is, and which classes it predicts.
       checkpoint: "newest", "best", or a prefix (with or without its folder).
       overrides: {field of ModelConfig: value}, used in place of the recorded values. Without a crop_size among them the
         model takes images of any size.
@@ -63,17 +68,37 @@ def load(
     folder, prefix = find(directory, checkpoint)
     recorded, trained_size = _read_config(folder)
     averages = use_moving_averages and recorded is not None
-    dataset = read_dataset(folder) or dataset
-    config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
+    preset = files.preset_of(directory)
+    dataset = read_dataset(folder) or dataset or (catalog.load(None, MODELS[preset].dataset) if preset else None)
+    config = _network_config(recorded, overrides or {}, {**(defaults or {}), **model_options(preset)}, dataset)
     if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
     try:
         report = restore(model, prefix, strict=True, use_moving_averages=averages)
     except UserError as error:
-        raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
+        raise UserError(f"{error} ({_who_says(preset)})") from None
+    source = addresses.of(directory)
+    folder = folder if source is None else source.name
+    trained_size = MODELS[preset].crop_size if preset else trained_size  # which holds the images of its data set
     step = bundle.step_of(prefix) if report.step is None else report.step
-    return Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
+    came = weights_from(directory)
+    return Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size, came)
+
+
+def _who_says(preset):
+    """Returns in words what a network that does not fit its weights was built from."""
+    if preset:
+        return f"the network follows the preset {preset} and the model flags: the archive holds another model than that"
+    return "the network follows config.json, the model flags and the data set"
+
+
+def weights_from(path):
+    """Returns which published weights those at `path` are, or began from: see `published.cache.origin`; None else."""
+    found = cache.origin(path)
+    if found is None and addresses.of(path) is None:
+        found = (run_folder.read_config(run_folder.of(path)) or {}).get("weights_from")
+    return found
 
 
 def load_configured(config, directory: str, overrides: dict, dataset: catalog.Dataset | None) -> Trained:
@@ -115,7 +140,7 @@ def find(directory, checkpoint="newest"):
 
     The folder is the train_logdir, if the weights belong to a training, and else the folder of the weights.
     """
-    directory = directory.rstrip("/") or "/"
+    directory = cache.local(directory).rstrip("/") or "/"
     folder = run_folder.of(directory)
     if not tf.io.gfile.isdir(directory):
         if not (tf.io.gfile.exists(directory) or tf.io.gfile.exists(directory + ".index")):
