@@ -69,21 +69,33 @@ def load(
     recorded, trained_size = _read_config(folder)
     averages = use_moving_averages and recorded is not None
     preset = files.preset_of(directory)
-    dataset = read_dataset(folder) or dataset or (catalog.load(None, MODELS[preset].dataset) if preset else None)
+    dataset = read_dataset(folder) or dataset or dataset_of_preset(preset)
     config = _network_config(recorded, overrides or {}, {**(defaults or {}), **model_options(preset)}, dataset)
-    if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
+    if dataset and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
     try:
         report = restore(model, prefix, strict=True, use_moving_averages=averages)
     except UserError as error:
         raise UserError(f"{error} ({_who_says(preset)})") from None
-    source = addresses.of(directory)
-    folder = folder if source is None else source.name
-    trained_size = MODELS[preset].crop_size if preset else trained_size  # which holds the images of its data set
     step = bundle.step_of(prefix) if report.step is None else report.step
-    came = weights_from(directory)
-    return Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size, came)
+    loaded = Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
+    return dataclasses.replace(loaded, **_of_published(directory, preset))
+
+
+def _of_published(directory, preset):
+    """Returns {field of `Trained`: value} of what is known of published weights.
+
+    Results have a folder outside of the cache. The images of the data set of a preset are no larger than its crop.
+    """
+    source, fields = addresses.of(directory), {"weights_from": weights_from(directory)}
+    fields |= {"folder": source.name} if source else {}
+    return fields | ({"trained_size": MODELS[preset].crop_size} if preset else {})
+
+
+def dataset_of_preset(preset):
+    """Returns the `catalog.Dataset` whose classes a published model predicts; None without a preset."""
+    return catalog.load(None, MODELS[preset].dataset) if preset else None
 
 
 def _who_says(preset):

@@ -4,7 +4,6 @@ from deeplab.checkpoints import keras_applications, restoring, sources
 from deeplab.checkpoints.batch_norms import restart_averages
 from deeplab.checkpoints.published import cache
 from deeplab.config.options import changed_options
-from deeplab.config.presets import MODELS
 from deeplab.config.published import files
 from deeplab.data import catalog
 from deeplab.errors import UserError
@@ -96,7 +95,7 @@ def _class_sources(config, model_config, dataset, path):
     A class has the same name in both data sets, or its logits mean something else.
     """
     wanted, preset = config.map_classes_by_name, files.preset_of(config.tf_initial_checkpoint)
-    given = catalog.load(None, MODELS[preset].dataset) if preset else trained.read_dataset(run_folder.of(path))
+    given = trained.dataset_of_preset(preset) or trained.read_dataset(run_folder.of(path))
     path = config.tf_initial_checkpoint
     if wanted and (given is None or not given.class_names or not dataset.class_names):
         nameless = f"{dataset.name} in {config.dataset_dir or config.dataset}" if given and given.class_names else path
