@@ -1,10 +1,12 @@
 """Restores the weights of a file into a model, by the reference's names. Nothing is assigned unless everything fits."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 from tensorflow import keras
 
 from deeplab.checkpoints import keras_applications, sources
@@ -13,6 +15,7 @@ from deeplab.checkpoints.published import addresses, cache
 from deeplab.checkpoints.report import COUNTER, OF_TRAINING, OPTIMIZER, STEP, RestoreReport
 from deeplab.config.published import files
 from deeplab.errors import UserError
+from deeplab.files import nearest
 from deeplab.model.names import LAST_LAYERS, assign, is_bookkeeping, last_layers, path_of, reference_name
 
 AVERAGED = "/ExponentialMovingAverage"
@@ -109,9 +112,12 @@ def restore_backbone(model, config, weights, use_moving_averages=False):
 
 
 def backbone_file(config, weights):
-    """Returns the path of the weights that `restore_backbone` loads; fetches published ones. Raises as it does."""
-    if weights not in (files.IMAGENET, files.IMAGENET_COCO):
-        return weights
+    """Returns the path of the weights that `restore_backbone` loads; fetches what has to be. Raises as it does."""
+    if weights not in files.WORDS:
+        hint = nearest.hint(os.fspath(weights), files.WORDS)
+        if hint and not tf.io.gfile.exists(weights):
+            raise UserError(f"backbone_weights={weights!r}: no such file{hint}")
+        return cache.local(weights)
     published = files.of_backbone(config.model_variant, weights)
     if published is files.KERAS:
         return keras_applications.imagenet_file(config)

@@ -49,8 +49,7 @@ def load(
     """Builds the model of a train_logdir and restores it. How it computes is TensorFlow's choice, see `predict_labels`.
 
     Args:
-      directory: a train_logdir, its folder `best`, the prefix of a checkpoint, or anything else that `restore` reads,
-        such as preset:NAME; a preset also says what network it is, and which classes it predicts.
+      directory: a train_logdir, its folder `best`, a checkpoint, or other weights; preset:NAME also says the network.
       checkpoint: "newest", "best", or a prefix (with or without its folder).
       overrides: {field of ModelConfig: value}, used in place of the recorded values. Without a crop_size among them the
         model takes images of any size.
@@ -65,17 +64,15 @@ def load(
     Raises:
       UserError: no such folder or checkpoint; the checkpoint does not fill the network.
     """
-    folder, prefix = find(directory, checkpoint)
+    (folder, prefix), preset = find(directory, checkpoint), files.preset_of(directory)
     recorded, trained_size = _read_config(folder)
-    averages = use_moving_averages and recorded is not None
-    preset = files.preset_of(directory)
     dataset = read_dataset(folder) or dataset or dataset_of_preset(preset)
     config = _network_config(recorded, overrides or {}, {**(defaults or {}), **model_options(preset)}, dataset)
     if dataset and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
     try:
-        report = restore(model, prefix, strict=True, use_moving_averages=averages)
+        report = restore(model, prefix, strict=True, use_moving_averages=use_moving_averages and recorded is not None)
     except UserError as error:
         raise UserError(f"{error} ({_who_says(preset)})") from None
     step = bundle.step_of(prefix) if report.step is None else report.step

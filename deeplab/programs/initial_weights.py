@@ -1,5 +1,7 @@
 """The weights that a new training starts from, and the classes that they belong to."""
 
+import functools
+
 from deeplab.checkpoints import keras_applications, restoring, sources
 from deeplab.checkpoints.batch_norms import restart_averages
 from deeplab.checkpoints.published import cache
@@ -49,8 +51,10 @@ def load(config, model_config, network, dataset):
         if _takes_averages(config, path) and any(name.endswith(restoring.AVERAGED) for name in file.values):
             print("These are the moving averages of the weights; --nouse_moving_averages takes the weights themselves")
     if config.backbone_weights:
-        path = _fetched(config, "backbone_weights", lambda weights: restoring.backbone_file(model_config, weights))
-        averages = _takes_averages(config, cache.local(path))
+        of_backbone = functools.partial(restoring.backbone_file, model_config)
+        averages = _takes_averages(config, _fetched(config, "backbone_weights", of_backbone))
+        if _published(config, model_config) == files.KERAS:
+            print(files.KERAS.told)
         print(restoring.restore_backbone(network, model_config, config.backbone_weights, averages), flush=True)
     if config.restart_batch_norm_averages:
         print(f"The averages of {restart_averages(network)} batch norms begin anew", flush=True)
@@ -63,15 +67,18 @@ def origin(config, model_config):
       config: the TrainConfig, whose weights `load` has loaded.
       model_config: the `ModelConfig` of the network.
     """
-    weights = config.backbone_weights
-    if weights in (files.IMAGENET, files.IMAGENET_COCO):
-        published = files.of_backbone(model_config.model_variant, weights)
-        if published is not files.KERAS:
-            return cache.origin(files.SCHEME + published.name)
+    published = _published(config, model_config)
+    if published == files.KERAS:
         address = keras_applications.address(model_config)
         return {**dict.fromkeys(ORIGIN), "name": published.name, "address": address, **published.terms}
-    path = config.tf_initial_checkpoint or weights
+    path = files.SCHEME + published.name if published else config.tf_initial_checkpoint or config.backbone_weights
     return trained.weights_from(path) if path else None
+
+
+def _published(config, model_config):
+    """Returns the `PublishedFile` of a word in --backbone_weights; None for other weights and without any."""
+    is_word = config.backbone_weights in files.WORDS
+    return files.of_backbone(model_config.model_variant, config.backbone_weights) if is_word else None
 
 
 def _fetched(config, option, fetch):

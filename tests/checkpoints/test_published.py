@@ -77,6 +77,32 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server, folder, monkey
     assert server.requests[1][2].startswith('"')
 
 
+def test_ctrl_c_keeps_what_came(server, folder, monkeypatch):
+    append = cache._Part.append
+
+    def interrupted(self, content):
+        append(self, content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cache._Part, "append", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.local(f"preset:{NAME}")
+    monkeypatch.setattr(cache._Part, "append", append)
+    kept = (folder / f"{ARCHIVE}.part").stat().st_size
+    assert 0 < kept <= len(CONTENT)
+    cache.local(f"preset:{NAME}")
+    assert (folder / ARCHIVE).read_bytes() == CONTENT
+    # A part that is complete needs no server any more.
+    assert len(server.requests) == 1 + (kept < len(CONTENT))
+    assert sorted(os.listdir(folder)) == [ARCHIVE, f"{ARCHIVE}.json"]
+
+
+def test_files_have_a_largest_size(server, folder, monkeypatch):
+    monkeypatch.setattr(download, "_MOST", 1000)
+    monkeypatch.setattr(download, "_CHUNK", 1000)
+    assert "the server sends more than" in refused()
+
+
 def test_a_connection_that_breaks_is_asked_again(server, folder):
     server.cuts = [100_000, 0, 50_000]
     cache.local(f"preset:{NAME}")

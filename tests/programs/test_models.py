@@ -16,6 +16,7 @@ from deeplab.config.inference import EvalConfig, PredictConfig, VisConfig
 from deeplab.config.published import files
 from deeplab.config.training import TrainConfig
 from deeplab.data import catalog, source
+from deeplab.evaluation import candidates
 from deeplab.inference import trained
 from deeplab.model import backbones
 from deeplab.model.names import reference_name
@@ -112,6 +113,12 @@ def test_every_way_to_name_them_gives_the_same(server, folder, tmp_path):
     for network in (other.model, model):
         np.testing.assert_array_equal(network(image), expected.model(image))
     assert (other.folder, other.weights_from["licence"]) == ("net", None)
+
+
+def test_comparisons_take_them(server):
+    server.files["own/net.tar.gz"] = server.files[ARCHIVE]
+    for path in (f"preset:{PRESET}", f"{os.environ['DEEPLAB_MODELS_URL']}/own/net.tar.gz"):
+        assert candidates._taken(path) == {"use_moving_averages", "distribution_strategy", "preset"}
 
 
 def test_an_archive_of_another_model_is_refused(server, photo, tmp_path):
@@ -249,6 +256,12 @@ def test_backbones_by_name(server, capsys, monkeypatch):
     assert initial_weights.origin(TrainConfig(**options), config)["name"] == "xception_65_imagenet_coco"
     with pytest.raises(deeplab.UserError, match=r"xception_65_imagenet .*xception_2018_01_04\.tar\.gz.* 404"):
         initial_weights.load(TrainConfig(**{**options, "backbone_weights": "imagenet"}), config, network, VOC)
+    with pytest.raises(deeplab.UserError, match="'imagnet': no such file; did you mean imagenet"):
+        initial_weights.load(TrainConfig(**{**options, "backbone_weights": "imagnet"}), config, network, VOC)
+    mobilenet = TrainConfig(**{**options, "backbone_weights": "imagenet"})
+    assert initial_weights.origin(mobilenet, deeplab.ModelConfig())["licence"].startswith(
+        "Apache License 2.0, as Keras"
+    )
     other = deeplab.ModelConfig(model_variant="resnet_v1_18")
     with pytest.raises(deeplab.UserError, match="none were published for it, only for others"):
         initial_weights.load(TrainConfig(**options), other, network, VOC)

@@ -25,6 +25,7 @@ _SECONDS_TLS = 10  # until a host that is asked for https on our own account has
 _ATTEMPTS = 4  # without a new byte between them
 _PAUSE_SECONDS = 0.5  # before the second attempt; grows with each
 _CHUNK = 1 << 20  # bytes
+_MOST = 8 << 30  # bytes of a file; the largest that is published has 0.5 GB
 _MEGA = 10**6
 _GZIP = b"\x1f\x8b"
 _PARTS = re.compile(r"bytes (\d+)-\d+/(\d+)")  # of the header Content-Range
@@ -215,6 +216,8 @@ def _copy(response, part):
     with progress_bar.show(total and round(total), "MB") as bar:
         bar.update(part.size // _MEGA)
         while content := response.read1(_CHUNK):
+            if part.size > _MOST:
+                raise Failed(f"the server sends more than {_MOST >> 30} GB")
             part.append(content)
             bar.update(part.size // _MEGA - bar.n)
     if part.total is None:

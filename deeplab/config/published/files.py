@@ -13,7 +13,7 @@ from deeplab.files import nearest
 SCHEME = "preset:"  # of a path such as preset:xception65_coco_voc_trainaug
 LICENCE = "Apache License 2.0, as tensorflow/models, which publishes the file"
 TERMS = "the data sets have terms of their own"
-IMAGENET, IMAGENET_COCO = "imagenet", "imagenet_coco"  # values of --backbone_weights
+WORDS = IMAGENET, IMAGENET_COCO = "imagenet", "imagenet_coco"  # values of --backbone_weights
 _DIGESTS = {  # of files whose digest somebody else published. Source: model.yml of deeplabv3 in Intel's Open Model Zoo
     "deeplabv3_mnv2_pascal_train_aug_2018_01_29.tar.gz": "sha384:d3f2b27bb00c485ca45d68731f7198a23926cb865dd010fc444"
     "bcad9158e33413cd60da2588a9be3ff1e8c9b4557362b",
