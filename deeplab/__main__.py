@@ -24,6 +24,7 @@ _PROGRAMS = {  # command: module, whose docstring begins with the line of `deepl
     "build": "programs.builders.command",
     "check": "programs.builders.check",
     "inspect": "programs.inspecting.command",
+    "models": "models",
     "data-service": "data_service",
 }
 

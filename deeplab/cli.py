@@ -98,6 +98,8 @@ def _is_about_files(error):
         return isinstance(error, OSError)
     if isinstance(error, errors.FailedPreconditionError):
         return "directory" in str(error)  # there is a file instead of a folder, or a folder instead of a file
+    if isinstance(error, errors.UnimplementedError):
+        return "File system scheme" in str(error)
     return isinstance(error, (errors.NotFoundError, errors.PermissionDeniedError, errors.ResourceExhaustedError))
 
 

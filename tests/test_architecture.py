@@ -11,7 +11,7 @@ from deeplab.programs.builders import command
 from helpers.places import ROOT
 
 PACKAGE = ROOT / "deeplab"
-DOORS = ("train", "eval", "vis", "predict", "export", "serve", "data_service", "benchmark")
+DOORS = ("train", "eval", "vis", "predict", "export", "serve", "data_service", "benchmark", "models")
 OTHER_PROGRAMS = [f"programs.builders.{name}" for name in (*command.BUILDERS, "check")]  # whose flags they read, too
 # From the top down. A module may import from its own room and from rooms below.
 ROOMS = (

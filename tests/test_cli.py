@@ -122,6 +122,7 @@ def test_help_lists_every_flag_with_default_and_choices():
     [
         pytest.param("open('/no/such/file')", marks=pytest.mark.slow),
         "import tensorflow as tf; tf.io.gfile.GFile('/no/such/file').read()",
+        pytest.param("import tensorflow as tf; tf.io.gfile.exists('s3://no/such/file')", marks=pytest.mark.slow),
         pytest.param("from deeplab.errors import UserError; raise UserError('/no/such/file')", marks=pytest.mark.slow),
     ],
 )

@@ -1,5 +1,6 @@
 """Reads ImageNet weights of keras.applications.MobileNetV2: the same network with other names."""
 
+import os
 import re
 
 from tensorflow import keras
@@ -55,13 +56,22 @@ def imagenet_file(config):
             f"backbone_weights='imagenet' with depth_multiplier={alpha}, divisible_by={config.divisible_by}: expected "
             f"one of {', '.join(map(str, _ALPHAS))}, with divisible_by=8 unless it is 1"
         )
-    name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5"
-    origin = f"https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/{name}"
+    origin = address(config)
+    name = origin.rpartition("/")[2]
     try:
         return keras.utils.get_file(name, origin, cache_subdir="models")
     except Exception as error:  # classes of urllib and others; all of them mean that the file cannot be had
         reason = one_line(error)
-        raise UserError(f"backbone_weights='imagenet': {reason}; give a local weights file instead") from None
+        place = os.path.join(os.environ.get("KERAS_HOME") or os.path.join("~", ".keras"), "models", name)
+        raise UserError(
+            f"backbone_weights='imagenet': {reason}; put the file of {origin} at {place}, or name a local weights file"
+        ) from None
+
+
+def address(config):
+    """Returns the address of the ImageNet weights of a `ModelConfig`, whose backbone has to be mobilenet_v2."""
+    name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{config.depth_multiplier}_224_no_top.h5"
+    return f"https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/{name}"
 
 
 def _scope(layer):

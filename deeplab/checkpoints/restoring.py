@@ -1,22 +1,29 @@
 """Restores the weights of a file into a model, by the reference's names. Nothing is assigned unless everything fits."""
 
+import dataclasses
+import os
 import re
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 from tensorflow import keras
 
 from deeplab.checkpoints import keras_applications, sources
 from deeplab.checkpoints.batch_norms import SETTLED, unfolded
-from deeplab.checkpoints.report import RestoreReport
+from deeplab.checkpoints.published import addresses, cache
+from deeplab.checkpoints.report import COUNTER, OF_TRAINING, OPTIMIZER, STEP, RestoreReport
+from deeplab.config.published import files
 from deeplab.errors import UserError
+from deeplab.files import nearest
 from deeplab.model.names import LAST_LAYERS, assign, is_bookkeeping, last_layers, path_of, reference_name
 
 AVERAGED = "/ExponentialMovingAverage"
 _EXPECTED_EXTRAS = (  # what checkpoints hold besides the variables of a network, and why it is skipped
-    (re.compile(r"global_step"), "the training step"),
-    (re.compile(r".+/(Momentum|Adam|Adam_1|RMSProp|RMSProp_1|Adagrad)"), "state of the optimizer"),
-    (re.compile(r"(.*/)?beta[12]_power|loss_scale/.+"), "state of the optimizer"),
+    (re.compile(r"global_step"), STEP),
+    (re.compile(r".+/(Momentum|Adam|Adam_1|RMSProp|RMSProp_1|Adagrad)"), OPTIMIZER),
+    (re.compile(r"(.*/)?beta[12]_power|loss_scale/.+"), OPTIMIZER),
+    (re.compile(r".+_quant/.+"), "range of values of an 8-bit training"),
     (re.compile(f".+{AVERAGED}"), "moving average of the weights (use_moving_averages=False)"),
     (
         re.compile(r"[^/]+/(.*/)?(logits|Logits|Conv_1|Conv_2|aux[^/]*|AuxLogits|final_layer|predictions)/.+"),
@@ -71,7 +78,8 @@ def restore(
 def _matched(file, values, variables, excluded, strict):
     """Returns ({name: value} that the model gets, {name: why the model does not get it}); checks both."""
     skipped = {name: _why_unused(name) for name in file.values if name in values and name not in variables}
-    skipped |= {name: "last layer (initialize_last_layer=False)" for name in values if name.startswith(excluded)}
+    weights = [name for name in values if skipped.get(name) not in OF_TRAINING]
+    skipped |= {name: "last layer (initialize_last_layer=False)" for name in weights if name.startswith(excluded)}
     fitting = {name: values[name] for name in variables if name in values and name not in skipped}
     _refuse_other_network(file, fitting, variables)
     other_classes = _other_classes(file, fitting, variables, strict)
@@ -81,19 +89,51 @@ def _matched(file, values, variables, excluded, strict):
 
 
 def restore_backbone(model, config, weights, use_moving_averages=False):
-    """Loads the weights of the backbone only.
+    """Loads the weights of the backbone only; of "imagenet_coco" also what fits of the head, but for the logits.
 
     Args:
       model: as `build_model(config)` returns it.
       config: its `ModelConfig`.
-      weights: "imagenet" for the weights of keras.applications (downloaded once), or anything that `restore` takes.
+      weights: "imagenet" or "imagenet_coco" for published weights (downloaded once), or anything that `restore` takes.
       use_moving_averages: as for `restore`.
 
     Returns:
       A `RestoreReport`.
+
+    Raises:
+      UserError: as `restore`; no such weights were published for this backbone, or they cannot be fetched.
     """
-    path = keras_applications.imagenet_file(config) if weights == "imagenet" else weights
-    return restore(model, path, initialize_last_layer=False, use_moving_averages=use_moving_averages)
+    path = backbone_file(config, weights)
+    if weights != files.IMAGENET_COCO:
+        return restore(model, path, initialize_last_layer=False, use_moving_averages=use_moving_averages)
+    file, others = _without_other_shapes(sources.read(path), model)
+    report = restore(model, file, initialize_last_layer=False, last_layers_contain_logits_only=True)
+    return dataclasses.replace(report, skipped=report.skipped | others)
+
+
+def backbone_file(config, weights):
+    """Returns the path of the weights that `restore_backbone` loads; fetches what has to be. Raises as it does."""
+    if weights not in files.WORDS:
+        hint = nearest.hint(os.fspath(weights), files.WORDS)
+        if hint and not tf.io.gfile.exists(weights):
+            raise UserError(f"backbone_weights={weights!r}: no such file{hint}")
+        return cache.local(weights)
+    published = files.of_backbone(config.model_variant, weights)
+    if published is files.KERAS:
+        return keras_applications.imagenet_file(config)
+    return cache.fetched(addresses.of_published(published))
+
+
+def _without_other_shapes(file, model):
+    """Returns a `WeightsFile` without the arrays of the head whose shapes are not the model's, and {name: reason}."""
+    shapes = {reference_name(variable): tuple(variable.shape) for variable in model.variables}
+    others = {
+        name: "another shape in the model"
+        for name, value in file.values.items()
+        if name.startswith(LAST_LAYERS[1:]) and shapes.get(name, np.shape(value)) != np.shape(value)
+    }
+    values = {name: value for name, value in file.values.items() if name not in others}
+    return dataclasses.replace(file, values=values), others
 
 
 def _network_values(file, model, use_moving_averages):
@@ -128,7 +168,7 @@ def _why_unused(name):
     for pattern, reason in _EXPECTED_EXTRAS:
         if pattern.fullmatch(name):
             return reason
-    return "counter of another training" if is_bookkeeping(name) else _UNKNOWN
+    return COUNTER if is_bookkeeping(name) else _UNKNOWN
 
 
 def _refuse_differences(file, missing, skipped):

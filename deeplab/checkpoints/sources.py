@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.checkpoints import archive, bundle, frozen_graph, keras_applications, keras_file, tflite
+from deeplab.checkpoints.published import cache
 from deeplab.errors import UserError
 
 GLOBAL_STEP = "global_step"
@@ -42,7 +43,8 @@ def read(path):
       path: the prefix of a checkpoint (`.../model.ckpt-30000`); a folder with checkpoints, of which the one is read
         that the state file `checkpoint` names, else the newest; a published .tar.gz archive; a
         frozen_inference_graph.pb; a float32 .tflite made from a graph of the original; a .keras file that `model.save`
-        wrote of one of our networks; or an .h5 file with weights of keras.applications.MobileNetV2.
+        wrote of one of our networks; an .h5 file with weights of keras.applications.MobileNetV2; or preset:NAME or an
+        https:// address of such a file, which is fetched once.
 
     Returns:
       A `WeightsFile`.
@@ -50,7 +52,7 @@ def read(path):
     Raises:
       UserError: there is nothing at `path`, or the file is damaged or of another kind.
     """
-    path = os.fspath(path)
+    path = cache.local(path)
     if path.endswith(archive.SUFFIXES):
         with archive.unpacked(_existing(path)) as folder:
             try:

@@ -102,10 +102,9 @@ class ExportConfig(NetworkConfig):
         require_pair("crop_size", self.crop_size)
         input_size.check(self.input_size, min_resize_value=self.resize.min_resize_value)
         check_scales("inference_scales", self.inference_scales)
-        sources = [self.checkpoint_path, self.checkpoint_dir]
-        require(
-            sources.count(None) == 1, "checkpoint_path", self.checkpoint_path, "it or --checkpoint_dir, one of the two"
-        )
+        both = self.checkpoint_path and self.checkpoint_dir
+        require(not both, "checkpoint_path", self.checkpoint_path, "it or --checkpoint_dir, one of the two")
+        self.check_weights()
         self._check_quantize()
         whole = "float32 with this --format: OpenVINO chooses when it loads, TFLite has --quantize"
         require(self.precision == "float32" or not self.takes_one_size, "precision", self.precision, whole)

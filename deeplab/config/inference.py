@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from deeplab.config import effects, input_size
 from deeplab.config.data import ReadConfig, ResizeConfig, is_tfds
-from deeplab.config.model import PROGRAM_DEFAULTS, RETIRED_MODEL_FLAGS, ModelConfig
+from deeplab.config.model import RETIRED_MODEL_FLAGS, ModelConfig
 from deeplab.config.options import (
     Checked,
     GpuConfig,
@@ -22,7 +22,7 @@ from deeplab.config.options import (
     require_count,
     require_pair,
 )
-from deeplab.config.presets import MODELS, model_options, preset_option
+from deeplab.config.published.network import NetworkConfig
 
 COLORMAPS = ("pascal", "cityscapes", "ade20k")  # reference: --colormap_type
 RETIRED_FLAGS = {
@@ -34,7 +34,10 @@ CROP_HELP = (
     "Pad images to this height and width. Not given: each image is padded by itself to the smallest "
     "output_stride * k + 1 that holds it. The reference's default is 513,513."
 )
-CHECKPOINT_DIR_HELP = "Folder of a training (its --train_logdir), or a folder or file with weights of the reference."
+CHECKPOINT_DIR_HELP = (
+    "Folder of a training (its --train_logdir), or a folder or file with weights of the reference, also preset:NAME, "
+    "https://... or gs://... Not given: the published weights of --preset, which are fetched once."
+)
 CHECKPOINT_HELP = (
     "Which checkpoint of the folder to use: newest, best, or a name such as model.ckpt-500. A path such as FOLDER/best "
     "or FOLDER/best/model.ckpt-500 in place of the folder says it, too."
@@ -74,33 +77,6 @@ class TilesConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkConfig(Checked):
-    """Network, when there is no config.json"""
-
-    preset: str | None = preset_option()
-    use_moving_averages: bool = option(
-        True, "Use the moving averages of the weights, when the training kept them (--moving_average_decay)."
-    )
-    zero_untrained_taps: bool = option(
-        False,
-        "Set the taps of atrous kernels to 0 that saw only padding, because the training crop was too small for their "
-        "rate. Needed for images that are larger than the crop, if a warning says so.",
-    )
-
-    MODEL_DEFAULTS: ClassVar[dict[str, Any]] = PROGRAM_DEFAULTS
-
-    @property
-    def model_defaults(self):
-        """{field of ModelConfig: value} that apply without config.json and model flags."""
-        return {**self.MODEL_DEFAULTS, **model_options(self.preset)}
-
-    @property
-    def dataset_name(self):
-        """Name of the data set: --dataset, or the data set of the preset, or None when neither is given."""
-        return self.dataset or (MODELS[self.preset].dataset if self.preset else None)
-
-
-@dataclasses.dataclass(frozen=True)
 class _SplitConfig(NetworkConfig):
     """Base of the options of eval and vis: a trained network and a split of a data set."""
 
@@ -125,7 +101,7 @@ class _SplitConfig(NetworkConfig):
             check_given(self, "dataset_dir")
 
     def check_network(self):
-        check_given(self, "checkpoint_dir")
+        self.check_weights()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,8 +160,10 @@ class EvalConfig(_SplitConfig):
     def check_network(self):
         given = [name for name in ("checkpoint_dir", "saved_model", "compare") if getattr(self, name)]
         name = given[-1] if given else "checkpoint_dir"
-        expected = "one of --checkpoint_dir=..., --saved_model=... and --compare=..."
-        require(len(given) == 1, name, getattr(self, name), expected)
+        expected = "one of --checkpoint_dir=..., --preset=..., --saved_model=... and --compare=..."
+        require(len(given) == 1 or (not given and self.preset), name, getattr(self, name), expected)
+        if not self.saved_model and not self.compare:
+            self.check_weights()
         require(not self.continuous or self.checkpoint_dir, "continuous", True, "False without --checkpoint_dir")
         alone = self.checkpoint_dir and not self.continuous
         expected = "a single checkpoint, except with --checkpoint_dir and without --continuous"
@@ -283,9 +261,11 @@ class PredictConfig(NetworkConfig):
         require_pair("crop_size", self.crop_size)
         require_count("batch_size", self.batch_size)
         input_size.check(self.input_size, tile_size=self.tiles.tile_size)
-        sources = (self.checkpoint_dir, self.saved_model)
-        require(sources.count(None) == 1, "checkpoint_dir", sources[0], "it or --saved_model, one of the two")
-        if self.saved_model:
+        both = self.checkpoint_dir and self.saved_model
+        require(not both, "checkpoint_dir", self.checkpoint_dir, "it or --saved_model, one of the two")
+        if not self.saved_model:
+            self.check_weights()
+        else:
             chosen = self.input_size != input_size.AUTO and self.input_size
             effects.refuse_what_exports_bring(self, crop_size=self.crop_size, preset=self.preset, input_size=chosen)
         effects.refuse_without_effect(self, effects.TRAINING_ONLY, self.model)

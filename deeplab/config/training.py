@@ -101,7 +101,9 @@ class TrainConfig(Checked):
     train_batch_size: int = option(8, "Images per step, on all devices together.")
     train_crop_size: tuple[int, ...] = option((513, 513), "Height and width of the training crops.")
     tf_initial_checkpoint: str | None = option(
-        None, "Start from the weights of this checkpoint, ours or the reference's. A resumed training ignores it."
+        None,
+        "Start from the weights of this checkpoint, ours or the reference's, or from preset:NAME, a published model "
+        "that is fetched once; also https://... or gs://... A resumed training ignores it.",
     )
     use_moving_averages: bool = option(
         True,
@@ -115,8 +117,9 @@ class TrainConfig(Checked):
     )
     backbone_weights: str | None = option(
         None,
-        "Start the backbone from these weights: a file, or imagenet for the weights of keras.applications "
-        "(mobilenet_v2 only).",
+        "Start the backbone from these weights: a file, or published ones, which are fetched once: imagenet for "
+        "mobilenet_v2 (of keras.applications), xception_41, xception_65, xception_71, resnet_v1_50_beta and "
+        "resnet_v1_101_beta; imagenet_coco for xception_65, which also loads what fits of the head.",
     )
     recalibrate_batch_norm: bool = option(
         False, "Measure the batch norm statistics of the initial weights again. Needed for weights from a .tflite file."

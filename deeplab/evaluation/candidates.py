@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from deeplab import devices, memory
+from deeplab.checkpoints.published import cache
 from deeplab.config.options import require
 from deeplab.data import catalog, pipeline, source
 from deeplab.errors import UserError
@@ -104,8 +105,8 @@ def score_candidates(candidates, config):
 
 def _open_compared(config, name, path):
     """Returns the `Candidate` at `path`, which --compare calls `name`: an export, or else a checkpoint."""
-    kind = "saved_model" if export_folder.newest(path) else "checkpoint_dir"
     try:
+        kind = "saved_model" if export_folder.newest(cache.local(path)) else "checkpoint_dir"
         changes = {"compare": (), kind: path, **_meant_for_others(config, path)}
         (candidate,) = open_candidates(dataclasses.replace(config, **changes))
     except UserError as error:
@@ -122,6 +123,7 @@ def _meant_for_others(config, path):
 
 def _taken(path):
     """Returns the names of the options that have an effect on `path`, among those that not every candidate takes."""
+    path = cache.local(path)
     if export_folder.newest(path):
         return set()
     is_folder, configured = tf.io.gfile.isdir(path), run_folder.is_configured(run_folder.of(path))

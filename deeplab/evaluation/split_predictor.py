@@ -145,10 +145,10 @@ def restore_split_predictor(config, split_name, crop_size, strategy=None):
     catalog.refuse_other(config.dataset, split.dataset)
     overrides = {**config.model, **({"crop_size": crop_size} if crop_size else {})}
     with strategy.scope() if strategy else contextlib.nullcontext():
-        loaded = trained.load_configured(config, config.checkpoint_dir, overrides, split.dataset)
+        loaded = trained.load_configured(config, config.weights, overrides, split.dataset)
         passes = config.passes
         predictor = Predictor(loaded.model, crop_size, passes.eval_scales, passes.add_flipped_images)
-    catalog.require_same_classes(loaded.dataset, split.dataset, config.checkpoint_dir, config.dataset_dir)
+    catalog.require_same_classes(loaded.dataset, split.dataset, config.weights, config.dataset_dir)
     split_predictor = make_split_predictor(predictor, split, config.resize, crop_size, strategy)
     largest = split_predictor.padded_size(*split_predictor.sizes.max(axis=0).tolist())
     untrained.treat(loaded, config.zero_untrained_taps, largest, passes.eval_scales)

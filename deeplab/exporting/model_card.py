@@ -65,6 +65,7 @@ def _content(config, loaded, input_size):
         "colors": dataset.colors,
         "checkpoint": loaded.checkpoint,
         "step": loaded.step,
+        **({"weights_from": loaded.weights_from} if loaded.weights_from else {}),
         "score": _score(loaded),
         "crop_size": config.crop_size,
         "inference_scales": config.inference_scales,

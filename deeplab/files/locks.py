@@ -73,6 +73,38 @@ def take(folder, option, activity):
     _taken[folder] = file
 
 
+@contextlib.contextmanager
+def appending(path, waiting):
+    """Opens the file `path` to append bytes, and keeps other processes that ask so from it inside a `with`.
+
+    Waits as long as another process has it; that process may rename or remove the file meanwhile, and then a new file
+    is made.
+
+    Args:
+      path: the file, in a folder that exists.
+      waiting: called once if there is another process to wait for.
+    """
+    told = False
+    while True:
+        with open(path, "ab") as file:
+            while not _lock(file):
+                if not told:
+                    waiting()
+                    told = True
+                time.sleep(_POLL_SECONDS)
+            if _is_still(file, path):
+                yield file
+                return
+
+
+def _is_still(file, path):
+    """Tells whether an open file is the one that bears the name `path` now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 def release(folder):
     """Gives up a folder that `take` has taken, if it has."""
     file = _taken.pop(folder, None)

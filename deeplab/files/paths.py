@@ -15,6 +15,11 @@ def is_remote(path):
     return "://" in path
 
 
+def schemes():
+    """Returns the names of the kinds of addresses that TensorFlow reads, e.g. "gs"; plugins add others."""
+    return [name for name in _tensorflow().io.gfile.get_registered_schemes() if name]
+
+
 def read(path, most=None):
     """Returns the content of a file, bytes.
 

@@ -13,6 +13,7 @@ from deeplab.data import catalog
 from deeplab.errors import UserError, one_line
 from deeplab.files import formats, manifest
 from deeplab.inference.saved_models.loading import GRAPH_FILE
+from deeplab.training import run_folder
 
 CARD_FILE = "model.json"
 _SIZE = (None, formats.is_size)
@@ -31,7 +32,7 @@ CARD = formats.Kind(
     ),
     others=(
         *("colors", "score", "multiply_adds", "multiply_adds_size", "versions", "input_size", "tf32"),
-        *("precision", "precision_reason", "quantize", "files"),
+        *("precision", "precision_reason", "quantize", "files", "weights_from"),
     ),
     types={
         **{"config": {"model_variant": str, "output_stride": int}, "classes": [str], "colors": (None, [[int]])},
@@ -45,6 +46,7 @@ CARD = formats.Kind(
         "resize": dict.fromkeys(("min_resize_value", "max_resize_value", "resize_factor"), (None, float)),
         "input_size": (None, {"rule": str, "trained_size": _SIZE, "fit_into": _SIZE, "longer_than": int}),
         "files": {str: {manifest.SIZE: int, manifest.HASH: str}},
+        "weights_from": (None, run_folder.ORIGIN),
         **{"multiply_adds": (None, float), "multiply_adds_size": formats.is_size, "score": (None, dict)},
     },
 )

@@ -7,11 +7,14 @@ import time
 import tensorflow as tf
 
 from deeplab.checkpoints import bundle, keras_file
+from deeplab.checkpoints.published import addresses, cache
 from deeplab.checkpoints.report import RestoreReport
 from deeplab.checkpoints.restoring import restore
 from deeplab.config import effects
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import from_json
+from deeplab.config.presets import MODELS, model_options
+from deeplab.config.published import files
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.files import formats
@@ -28,12 +31,13 @@ class Trained:
     model: tf.keras.Model
     config: ModelConfig
     dataset: catalog.Dataset | None  # None where neither dataset.json nor the caller names one
-    folder: str  # holds config.json, dataset.json and the checkpoints
+    folder: str  # holds config.json, dataset.json and the checkpoints; of fetched weights: where results go
     step: int  # of the training; -1 where the name of the checkpoint does not tell
     checkpoint: str  # prefix of the checkpoint that the model was restored from
     report: RestoreReport
     trained_config: ModelConfig | None = None  # as config.json records it, with the size of the training crops
     trained_size: tuple[int, int] | None = None  # (height, width) that holds the training images, if it is recorded
+    weights_from: dict | None = None  # published weights that these are or began from: see `published.cache.origin`
 
 
 def load(
@@ -48,7 +52,7 @@ def load(
 
     Args:
       directory: a train_logdir, its folder `best`, the prefix of a checkpoint, a `.keras` file, which has its own
-        configuration, or anything else that `restore` reads.
+        configuration, or anything else that `restore` reads; preset:NAME also says the network.
       checkpoint: "newest", "best", or a prefix (with or without its folder).
       overrides: {field of ModelConfig: value}, used in place of the recorded values. Without a crop_size among them the
         model takes images of any size.
@@ -63,21 +67,51 @@ def load(
     Raises:
       UserError: no such folder or checkpoint; the checkpoint does not fill the network.
     """
-    folder, prefix = find(directory, checkpoint)
+    (folder, prefix), preset = find(directory, checkpoint), files.preset_of(directory)
     recorded, trained_size = _read_config(folder, prefix)
-    averages = use_moving_averages and recorded is not None
-    dataset = dataset_of(prefix) or dataset
-    config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
-    if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
+    dataset = dataset_of(prefix) or dataset or dataset_of_preset(preset)
+    config = _network_config(recorded, overrides or {}, {**(defaults or {}), **model_options(preset)}, dataset)
+    if dataset and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
     try:
-        report = restore(model, prefix, strict=True, use_moving_averages=averages)
+        report = restore(model, prefix, strict=True, use_moving_averages=use_moving_averages and recorded is not None)
     except UserError as error:
-        raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
+        raise UserError(f"{error} ({_who_says(preset)})") from None
     step = bundle.step_of(prefix) if report.step is None else report.step
     model.parts.record = _record(recorded, trained_size, dataset)
-    return Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
+    loaded = Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
+    return dataclasses.replace(loaded, **_of_published(directory, preset))
+
+
+def _of_published(directory, preset):
+    """Returns {field of `Trained`: value} of what is known of published weights.
+
+    Results have a folder outside of the cache. The images of the data set of a preset are no larger than its crop.
+    """
+    source, fields = addresses.of(directory), {"weights_from": weights_from(directory)}
+    fields |= {"folder": source.name} if source else {}
+    return fields | ({"trained_size": MODELS[preset].crop_size} if preset else {})
+
+
+def dataset_of_preset(preset):
+    """Returns the `catalog.Dataset` whose classes a published model predicts; None without a preset."""
+    return catalog.load(None, MODELS[preset].dataset) if preset else None
+
+
+def _who_says(preset):
+    """Returns in words what a network that does not fit its weights was built from."""
+    if preset:
+        return f"the network follows the preset {preset} and the model flags: the archive holds another model than that"
+    return "the network follows config.json, the model flags and the data set"
+
+
+def weights_from(path):
+    """Returns which published weights those at `path` are, or began from: see `published.cache.origin`; None else."""
+    found = cache.origin(path)
+    if found is None and addresses.of(path) is None:
+        found = (run_folder.read_config(run_folder.of(path)) or {}).get("weights_from")
+    return found
 
 
 def load_configured(config, directory: str, overrides: dict, dataset: catalog.Dataset | None) -> Trained:
@@ -120,7 +154,7 @@ def find(directory, checkpoint="newest"):
 
     The folder is the train_logdir, if the weights belong to a training, and else the folder of the weights.
     """
-    directory = directory.rstrip("/") or "/"
+    directory = cache.local(directory).rstrip("/") or "/"
     folder = run_folder.of(directory)
     if not tf.io.gfile.isdir(directory):
         if not (tf.io.gfile.exists(directory) or tf.io.gfile.exists(directory + ".index")):

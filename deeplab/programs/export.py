@@ -34,8 +34,7 @@ def write_version(config):
     """Does what `export` does, and returns the folder of the new version."""
     # From what: the network as it was trained, for images that are padded to the crop size or as large as they come.
     dataset = catalog.load(None, config.dataset_name)
-    source = config.checkpoint_path or config.checkpoint_dir
-    loaded = trained.load_configured(config, source, config.model, dataset)
+    loaded = trained.load_configured(config, config.weights, config.model, dataset)
     catalog.refuse_other(config.dataset, loaded.dataset)
     print(f"{loaded.checkpoint}: {loaded.config.model_variant}, {loaded.config.num_classes} classes")
 

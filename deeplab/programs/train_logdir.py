@@ -8,7 +8,7 @@ from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.inference import trained
-from deeplab.programs import shard_record
+from deeplab.programs import initial_weights, shard_record
 from deeplab.training import run_folder, schedules
 from deeplab.training.best import refuse_other_split
 
@@ -46,8 +46,8 @@ def describe(config, model_config, split, recorded, start):
     """Writes config.json and dataset.json, and says what becomes of the learning rate, before the first step.
 
     config.json also records how large the images of the training are, since photographs that are much larger have to be
-    shrunk before the network sees them. A training that takes no step leaves the files as they are: they tell how its
-    weights came about.
+    shrunk before the network sees them, and which published weights it began from. A training that takes no step leaves
+    the files as they are: they tell how its weights came about.
 
     Args:
       config, model_config: what is trained now.
@@ -60,7 +60,9 @@ def describe(config, model_config, split, recorded, start):
         before = run_folder.recorded_schedule(folder, recorded, config.schedule)
         for note in schedules.notes(config.schedule, start, before):
             print(note, flush=True)
-    run_folder.write_config(folder, model_config, options["training"], batches.trained_size(split, config.augment))
+    size = batches.trained_size(split, config.augment)
+    came = (recorded or {}).get("weights_from") if start else initial_weights.origin(config, model_config)
+    run_folder.write_config(folder, model_config, options["training"], size, came)
     catalog.save(split.dataset, folder)
     shard_record.remember(folder, split)
 

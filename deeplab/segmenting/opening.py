@@ -70,7 +70,7 @@ def open_export(config):
 def open_checkpoint(config):
     """Returns the `Opened` of a train_logdir or another checkpoint."""
     named = catalog.load(None, config.dataset_name)
-    loaded = trained.load_configured(config, config.checkpoint_dir, config.model, named)
+    loaded = trained.load_configured(config, config.weights, config.model, named)
     catalog.refuse_other(config.dataset, loaded.dataset)
     seen = input_size.resolve(config.input_size, loaded.trained_size)
     passes, settings, notice = config.passes, _settings(config, loaded, seen), input_size.Notice(seen, config.tiles)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab.checkpoints import bundle
-from deeplab.config.presets import ARCHIVES, MODELS
+from deeplab.config.presets import MODELS
+from deeplab.config.published import files
 from deeplab.errors import UserError, one_line
 from deeplab.exporting.formats import frozen_graph, onnx, openvino, tflite
 from deeplab.files import manifest, nearest
@@ -23,7 +24,7 @@ _KINDS = {  # {file of an export: its format}
     **dict.fromkeys(openvino.FILES, "openvino"),
 }
 _ONLY_EXPORTS = (".onnx", ".xml", ".bin")  # other endings may be weights of the original
-_ADDRESSES = ("http://", "https://", "preset:")
+_ADDRESSES = ("http://", "https://", files.SCHEME)
 TAKEN = (
     "a train_logdir, a folder or file that deeplab.export wrote, a checkpoint or archive of the original, or the name "
     "of a published model (deeplab.MODELS)"
@@ -36,12 +37,10 @@ class Place(NamedTuple):
     Attributes:
       kind: CHECKPOINT, or the format of an export as in --format.
       path: what --checkpoint_dir takes, or the folder of one version of an export.
-      preset: the name of the published model that the weights belong to, or None.
     """
 
     kind: str
     path: str
-    preset: str | None = None
 
 
 def find(source):
@@ -65,7 +64,7 @@ def find(source):
     except tf.errors.UnimplementedError as error:
         raise unknown_scheme(path, error) from None
     if path in MODELS:
-        return Place(CHECKPOINT, published_checkpoint(path), path)
+        return Place(CHECKPOINT, files.SCHEME + path)
     hint = nearest.hint(path, MODELS) or f"; expected {TAKEN}"
     raise UserError(f"{path}: no such file or folder, and no published model of that name{hint}")
 
@@ -73,17 +72,6 @@ def find(source):
 def unknown_scheme(path, error):
     """Returns the `UserError` for a path whose scheme TensorFlow does not know."""
     return UserError(f"{path}: {one_line(error.message, 200)}; expected {TAKEN}")
-
-
-def published_checkpoint(name):
-    """Returns the path of the weights of the published model `name`, which have to be on this machine.
-
-    Raises:
-      UserError: they are not; it says where they are to be had.
-    """
-    archive = MODELS[name].archive
-    way_out = f"download {ARCHIVES}{archive}, and load that file" if archive else "load a checkpoint of it"
-    raise UserError(f"{name}: the weights of this model are not on this machine; {way_out} with preset={name!r}")
 
 
 def _of_file(path):

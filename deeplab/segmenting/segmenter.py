@@ -70,8 +70,6 @@ class Segmenter:
           UserError: there is no network of that name, or an option is unknown or has no effect.
         """
         place = places.find(path)
-        if place.preset:
-            options = {"preset": place.preset, **options}
         source = "checkpoint_dir" if place.kind == places.CHECKPOINT else "saved_model"
         config = keywords.configuration(
             SegmenterConfig, options, "Segmenter.load", "predict", _NOT_HERE, **{source: place.path}

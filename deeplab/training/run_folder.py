@@ -13,12 +13,14 @@ from deeplab.errors import UserError
 from deeplab.files import atomic, formats, locks
 
 CONFIG_FILE = "config.json"
+# Where initial weights come from, as `checkpoints.published.cache.origin` tells it.
+ORIGIN = {"name": str, "address": str, "sha256": (None, str), "licence": (None, str), "trained_on": (None, str)}
 CONFIG = formats.Kind(
     "a configuration",
     "restore the file or choose another folder",
     ("model",),
-    ("training", "trained_size"),
-    types={"trained_size": (None, formats.is_size)},
+    ("training", "trained_size", "weights_from"),
+    types={"trained_size": (None, formats.is_size), "weights_from": (None, ORIGIN)},
 )
 _PARTS = ("model", "training")  # of config.json
 BEST_FOLDER = "best"  # inside the train_logdir; holds the checkpoint with the best score
@@ -49,7 +51,7 @@ def recorded_options(config, model_config):
     return json.loads(json.dumps({"model": dataclasses.asdict(model_config), "training": training}))
 
 
-def write_config(folder, model_config, training_options=None, trained_size=None):
+def write_config(folder, model_config, training_options=None, trained_size=None, weights_from=None):
     """Writes config.json into a train_logdir, in one piece; makes the folder if it is not there.
 
     Args:
@@ -57,10 +59,12 @@ def write_config(folder, model_config, training_options=None, trained_size=None)
       model_config: the `ModelConfig`, from which the network is built again.
       training_options: the part "training" of `recorded_options`, or None for weights that were not trained here.
       trained_size: the smallest (height, width) that holds the training images, or None if it is not known.
+      weights_from: what `checkpoints.published.cache.origin` says of the initial weights, or None.
     """
     tf.io.gfile.makedirs(folder)
     content = {"model": dataclasses.asdict(model_config), "training": training_options or {}}
     content |= {"trained_size": trained_size} if trained_size else {}
+    content |= {"weights_from": weights_from} if weights_from else {}
     atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), CONFIG.text(content, indent=2))
 
 

@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import deeplab
+from deeplab.checkpoints import bundle
+from helpers import fake_data, published_archives
+from helpers.file_server import serving
 from helpers.places import SHARED
+from helpers.readme_commands import run_program
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -56,3 +61,28 @@ def test_labels_of_the_tflite_interpreter(file):
     expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     labels, _ = deeplab.predict_labels(pretrained(file, 8, side=257), image)
     assert np.mean(labels == np.argmax(expected, -1)) >= 0.999
+
+
+def test_one_command_fetches_them_and_gives_the_originals_labels(tmp_path, monkeypatch):
+    """From a server of this machine; the connection breaks once, and the second run does without the server."""
+    golden = np.load(FOLDER / "golden_image1.npz")
+    fake_data.save(golden["image"], tmp_path / "photo.png")
+    content = published_archives.archive(bundle.read(str(FOLDER / FILES[0])))
+    half = len(content) // 2
+    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path / "cache"))
+    command = (f"--preset={published_archives.PRESET}", f"--input={tmp_path}/photo.png")
+    with serving({published_archives.ARCHIVE: content}) as (address, behaviour):
+        monkeypatch.setenv("DEEPLAB_MODELS_URL", address)
+        behaviour.cuts = [half]
+        # The original pads to its crop, which changes some labels.
+        for output, least, more in (("one", 0.98, ()), ("two", 0.999, ("--crop_size=513,513",))):
+            run_program("predict", *command, f"--output={tmp_path / output}", *more)
+            labels = np.asarray(Image.open(tmp_path / output / "photo.png"))
+            assert np.mean(labels == golden["labels_os16"]) >= least
+        assert [wanted for _path, wanted, _version in behaviour.requests] == [None, f"bytes={half}-"]
+    place = tmp_path / "cache" / published_archives.ARCHIVE
+    content = bytearray(content)
+    content[half] ^= 1
+    place.write_bytes(content)
+    with pytest.raises(deeplab.UserError, match="altered since it was downloaded"):
+        deeplab.load(f"preset:{published_archives.PRESET}")

@@ -237,6 +237,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "access_log": "serving/test_request_log.py::test_the_log_is_written_by_a_flag",
     },
     "data_service": _group(HELPERS, "port host"),
+    "models": {"download": "programs/test_models.py::test_a_download_tells_licence_and_training_data"},
     "benchmark": {
         **GPU,
         **_group(

@@ -13,6 +13,7 @@ CONFIG_OF = {  # program: (module, name) of its configuration class
     "predict": ("deeplab.config.inference", "PredictConfig"),
     "benchmark": ("deeplab.config.benchmark", "BenchmarkConfig"),
     "serve": ("deeplab.config.serve", "ServeConfig"),
+    "models": ("deeplab.config.published.command", "ModelsConfig"),
     "data_service": ("deeplab.config.data_service", "DataServiceConfig"),
 }
 BUILDERS = {  # word of `deeplab build`, and what belongs to it: (module, name) of its configuration class

@@ -17,7 +17,10 @@ from helpers.programs import BUILDERS, CONFIG_OF
 
 RECIPES = sorted((ROOT / "deeplab" / "recipes").glob("*.flags"))
 CAMVID = ("camvid_mobilenet_v2", "camvid_mobilenet_v2_hour", "camvid_mobilenet_v2_finetune")
-OWN_DATASETS = dict.fromkeys(CAMVID, 11) | {"quickstart": 7}  # classes; these have a dataset.json instead of a name
+OWN_DATASETS = dict.fromkeys(CAMVID, 11) | {
+    "quickstart": 7,
+    "own_data": 7,
+}  # classes; these have a dataset.json instead of a name
 DOCUMENTED = {  # as the reference documents: what each published recipe trains
     "voc_xception_65": ("xception_65", 16, (6, 12, 18), (4,), (513, 513), 30000),
     "voc_mobilenet_v2": ("mobilenet_v2", 16, (), None, (513, 513), 30000),

@@ -15,7 +15,7 @@ from helpers import fake_data
 SIDE = 129
 RUNTIMES = {"tflite": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino"}
 ONE_SIZE = {kind: {"crop_size": (SIDE, SIDE)} for kind in RUNTIMES}
-STORED = ("train_logdir", "saved_model", "frozen_graph", *RUNTIMES)  # what `stored` knows
+STORED = ("train_logdir", "keras", "saved_model", "frozen_graph", *RUNTIMES)  # what `stored` knows
 LEAST = 0.9999  # share of the labels
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
@@ -25,6 +25,9 @@ def stored(kind, run, folder):
     """Stores the network of a training in an empty folder as `kind`; returns what Segmenter.load takes."""
     if kind == "train_logdir":
         return run.train_logdir
+    if kind == "keras":
+        deeplab.load(run.train_logdir).model.save(folder / "network.keras")
+        return folder / "network.keras"
     options = {"format": kind, "verify": False, **ONE_SIZE.get(kind, {})}
     return deeplab.export_model(checkpoint_dir=run.train_logdir, export_path=folder, **options)
 

@@ -333,7 +333,7 @@ def test_weights_without_a_configuration_take_the_flags_of_their_network(tmp_pat
     [
         ("nowhere", "nowhere: no such file or folder, and no published model of that name; expected a train_logdir"),
         ("mobilenetv2_coco_voc_trainau", "did you mean mobilenetv2_coco_voc_trainaug"),
-        ("mobilenetv2_coco_voc_trainaug", r"weights of this model are not on this machine; download http\S+\.tar\.gz"),
+        ("mobilenetv2_coco_voc_trainaug", r"127\.0\.0\.1:9/\S+\.tar\.gz"),
         ("https://127.0.0.1:9/archive.tar.gz", "https://127.0.0.1:9/archive.tar.gz: "),
         ("nonsense://folder", "nonsense://folder: .*expected a train_logdir"),
         (".", "holds no network; expected a train_logdir"),
@@ -342,6 +342,8 @@ def test_weights_without_a_configuration_take_the_flags_of_their_network(tmp_pat
 )
 def test_what_is_no_network_is_told(name, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DEEPLAB_MODELS_URL", "http://127.0.0.1:9")
     with pytest.raises(deeplab.UserError, match=message):
         deeplab.Segmenter.load(name)
 
