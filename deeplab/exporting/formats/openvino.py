@@ -29,6 +29,7 @@ def write(folder, network):
     with tempfile.TemporaryDirectory() as work:  # OpenVINO writes local files only, `folder` may be remote
         FixedSize(network).save(f"{work}/source")
         model = quantize(openvino.convert_model(f"{work}/source"))
+        model.set_rt_info("source", ["conversion_parameters", "input_model"])  # not the path on this machine
         openvino.save_model(model, f"{work}/{FILES[0]}", compress_to_fp16=False)
         for name in FILES:
             tf.io.gfile.copy(f"{work}/{name}", f"{folder}/{name}")
