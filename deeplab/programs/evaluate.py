@@ -13,6 +13,7 @@ from deeplab.errors import UserError
 from deeplab.evaluation import candidates, report
 from deeplab.files import escaping, locks
 from deeplab.inference import trained
+from deeplab.programs.dry_runs import evaluation as dry_run
 
 _TURN_SECONDS = 60  # writing the results of an evaluation takes a few
 
@@ -23,7 +24,7 @@ def evaluate(config):
     if config.checkpoint == ALL_CHECKPOINTS:
         evaluate_all(config)
         return
-    if not config.continuous:
+    if not config.continuous or config.dry_run:
         evaluate_once(config)
         return
     effects.refuse_without_effect(config, effects.EVAL_CONTINUOUS)
@@ -41,6 +42,10 @@ def evaluate_once(config):
 
     # Where: beside the checkpoint or the export. There is no such place for several, which need a folder of their own.
     folder = config.eval_logdir or opened[0].folder
+
+    if config.dry_run:
+        dry_run.tell(opened, folder)
+        return
 
     # Go: every image once; pixels are counted on the device.
     scored = candidates.score_candidates(opened, config)
@@ -70,6 +75,10 @@ def evaluate_all(config):
       UserError: a mistake of the user, or no checkpoint could be read.
     """
     names, scored = trained.checkpoint_names(config.checkpoint_dir), []
+    if config.dry_run:
+        newest = candidates.open_candidates(dataclasses.replace(config, checkpoint=names[-1]))
+        dry_run.tell(newest, config.eval_logdir or newest[0].folder, len(names))
+        return
     for number, name in enumerate(names, 1):
         print(f"Checkpoint {number} of {len(names)}", flush=True)
         try:

@@ -17,13 +17,20 @@ TYPES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")  # the types of its operations that have weights
 
 
+def require(config):
+    """Returns OpenVINO; raises a UserError if it is missing, or NNCF where `config`, an `ExportConfig`, says int8."""
+    if config.quantize == "int8":
+        need("nncf", "--format=openvino --quantize=int8")
+    return need("openvino", "--format=openvino")
+
+
 def write(folder, network):
     """Writes model.xml and model.bin.
 
     Raises:
-      UserError: OpenVINO is missing; int8 lacks NNCF or images.
+      UserError: what `require` raises; int8 lacks images.
     """
-    openvino = need("openvino", "--format=openvino")
+    openvino = require(network.config)
     quantize = _quantizer(network) if network.config.quantize == "int8" else lambda model: model
     tf.io.gfile.makedirs(folder)
     with tempfile.TemporaryDirectory() as work:  # OpenVINO writes local files only, `folder` may be remote
