@@ -62,6 +62,7 @@ def test_train_takes_a_few_steps_and_writes_nothing(shards, tmp_path, unchanged,
     assert said.endswith("Nothing was written; the same command without --dry_run trains\n")
 
 
+@pytest.mark.slow
 def test_train_refuses_what_the_training_would_refuse(shards, tmp_path, unchanged, monkeypatch):
     def refused(*flags, logdir=tmp_path / "run", folder=shards):
         with pytest.raises(UserError) as dry:
@@ -108,7 +109,7 @@ def test_a_dry_run_of_a_training_that_goes_on_begins_at_its_step(shards, tmp_pat
 
 @pytest.mark.parametrize(
     "flags",
-    [["--checkpoint=all"], ["--continuous"], ["--tile_size=65,65", "--tile_overlap=16"], ["--eval_batch_size=2"]],
+    [["--checkpoint=all"], ["--continuous"], ["--tile_size=65,65", "--tile_overlap=16"]],
 )
 def test_eval_predicts_a_few_images_and_writes_nothing(flags, tmp_path, unchanged, capsys):
     known = (f"--checkpoint_dir={small_training.logdir()}", f"--dataset_dir={small_training.shards()}", "--dry_run")
@@ -122,6 +123,7 @@ def test_eval_predicts_a_few_images_and_writes_nothing(flags, tmp_path, unchange
         evaluate(cli.read(EvalConfig, ["eval", *known, "--eval_split=nowhere"]))
 
 
+@pytest.mark.slow
 def test_eval_ends_after_a_few_images(tmp_path, capsys):
     folder = fake_data.shards(tmp_path, {"val": 20})
     flags = (f"--checkpoint_dir={small_training.logdir()}", f"--dataset_dir={folder}", "--dry_run")
