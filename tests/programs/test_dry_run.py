@@ -107,6 +107,7 @@ def test_a_dry_run_of_a_training_that_goes_on_begins_at_its_step(shards, tmp_pat
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [["--checkpoint=all"], ["--continuous"], ["--tile_size=65,65", "--tile_overlap=16"]],
