@@ -39,6 +39,8 @@ EXPORT = [
     "openvino>=2025.0",  # converts and runs SavedModels
     "nncf>=3.4",  # int8 for OpenVINO; 90 MB with what it needs (scikit-learn, NetworkX), SciPy not counted
 ]
+WANDB = ["wandb>=0.21"]  # the client of Weights & Biases, with settings that tell nothing about the machine
+MLFLOW = ["mlflow-skinny>=3.1"]  # MLflow's client alone: no server, no SQL, no pandas
 EXTRAS = {
     "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # CUDA, cuDNN and NCCL as wheels: only the driver is the machine's
     # 2.20 is the newest TensorFlow with a TPU build. It replaces the files of `tensorflow`, so install it last:
@@ -48,7 +50,11 @@ EXTRAS = {
     "export": EXPORT,
     "video": VIDEO,
     "polygons": POLYGONS,  # Result.polygons
+    "wandb": WANDB,  # --tracker=wandb
+    "mlflow": MLFLOW,  # --tracker=mlflow
     "test": [
+        *WANDB,
+        *MLFLOW,
         *SERVE,
         *VIDEO,
         *POLYGONS,

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from deeplab.config.options import Checked, option, require
+from deeplab.config.options import Checked, dry_run_option, option, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +19,7 @@ class BuildConfig(Checked):
     )
     overwrite: bool = option(False, "Replace the splits that output_dir holds already. Other splits stay.")
     skip_bad: bool = option(False, "Leave out pairs of image and label that have errors, instead of stopping.")
+    dry_run: bool = dry_run_option("Read and check all images, say how large the shards would be")
 
     @property
     def workers(self):

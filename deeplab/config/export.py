@@ -19,6 +19,7 @@ from deeplab.config.options import (
     GpuConfig,
     check_given,
     check_scales,
+    dry_run_option,
     gpu_options,
     nested,
     option,
@@ -88,6 +89,7 @@ class ExportConfig(NetworkConfig):
         False, "saved_model: signature bytes also returns color_bytes, PNG files in the colours of the classes."
     )
     verify: bool = option(True, "Load the export and compare its labels with the labels of the network.")
+    dry_run: bool = dry_run_option("Restore the network, say what would be written")
     resize: ResizeConfig = nested(ResizeConfig)
     model: dict[str, Any] = overrides(ModelConfig, hide=("crop_size",))
     gpu: GpuConfig = gpu_options()

@@ -14,6 +14,7 @@ from deeplab.config.options import (
     GpuConfig,
     check_given,
     check_scales,
+    dry_run_option,
     gpu_options,
     nested,
     option,
@@ -142,6 +143,7 @@ class EvalConfig(_SplitConfig):
         (), "Also compute the mIoU of the pixels within these distances of the ignore label, e.g. 1,2,4,8,16,40."
     )
     boundary_scores: bool = option(False, "Also compute boundary IoU and boundary F-score.")
+    dry_run: bool = dry_run_option("Predict a few images, say how long all of them would take")
     gpu: GpuConfig = gpu_options()
 
     def check(self):

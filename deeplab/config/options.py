@@ -50,6 +50,11 @@ def overrides(config_class, hide=(), defaults=None):
     return dataclasses.field(default_factory=dict, metadata=metadata)
 
 
+def dry_run_option(activity):
+    """Declares the switch of a program that checks everything, `activity`, and writes nothing."""
+    return option(False, f"{activity} (data, weights, room on the disk, time), and write nothing.")
+
+
 def field_kind(config_class, name):
     """Returns (item type, is a tuple, may be None) of a field, e.g. `tuple[int, ...] | None` -> (int, True, True).
 

@@ -10,6 +10,7 @@ from deeplab.config.optimization import LossConfig, OptimizerConfig, ScheduleCon
 from deeplab.config.options import (
     Checked,
     GpuConfig,
+    dry_run_option,
     gpu_options,
     nested,
     option,
@@ -19,6 +20,7 @@ from deeplab.config.options import (
 )
 from deeplab.config.presets import model_options, preset_option
 
+TRACKERS = ("wandb", "mlflow")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 MIXED_PRECISIONS = ("none", "bfloat16", "float16")
 AUTO_PRECISION = "auto"
@@ -75,6 +77,14 @@ class RunConfig(Checked):
         None, "Pad images to this height and width in evaluations. Not given: as eval does."
     )
     patience: int = option(0, "Stop after this many evaluations without a better mIoU. 0: never stop.")
+    tracker: str | None = option(
+        None,
+        "Also tell this tracker what metrics.jsonl gets, with parameters, sample pictures and, at the end, the best "
+        "checkpoint. A tracker that does not answer costs one line. Needs the package wandb or mlflow-skinny; the "
+        "variables of the environment WANDB_MODE or MLFLOW_TRACKING_URI say where to.",
+        choices=TRACKERS,
+    )
+    dry_run: bool = dry_run_option("Take a few steps, say what the training needs")
 
     def check(self):
         positive = ("log_steps", "save_interval_steps", "save_interval_secs", "keep_checkpoints")

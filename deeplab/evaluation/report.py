@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.evaluation import plots
-from deeplab.files import atomic, escaping, formats
+from deeplab.files import atomic, escaping, formats, places
 from deeplab.pictures.drawing import save_png
 
 RESULTS, COMPARISON, CHECKPOINTS = "results.json", "comparison.json", "checkpoints.json"  # names of the files
@@ -173,7 +173,7 @@ def content(scored):
     seen, source = scored.scores
     summary = _summary_content(seen)
     return {
-        **scored.candidate.facts,
+        **_portable(scored.candidate.facts),
         "miou": summary.pop("miou"),
         "miou_source_size": _null(source.mean_iou),
         **summary,
@@ -181,6 +181,12 @@ def content(scored):
         **({} if source is seen else {"source_size": {**_summary_content(source), **_class_content(source, scored)}}),
         **_boundary_content(scored),
     }
+
+
+def _portable(facts):
+    """Returns the facts about a candidate with names in place of paths, which mean nothing on another machine."""
+    named = {name: places.shortened(facts[name]) for name in ("saved_model", "checkpoint") if name in facts}
+    return {**facts, **named}
 
 
 def _summary_content(scores):

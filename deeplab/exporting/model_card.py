@@ -12,7 +12,7 @@ from deeplab import devices
 from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.evaluation import report
-from deeplab.files import atomic, escaping, manifest
+from deeplab.files import atomic, escaping, manifest, places
 from deeplab.inference.export_folder import CARD, CARD_FILE
 from deeplab.inference.input_size import CARD_KEY
 from deeplab.model.cost import count_multiply_adds
@@ -60,10 +60,10 @@ def _content(config, loaded, input_size):
     size = input_size.fitted(*size) if input_size.resizes(*size) else size
     passes = {"eval_scales": config.inference_scales, "add_flipped_images": config.add_flipped_images}
     return {
-        "config": dataclasses.asdict(loaded.config),
+        "config": _network(loaded.config),
         "classes": [dataset.class_name(label) for label in range(loaded.config.num_classes)],
         "colors": dataset.colors,
-        "checkpoint": loaded.checkpoint,
+        "checkpoint": places.shortened(loaded.checkpoint),
         "step": loaded.step,
         **({"weights_from": loaded.weights_from} if loaded.weights_from else {}),
         "score": _score(loaded),
@@ -78,6 +78,13 @@ def _content(config, loaded, input_size):
         "multiply_adds_size": size,
         "versions": {"deeplab": deeplab.__version__, "tensorflow": tf.__version__, "keras": tf.keras.__version__},
     }
+
+
+def _network(config):
+    """Returns {option: value} of a `ModelConfig`, with the name of the file of a cell in place of its path."""
+    cell = config.dense_prediction_cell_json
+    named = {"dense_prediction_cell_json": places.shortened(cell, 1)} if places.is_path(cell) else {}
+    return dataclasses.asdict(config) | named
 
 
 def _score(loaded):

@@ -105,6 +105,16 @@ def _is_still(file, path):
         return False
 
 
+def refuse_taken(folder, option, activity):
+    """Raises the UserError that `take` would raise, but takes nothing, writes nothing and makes no folder."""
+    path = os.path.join(folder, _FILE)
+    if paths.is_remote(folder) or folder in _taken or not os.path.exists(path):
+        return
+    with open(path) as file:
+        if not _lock(file):
+            raise _refusal(f"{option}={folder}", f"process {file.read().strip() or 'unknown'} {activity}")
+
+
 def release(folder):
     """Gives up a folder that `take` has taken, if it has."""
     file = _taken.pop(folder, None)

@@ -66,10 +66,15 @@ def versions(folder):
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def next_path(folder):
-    """Creates the folder, and returns the path of the version after its newest one, or of version 1."""
-    tf.io.gfile.makedirs(folder)
+def following(folder):
+    """Returns the path of the version after the newest one in a folder, or of version 1."""
     return tf.io.gfile.join(folder.rstrip("/") or "/", str(max(versions(folder), default=0) + 1))
+
+
+def next_path(folder):
+    """Creates the folder, and returns the path of its next version, as `following`."""
+    tf.io.gfile.makedirs(folder)
+    return following(folder)
 
 
 def newest(folder):

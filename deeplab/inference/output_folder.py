@@ -1,7 +1,8 @@
 """The output folder of predict: which inputs are finished, what their results are called, which network made them.
 
 `predict.json` in the folder remembers the settings and the name of every input. With it, a later run goes on where an
-earlier run stopped, gives the same input the same name again, and never mixes the results of two networks.
+earlier run stopped, gives the same input the same name again, and never mixes the results of two networks. It tells
+networks and inputs apart by digests of their paths, since the folder may go to other people, see `files.places`.
 """
 
 import collections
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab.errors import UserError
-from deeplab.files import atomic, escaping, formats, paths
+from deeplab.files import atomic, escaping, formats, paths, places
 from deeplab.pictures import video
 
 FILE = "predict.json"
@@ -22,8 +23,11 @@ _KIND = formats.Kind(
     "name another --output",
     ("settings", "files"),
     types={"settings": dict, "files": {str: {"name": str}}},
+    newest=2,  # in format 1, the files had their whole paths
     most=1 << 30,  # it names every input of all runs
 )
+_NETWORKS = ("checkpoint", "saved_model")  # settings that were paths in format 1
+_PARTS = 2  # of their paths, such as run7/model.ckpt-500
 # Endings of the names of results. FRAMES is a folder.
 IDS, OVERLAY, PROBABILITIES, VIDEO, FRAMES = ".png", "_overlay.png", ".npz", ".mp4", "_frames"
 
@@ -58,7 +62,7 @@ def refuse_inputs(folder, inputs):
     """Raises a UserError if `InputFile`s lie where results go, since the next run would take results for inputs."""
     results = {absolute(posixpath.join(folder, file.folder)) for file in (InputFile(""), *inputs)}
     for path, _folder in inputs:
-        if posixpath.dirname(_key(path)) in results:
+        if posixpath.dirname(_place(path)) in results:
             raise UserError(f"--output={folder}: {path} lies in it, and results must not mix with inputs; name another")
 
 
@@ -109,7 +113,14 @@ def _read(folder):
     record = _KIND.read(path)
     try:
         if all(_is_below(entry["name"]) for entry in record["files"].values()):
-            return {"settings": dict(record["settings"]), "files": record["files"]}
+            settings = {
+                name: places.marked(value, _PARTS) if name in _NETWORKS and isinstance(value, str) else value
+                for name, value in record["settings"].items()
+            }
+            return {
+                "settings": settings,
+                "files": {places.marked(key): entry for key, entry in record["files"].items()},
+            }
         reason = "an input whose results lie elsewhere"
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
@@ -256,8 +267,18 @@ def _stem(path):
     return escaping.file_name(posixpath.splitext(posixpath.basename(path))[0])
 
 
+def network_name(path):
+    """Returns what predict.json says of a checkpoint, an export or a file that belongs to a network, given its path."""
+    return places.marked(absolute(path), _PARTS)
+
+
 def _key(path):
-    """Returns the path that an input has in predict.json, which does not depend on the working directory."""
+    """Returns what predict.json says of an input, which does not depend on the working directory."""
+    return places.marked(_place(path))
+
+
+def _place(path):
+    """Returns the path of an input, which does not depend on the working directory."""
     folder, name = posixpath.split(path)
     return posixpath.join(absolute(folder or "."), name)  # two links to one file stay two inputs
 

@@ -13,6 +13,7 @@ from deeplab.errors import UserError
 from deeplab.evaluation import candidates, report
 from deeplab.files import escaping, locks
 from deeplab.inference import trained
+from deeplab.programs.dry_runs import evaluation as dry_run
 
 _TURN_SECONDS = 60  # writing the results of an evaluation takes a few
 
@@ -27,7 +28,7 @@ def score(config):
     """Does what `evaluate` does, and returns the content of the JSON file that was written; with `continuous` None."""
     if config.checkpoint == ALL_CHECKPOINTS:
         return evaluate_all(config)
-    if not config.continuous:
+    if not config.continuous or config.dry_run:
         return evaluate_once(config)
     effects.refuse_without_effect(config, effects.EVAL_CONTINUOUS)
     names = trained.new_checkpoints(config.checkpoint_dir, config.eval_interval_secs, config.eval_timeout_secs)
@@ -45,6 +46,10 @@ def evaluate_once(config):
 
     # Where: beside the checkpoint or the export. There is no such place for several, which need a folder of their own.
     folder = config.eval_logdir or opened[0].folder
+
+    if config.dry_run:
+        dry_run.tell(opened, folder)
+        return None
 
     # Go: every image once; pixels are counted on the device.
     scored = candidates.score_candidates(opened, config)
@@ -73,6 +78,10 @@ def evaluate_all(config):
       UserError: a mistake of the user, or no checkpoint could be read.
     """
     names, scored = trained.checkpoint_names(config.checkpoint_dir), []
+    if config.dry_run:
+        newest = candidates.open_candidates(dataclasses.replace(config, checkpoint=names[-1]))
+        dry_run.tell(newest, config.eval_logdir or newest[0].folder, len(names))
+        return None
     for number, name in enumerate(names, 1):
         print(f"Checkpoint {number} of {len(names)}", flush=True)
         try:

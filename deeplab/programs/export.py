@@ -17,6 +17,7 @@ from deeplab.exporting.signatures import ExportedModule
 from deeplab.files import atomic, locks
 from deeplab.inference import export_folder, input_size, trained, untrained
 from deeplab.inference.predictor import Predictor
+from deeplab.programs.dry_runs import exporting as dry_run
 
 _VERIFY_SIZES = ((97, 129), (130, 90))  # (height, width)
 # The least share of labels that must equal the network's, by --precision or --quantize. Where two classes are nearly
@@ -50,6 +51,9 @@ def write_version(config):
     made = _networks(original, config, crop_size, loaded, size, seen)
     choice = _precision(config, original, made)
     network = made(choice.precision)
+    if config.dry_run:
+        dry_run.tell(network)
+        return
 
     # Where: the next version. It gets its name when it is complete, since a server may watch the folder.
     tf.io.gfile.makedirs(config.export_path)

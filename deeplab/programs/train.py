@@ -16,12 +16,14 @@ from deeplab.model import untrained_taps, views
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
 from deeplab.programs import advice, initial_weights, shard_record, train_logdir
+from deeplab.programs.dry_runs import training as dry_run
 from deeplab.training import compilation, losses, precision, run_folder
 from deeplab.training.best import BestCheckpoint
 from deeplab.training.loop import StepRunner, TrainingLoop
 from deeplab.training.progress import Progress
 from deeplab.training.state import Checkpoints
 from deeplab.training.step import TrainingStep
+from deeplab.training.tracking import tracked
 
 RECALIBRATION_BATCHES = 25
 
@@ -30,16 +32,13 @@ RECALIBRATION_BATCHES = 25
 def train(config):
     """Trains as `config`, a TrainConfig, says; returns the exit code: None, or 75 after a SIGTERM."""
     # Where: devices, precision, seed, and a folder that remembers this exact configuration.
-    strategy = devices.training_strategy(config.run)
-    compilation.refuse(config.run.jit_compile, strategy)
-    devices.set_seed(config.run.random_seed, config.run.deterministic)
-    config = precision.choose(config, strategy)
-    devices.set_precision(config.run.mixed_precision)
+    strategy, config = take_devices(config)
     split = source.open_splits(config.dataset_dir, config.train_splits, config.dataset, config.input)
     pipeline.refuse_unlabelled(split)
     model_config = config.model_config(split.dataset.num_classes)
-    writes = devices.is_chief(strategy)
-    recorded = train_logdir.claim(config, model_config, split.dataset) if writes else None
+    chief = devices.is_chief(strategy)
+    writes = chief and not config.run.dry_run
+    recorded = train_logdir.claim(config, model_config, split.dataset) if chief else None
     same_shards = watch(config, split)
 
     # From what: shards become batches of (image, label); the stream can be entered at any step.
@@ -48,7 +47,7 @@ def train(config):
     # What: network, loss, optimizer; whatever owns variables is born in the strategy's scope.
     with strategy.scope():
         network, step = build(config, model_config, split.dataset)
-        if writes:
+        if chief:
             advice.tell(config, network)
         checkpoints = Checkpoints(config.train_logdir, step, config.run.keep_checkpoints, writes)
         start = restore(config, model_config, network, checkpoints, split.dataset)
@@ -62,11 +61,23 @@ def train(config):
     best = best_checkpoint(config, network, step, progress) if config.run.eval_interval_steps else None
     loop = TrainingLoop(runner, checkpoints, progress, lambda at: file_names(stream, at), best, same_shards)
     with records.user_errors(split), advice.about_memory(config, network, strategy.num_replicas_in_sync, start > 0):
+        if config.run.dry_run:
+            return dry_run.tell(config, loop)
         if loop.why_over(start) is None:
             loop.runner, config = compilation.choose(runner, config, start, recorded, progress.say)
             if writes:
                 train_logdir.describe(config, model_config, split, recorded, start)
-        return loop.train()
+        return tracked.train(loop, config, model_config, start, (catalog.FILE,))
+
+
+def take_devices(config):
+    """Returns the strategy of a TrainConfig, and the TrainConfig with its precision; seed and precision hold now."""
+    strategy = devices.training_strategy(config.run)
+    compilation.refuse(config.run.jit_compile, strategy)
+    devices.set_seed(config.run.random_seed, config.run.deterministic)
+    config = precision.choose(config, strategy)
+    devices.set_precision(config.run.mixed_precision)
+    return strategy, config
 
 
 def batch_stream(config, split, model_config):

@@ -11,6 +11,7 @@ from deeplab.inference import trained
 from deeplab.programs import initial_weights, shard_record
 from deeplab.training import run_folder, schedules
 from deeplab.training.best import refuse_other_split
+from deeplab.training.tracking import tracked
 
 
 def claim(config, model_config, dataset):
@@ -25,7 +26,8 @@ def claim(config, model_config, dataset):
       UserError: the training that it holds has other options or other classes, or an option has no effect.
     """
     folder, options = config.train_logdir, run_folder.recorded_options(config, model_config)
-    run_folder.lock(folder)
+    tracked.refuse(config.run.tracker)
+    run_folder.lock(folder, only_look=config.run.dry_run)
     resumes = run_folder.is_configured(folder) and run_folder.holds_checkpoint(folder)
     if not resumes:
         effects.refuse_without_effect(config, effects.TRAIN)

@@ -15,7 +15,7 @@ from deeplab.config.model import ModelConfig
 from deeplab.config.options import differences, require
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.files import progress_bar
+from deeplab.files import places, progress_bar
 from deeplab.inference import batches, export_folder, exports, input_size, output_folder, tiles, trained, untrained
 from deeplab.inference.predictor import Predictor
 
@@ -53,7 +53,7 @@ def open_export(config):
             "--checkpoint_dir"
         )
     settings = {
-        "saved_model": output_folder.absolute(path),
+        "saved_model": output_folder.network_name(path),
         **_tf32(),
         **output_folder.identity(f"{path}/{export_folder.GRAPH_FILE}"),  # another export may take the place of this one
     }
@@ -110,9 +110,12 @@ def _settings(config, loaded, seen):
     window = dataclasses.asdict(config.tiles) if config.tiles.tile_size else {}
     resized = {"input_size": seen.card()} if seen.fit_into and not window else {}
     return {
-        "checkpoint": output_folder.absolute(loaded.checkpoint),
+        "checkpoint": output_folder.network_name(loaded.checkpoint),
         "step": loaded.step,
-        **{f"network.{name}": value for name, (value, _default) in differences(loaded.config, ModelConfig()).items()},
+        **{
+            f"network.{name}": output_folder.network_name(value) if places.is_path(value) else value
+            for name, (value, _default) in differences(loaded.config, ModelConfig()).items()
+        },
         "dataset": loaded.dataset and loaded.dataset.name,
         "use_moving_averages": config.use_moving_averages,
         **({"zero_untrained_taps": True} if config.zero_untrained_taps else {}),

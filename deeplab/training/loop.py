@@ -172,7 +172,7 @@ class TrainingLoop:
             with self._profile():
                 results = self.runner.run(stop.next_look - step)
             step = self.runner.step.updates()
-            self._check(results, step - 1)
+            self.check(results, step - 1)
             self.progress.after(step, results, step - before, time.monotonic() - began)
             # Evaluation comes before saving: a process that is killed in between evaluates again when it is resumed.
             if self.best and step % run.eval_interval_steps == 0:
@@ -200,7 +200,7 @@ class TrainingLoop:
         due = [(step // interval + 1) * interval for interval in intervals if interval]
         return min([*due, self.config.schedule.training_number_of_steps])
 
-    def _check(self, results, step):
+    def check(self, results, step):
         """Ends a training that cannot go on, before it replaces its last good checkpoint."""
         if self.runner.step.can_go_on(results):
             return

@@ -40,6 +40,7 @@ class Progress:
     ):
         self.config, self.writes = config, writes
         self.sample, self.colors = sample, colors
+        self.tracker = None  # a `tracking.feed.Feed`, which hears what metrics.jsonl and TensorBoard hear
         # Time that is left is estimated without the first call, which takes long: TensorFlow traces the step in it.
         self._timed_steps, self._timed_seconds, self._traced = 0, 0.0, False
         self._pictured = time.monotonic()
@@ -92,6 +93,8 @@ class Progress:
             for name, value in values.items():
                 tf.summary.scalar(name, value)
         self._writer.flush()
+        if self.tracker:
+            self.tracker.values(step, _finite(values))
 
     def _line(self, step, results, rate):
         total = self.config.schedule.training_number_of_steps
@@ -114,6 +117,8 @@ class Progress:
         with self._writer.as_default(step=step):
             tf.summary.image("image, label, prediction", np.stack(rows), max_outputs=_PICTURES)
         self._writer.flush()
+        if self.tracker:
+            self.tracker.pictures(step, [drawing.png_of(row) for row in rows])
 
 
 def time_text(seconds):

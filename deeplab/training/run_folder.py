@@ -26,13 +26,13 @@ _PARTS = ("model", "training")  # of config.json
 BEST_FOLDER = "best"  # inside the train_logdir; holds the checkpoint with the best score
 
 
-def lock(folder):
-    """Takes the folder for this process until it ends.
+def lock(folder, only_look=False):
+    """Takes the folder for this process until it ends; with `only_look`, nothing is written.
 
     Raises:
       UserError: another process trains there.
     """
-    locks.take(folder, "train_logdir", "trains")
+    (locks.refuse_taken if only_look else locks.take)(folder, "train_logdir", "trains")
 
 
 def recorded_options(config, model_config):
@@ -135,7 +135,7 @@ def refuse_changed_options(folder, options):
     if recorded is None:
         return None
     path = tf.io.gfile.join(folder, CONFIG_FILE)
-    before, after = (_flat({part: values.get(part, {}) for part in _PARTS}) for values in (recorded, options))
+    before, after = (flat({part: values.get(part, {}) for part in _PARTS}) for values in (recorded, options))
     formats.refuse_unknown(path, "option", before, after)  # the file is written again, and would lose the option
     changed = [
         f"{name} was {before[name]}, now {after[name]}"
@@ -170,9 +170,9 @@ def recorded_schedule(folder, recorded, schedule):
     return from_json(ScheduleConfig, values, tf.io.gfile.join(folder, CONFIG_FILE))
 
 
-def _flat(values):
+def flat(values):
     """Returns {option: value} of nested dicts; no two options have the same name."""
-    flat = {}
+    found = {}
     for name, value in values.items():
-        flat.update(_flat(value) if isinstance(value, dict) else {name: value})
-    return flat
+        found.update(flat(value) if isinstance(value, dict) else {name: value})
+    return found

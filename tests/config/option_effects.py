@@ -103,6 +103,7 @@ BUILD = {
     **_group(FOLDER, "output_dir num_shards num_workers skip_bad"),
     "append": "data/building/test_build_parts.py::test_an_appended_split_equals_one_that_is_built_at_once",
     "overwrite": REBUILT,
+    "dry_run": "data/building/test_build_dry_run.py::test_a_dry_run_says_what_a_build_would_write",
 }
 
 OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
@@ -154,6 +155,8 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
             "save_summaries_images profile_logdir eval_interval_steps",
         ),
         **_group(EVALUATIONS, "eval_split eval_crop_size patience"),
+        "tracker": "training/test_tracking.py::test_a_tracker_hears_what_metrics_jsonl_gets",
+        "dry_run": "programs/test_dry_run.py::test_train_takes_a_few_steps_and_writes_nothing",
     },
     "eval": {
         **GPU,
@@ -170,6 +173,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(WATCHING, "continuous eval_interval_secs eval_timeout_secs"),
         "max_number_of_evaluations": "programs/test_eval.py::test_watching_a_folder_ends_after_so_many_checkpoints",
         **_group("programs/test_eval.py::test_boundaries_tables_and_plots_on_request", "trimap_widths boundary_scores"),
+        "dry_run": "programs/test_dry_run.py::test_eval_predicts_a_few_images_and_writes_nothing",
     },
     "vis": {
         **GPU,
@@ -211,6 +215,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(SIGNATURES, "with_probabilities with_logits with_colors"),
         "zero_untrained_taps": TAPS_OF_FILES,
         "input_size": "inference/test_input_size.py::test_every_format_holds_the_rule",
+        "dry_run": "programs/test_dry_run.py::test_export_says_what_it_would_write",
     },
     "serve": {
         **GPU,

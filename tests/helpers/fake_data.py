@@ -73,7 +73,7 @@ def mixed_shards(root, sizes, void_sizes=(), num_classes=3):
 class BuildTo:
     """A `BuildConfig` for tests: two shards, one process."""
 
-    num_shards, workers, skip_bad, append, overwrite = 2, 1, False, False, False
+    num_shards, workers, skip_bad, append, overwrite, dry_run = 2, 1, False, False, False, False
 
     def __init__(self, output_dir, **options):
         self.output_dir = output_dir

@@ -1,5 +1,6 @@
 """Segmenting files: every kind of image and videos, with a checkpoint or an export; bad files stop nothing."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import deeplab
 from deeplab.config.inference import PassesConfig, PredictConfig, TilesConfig
 from deeplab.data.building import label_rules, survey
 from deeplab.files import paths
-from deeplab.inference import batch_size, batches, side_by_side
+from deeplab.inference import batch_size, batches, output_folder, side_by_side
 from deeplab.pictures import drawing
 from deeplab.predict import predict
 from deeplab.programs import predict as program
@@ -421,3 +422,25 @@ def test_bad_input_is_one_line(tmp_path, changes, message):
     with pytest.raises(deeplab.UserError, match=message) as error:
         predict(config(tmp_path, **changes))
     assert "\n" not in str(error.value)
+
+
+def test_a_record_of_before_that_holds_paths_is_read_and_replaced_by_one_that_holds_none(tmp_path, colours, capsys):
+    colours["checkpoint"] = output_folder.network_name(f"{tmp_path}/run/model.ckpt-5")
+    saved(tmp_path, "a.png", "b.png")
+    predict(config(tmp_path))
+    record = tmp_path / "out" / "predict.json"
+    now = json.loads(record.read_text())
+    assert str(tmp_path) not in record.read_text()
+    places = {key: f"{tmp_path}/in/{entry['name']}.png" for key, entry in now["files"].items()}
+    before = {
+        "settings": {**now["settings"], "checkpoint": f"{tmp_path}/run/model.ckpt-5"},
+        "files": {places[key]: entry for key, entry in now["files"].items()},
+    }
+    record.write_text(json.dumps({"format": 1, **before}))
+    capsys.readouterr()
+    predict(config(tmp_path))
+    assert "Segmented 0 of 2 images" in capsys.readouterr().out
+    assert json.loads(record.read_text()) == now
+    colours["checkpoint"] = output_folder.network_name(f"{tmp_path}/other/run/model.ckpt-5")
+    with pytest.raises(deeplab.UserError, match=r"was made with checkpoint=\w+#run/model\.ckpt-5, now it is"):
+        predict(config(tmp_path))

@@ -17,7 +17,13 @@ import pytest
 from helpers.places import ROOT
 
 COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "deeplab", "datasets", "scripts")
-DISTRIBUTION_OF = {"absl": "absl-py", "PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "yaml": "pyyaml"}
+DISTRIBUTION_OF = {
+    "absl": "absl-py",
+    "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
+    "yaml": "pyyaml",
+    "mlflow": "mlflow-skinny",
+}
 BROUGHT_BY_TENSORFLOW = {"keras", "google", "ml_dtypes"}  # google.protobuf: TensorFlow pins all three
 
 

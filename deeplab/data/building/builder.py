@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.data import catalog, tfrecord
-from deeplab.data.building import earlier, tfds_metadata, upright
+from deeplab.data.building import dry_run, earlier, tfds_metadata, upright
 from deeplab.data.building.tally import Tally
 from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError, one_line
@@ -30,6 +30,7 @@ class SplitReport(NamedTuple):
     tally: Tally  # of all images of the split, with --append also the earlier ones
     turned: list[upright.Turned]
     paths: list[str]  # all shards of the split
+    size: int  # bytes of the records of this build
 
 
 def build(splits, dataset, rules, config):
@@ -55,7 +56,7 @@ def build(splits, dataset, rules, config):
     if empty:
         raise UserError(f"split {empty[0]!r} is empty: check the list file or the folder it comes from")
     try:
-        tf.io.gfile.makedirs(config.output_dir)
+        dry_run.make_folder(config)
         with locks.hold(config.output_dir, "output_dir"):
             reports = _write(splits, dataset, rules, config)
     except (tf.errors.OpError, OSError) as error:
@@ -63,6 +64,14 @@ def build(splits, dataset, rules, config):
         raise UserError(
             f"--output_dir={config.output_dir}: cannot be written, nothing was left behind: {message}"
         ) from None
+    if config.dry_run:
+        dry_run.tell(splits, reports, config)
+        return
+    _tell_written(reports, dataset, config)
+
+
+def _tell_written(reports, dataset, config):
+    """Prints what was written, which images were turned, and which classes do not occur."""
     for split, report in reports.items():
         before = report.tally.images - report.written
         added = f", added to the {before} there" if before else ""
@@ -92,6 +101,8 @@ def _write(splits, dataset, rules, config):
             reports[split] = _write_split(split, pairs, own_rules, existing, config, unfinished)
         _refuse_or_report(reports, config)
         _refuse_one_class(reports, dataset)
+    if config.dry_run:
+        return reports
     _remove_other_shards(reports, config)
     catalog.save(_merged(existing, reports), config.output_dir)
     tfds_metadata.write(config.output_dir)
@@ -104,25 +115,28 @@ def _write_split(split, pairs, rules, existing, config, unfinished):
     first, count = len(there.paths), len(there.paths) + config.num_shards
     names = [tfrecord.shard_name(split, shard, count) for shard in range(count)]
     paths = [tf.io.gfile.join(config.output_dir, name) for name in names]
-    earlier.renumber(there, paths, unfinished)
+    if not config.dry_run:
+        earlier.renumber(there, paths, unfinished)
     pairs, problems = _without_duplicates(pairs, there.names)
     per_shard = -(-len(pairs) // config.num_shards)  # as in the reference: in order, ceil(n / shards) in each
-    tally, before, turned = there.tally, there.tally.images, []
+    tally, before, turned, size = there.tally, there.tally.images, [], 0
     workers = min(config.workers, -(-len(pairs) // 8))  # starting a process takes as long as a few images
     records = make_records(pairs, rules, workers)
     with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(records):
         for shard, path in enumerate(paths[first:]):
-            with tf.io.TFRecordWriter(unfinished.enter_context(atomic.replacing(path))) as writer:
+            with dry_run.writer(path, unfinished, config) as writer:
                 for _ in range(min(per_shard, len(pairs) - shard * per_shard)):
                     record = next(records)
                     bar.update()
                     if record.problem:
                         problems.append(record.problem)
                         continue
-                    writer.write(_serialized(record))
+                    serialized = _serialized(record)
+                    writer.write(serialized)
+                    size += len(serialized)
                     tally.add(record.histogram, record.size)
                     turned += [record.turned] if record.turned else []
-    return SplitReport(tally.images - before, problems, tally, turned, paths)
+    return SplitReport(tally.images - before, problems, tally, turned, paths, size)
 
 
 def _serialized(record):

@@ -51,7 +51,7 @@ def dataset(wanted, output_dir):
 
 def refuse_to_replace(splits, output_dir):
     """Raises a UserError if the folder has shards of one of the splits, which a build would replace."""
-    present = tfrecord.all_shards(output_dir)
+    present = _shards(output_dir)
     twice = [f"{split!r} ({len(present[split])} shards)" for split in splits if split in present]
     if twice:
         raise UserError(
@@ -67,7 +67,7 @@ def read(split, dataset, config):
       UserError: shards are missing or damaged, their labels are outside the classes of `dataset`, or there would be
         too many shards.
     """
-    if split not in tfrecord.all_shards(config.output_dir):
+    if split not in _shards(config.output_dir):
         return none()
     paths = tuple(tfrecord.shards(config.output_dir, split))
     if len(paths) + config.num_shards > _MOST_SHARDS:
@@ -88,6 +88,11 @@ def read(split, dataset, config):
             reason = one_line(error)
             raise UserError(f"{path}: {reason}; --append adds only to a good split, --overwrite replaces it") from None
     return Earlier(paths, frozenset(names), tally)
+
+
+def _shards(output_dir):
+    """Returns {split: [paths]} of the shards in the folder; {} for a folder that a dry run would make."""
+    return tfrecord.all_shards(output_dir) if tf.io.gfile.isdir(output_dir) else {}
 
 
 def renumber(earlier, paths, unfinished):

@@ -1,5 +1,6 @@
-"""The kinds of files that export writes. Each has a module with two functions.
+"""The kinds of files that export writes. Each has a module with three functions.
 
+`require(config)` raises a UserError if a package is missing that an export with these options needs.
 `write(folder, network)` writes a `common.NetworkToExport` into a folder.
 `reader(folder)` opens what was written with the engine that the format is for. It returns a function images
 (1, H, W, 3) uint8 -> labels (1, H, W), which raises whatever that engine raises.

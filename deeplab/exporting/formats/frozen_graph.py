@@ -9,6 +9,10 @@ from deeplab.inference.exports import REFERENCE_INPUT, REFERENCE_LABELS, REFEREN
 FILE = "frozen_inference_graph.pb"  # as in the reference's archives
 
 
+def require(_config):
+    """Needs no package beside TensorFlow."""
+
+
 def write(folder, network):
     """Writes the graph: ImageTensor (1, H, W, 3) uint8 -> SemanticPredictions (1, H, W), SemanticProbabilities."""
     module = ExportedModule(network.predictor, network.config.resize, input_size=network.input_size)

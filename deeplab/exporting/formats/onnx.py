@@ -12,10 +12,15 @@ FILE = "model.onnx"
 OPSET = 17  # the version of ONNX's operations
 
 
-def write(folder, network):
-    """Writes model.onnx; raises a UserError if tf2onnx or ONNX Runtime is missing."""
-    tf2onnx = need("tf2onnx", "--format=onnx")
+def require(_config):
+    """Returns tf2onnx; raises a UserError if it or ONNX Runtime is missing."""
     need("onnxruntime", "--format=onnx")
+    return need("tf2onnx", "--format=onnx")
+
+
+def write(folder, network):
+    """Writes model.onnx; raises what `require` raises."""
+    tf2onnx = require(network.config)
     module = FixedSize(network)
     # ONNX has no resize operation for which ONNX Runtime and TensorFlow agree on the size: products of matrices do.
     with resize.as_products():

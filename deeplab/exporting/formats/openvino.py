@@ -17,18 +17,26 @@ TYPES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")  # the types of its operations that have weights
 
 
+def require(config):
+    """Returns OpenVINO; raises a UserError if it is missing, or NNCF where `config`, an `ExportConfig`, says int8."""
+    if config.quantize == "int8":
+        need("nncf", "--format=openvino --quantize=int8")
+    return need("openvino", "--format=openvino")
+
+
 def write(folder, network):
     """Writes model.xml and model.bin.
 
     Raises:
-      UserError: OpenVINO is missing; int8 lacks NNCF or images.
+      UserError: what `require` raises; int8 lacks images.
     """
-    openvino = need("openvino", "--format=openvino")
+    openvino = require(network.config)
     quantize = _quantizer(network) if network.config.quantize == "int8" else lambda model: model
     tf.io.gfile.makedirs(folder)
     with tempfile.TemporaryDirectory() as work:  # OpenVINO writes local files only, `folder` may be remote
         FixedSize(network).save(f"{work}/source")
         model = quantize(openvino.convert_model(f"{work}/source"))
+        model.set_rt_info("source", ["conversion_parameters", "input_model"])  # not the path on this machine
         openvino.save_model(model, f"{work}/{FILES[0]}", compress_to_fp16=False)
         for name in FILES:
             tf.io.gfile.copy(f"{work}/{name}", f"{folder}/{name}")

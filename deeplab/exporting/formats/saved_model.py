@@ -8,6 +8,10 @@ from deeplab.exporting.signatures import ExportedModule
 from deeplab.inference import exports
 
 
+def require(_config):
+    """Needs no package beside TensorFlow."""
+
+
 def write(folder, network):
     """Writes saved_model.pb, which holds the weights unless they are variables beside it, and warm-up requests."""
     written = module(network)

@@ -11,13 +11,18 @@ from deeplab.exporting.formats.fixed_size import FixedSize
 FILE = "model.tflite"
 
 
+def require(_config):
+    """Raises a UserError if LiteRT, which verifies the file, is missing."""
+    need("ai_edge_litert.interpreter", "--format=tflite")
+
+
 def write(folder, network):
     """Writes model.tflite.
 
     Raises:
-      UserError: LiteRT, which verifies the file, is missing; int8 finds no images.
+      UserError: what `require` raises; int8 finds no images.
     """
-    need("ai_edge_litert.interpreter", "--format=tflite")
+    require(network.config)
     module = FixedSize(network)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.labels.get_concrete_function()], module)
     content = _converted(converter, network)
