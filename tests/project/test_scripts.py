@@ -12,7 +12,9 @@ import pytest
 from helpers.places import ROOT
 
 SHELL_SCRIPTS = [*(ROOT / "scripts").rglob("*.sh"), ROOT / ".ci" / "run"]
-IN_OWN_ENVIRONMENT = pathlib.Path(sys.prefix).resolve() == (ROOT / ".venv").resolve()
+# A link leads to an environment that other checkouts share, and the scripts would install this one into it.
+IS_OWN = not (ROOT / ".venv").is_symlink()
+IN_OWN_ENVIRONMENT = IS_OWN and pathlib.Path(sys.prefix).resolve() == (ROOT / ".venv").resolve()
 
 
 def _bash(*command, **environment):
