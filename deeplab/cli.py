@@ -17,7 +17,7 @@ from absl import (
     logging,  # noqa: F401  defines --logtostderr and other flags that commands for the reference use
 )
 
-from deeplab import recipes
+from deeplab.config import recipes
 from deeplab.config.options import field_kind
 from deeplab.errors import EXIT_BAD_INPUT, UserError, lack_of_memory, one_line
 from deeplab.files import escaping, help_pages, nearest, quiet

@@ -11,7 +11,7 @@ Open http://localhost:8501/ for the page. Programs use the REST interface as Ten
 
 A new version in the folder replaces the old one while requests go on. On SIGTERM, the server answers what is being
 computed, refuses the rest with a 503, and ends within --stop_timeout_secs. The server needs
-pip install starlette uvicorn h11 prometheus-client orjson. Tests compare it with the documentation of TensorFlow
+pip install starlette anyio uvicorn h11 prometheus-client orjson. Tests compare it with the documentation of TensorFlow
 Serving, not with TensorFlow Serving itself.
 """
 
@@ -19,7 +19,7 @@ from deeplab import cli
 from deeplab.config.serve import ServeConfig
 from deeplab.errors import not_installed
 
-_PACKAGES = ("starlette", "uvicorn", "h11", "prometheus-client", "orjson")  # the extra `serve` in setup.py
+_PACKAGES = ("starlette", "anyio", "uvicorn", "h11", "prometheus-client", "orjson")  # the extra `serve` in setup.py
 
 
 def serve(config):

@@ -16,8 +16,8 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 name="$RECIPE"
 [ ! -e "$RECIPE" ] || name=$(sed -n 's/^--recipe=//p' "$RECIPE")  # files of scripts/recipes only name the recipe
-[ -z "$name" ] || RECIPE="$root/deeplab/recipes/${name%.flags}.flags"
-[ -e "$RECIPE" ] || { echo "error: $RECIPE: no such recipe; see deeplab/recipes" >&2; exit 2; }
+[ -z "$name" ] || RECIPE="$root/deeplab/config/recipes/${name%.flags}.flags"
+[ -e "$RECIPE" ] || { echo "error: $RECIPE: no such recipe; see deeplab/config/recipes" >&2; exit 2; }
 
 of_recipe() {  # NAME: the value of a flag in the recipe, which has to name it
   sed -n "s/^--$1=//p" "$RECIPE" | tail -n 1 | grep . ||

@@ -36,7 +36,6 @@ ROOMS = (
     "memory",
     "cli",
     "config",
-    "recipes",
     "files",
     "errors",
     "",  # deeplab/__init__.py, which imports nothing more until it is asked

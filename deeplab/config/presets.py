@@ -41,7 +41,7 @@ class Preset:
 
     `config` has the output stride of the first evaluation. `crop_size` is the (height, width) to which evaluation pads
     its images. `archive` is the file that the model zoo lists for the model, at the address `ARCHIVES`; the archives
-    themselves were never fetched for this project. `recipe` is the file of deeplab/recipes that trains the
+    themselves were never fetched for this project. `recipe` is the file of deeplab/config/recipes that trains the
     model, for `train --recipe`.
     """
 

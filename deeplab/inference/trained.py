@@ -74,10 +74,7 @@ def load(
     if dataset and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
     model = build_model(config)
-    try:
-        report = restore(model, prefix, strict=True, use_moving_averages=use_moving_averages and recorded is not None)
-    except UserError as error:
-        raise UserError(f"{error} ({_who_says(preset)})") from None
+    report = _restored(model, prefix, use_moving_averages and recorded is not None, preset)
     step = bundle.step_of(prefix) if report.step is None else report.step
     model.parts.record = _record(recorded, trained_size, dataset)
     loaded = Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
@@ -99,11 +96,15 @@ def dataset_of_preset(preset):
     return catalog.load(None, MODELS[preset].dataset) if preset else None
 
 
-def _who_says(preset):
-    """Returns in words what a network that does not fit its weights was built from."""
-    if preset:
-        return f"the network follows the preset {preset} and the model flags: the archive holds another model than that"
-    return "the network follows config.json, the model flags and the data set"
+def _restored(model, prefix, averages, preset):
+    """Returns the `RestoreReport`; an error says what a network that does not fit its weights was built from."""
+    try:
+        return restore(model, prefix, strict=True, use_moving_averages=averages)
+    except UserError as error:
+        sayers = "config.json, the model flags and the data set"
+        if preset:
+            sayers = f"the preset {preset} and the model flags: the archive holds another model than that"
+        raise UserError(f"{error} (the network follows {sayers})") from None
 
 
 def weights_from(path):

@@ -211,7 +211,9 @@ def test_published_networks_have_no_option_without_effect(name):
     effects.refuse_without_effect(MODELS[name].config, effects.MODEL)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "deeplab" / "recipes").glob("*.flags")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "deeplab" / "config" / "recipes").glob("*.flags")), ids=lambda path: path.stem
+)
 def test_recipes_have_no_option_without_effect(path):
     config = read("train", f"{BASE['train']} --flagfile={path} --tf_initial_checkpoint=init")
     classes = config.model.get("decoder_filters", 21) if config.model.get("decoder_output_is_logits") else 21

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import deeplab
-from deeplab import recipes
+from deeplab.config import recipes
 from deeplab.config.inference import EvalConfig, PredictConfig
 from deeplab.config.presets import model_options, preset
 from deeplab.config.training import TrainConfig

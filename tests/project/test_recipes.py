@@ -7,7 +7,8 @@ import shlex
 import pytest
 from absl import flags
 
-from deeplab import cli, recipes
+from deeplab import cli
+from deeplab.config import recipes
 from deeplab.config.training import TrainConfig
 from deeplab.data.catalog import CATALOG
 from deeplab.errors import UserError
@@ -15,7 +16,7 @@ from deeplab.programs.builders import shapes
 from helpers.places import ROOT
 from helpers.programs import BUILDERS, CONFIG_OF
 
-RECIPES = sorted((ROOT / "deeplab" / "recipes").glob("*.flags"))
+RECIPES = sorted((ROOT / "deeplab" / "config" / "recipes").glob("*.flags"))
 CAMVID = ("camvid_mobilenet_v2", "camvid_mobilenet_v2_hour", "camvid_mobilenet_v2_finetune")
 OWN_DATASETS = dict.fromkeys(CAMVID, 11) | {
     "quickstart": 7,
@@ -54,7 +55,7 @@ def test_recipe_is_a_valid_configuration(recipe):
 
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_recipe_is_the_published_one(name):
-    config, network = _network(ROOT / "deeplab" / "recipes" / f"{name}.flags")
+    config, network = _network(ROOT / "deeplab" / "config" / "recipes" / f"{name}.flags")
     found = (network.model_variant, network.output_stride, network.rates, network.decoder_output_stride)
     assert (*found, config.train_crop_size, config.schedule.training_number_of_steps) == DOCUMENTED[name]
 

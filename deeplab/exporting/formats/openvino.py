@@ -11,7 +11,7 @@ from deeplab.exporting.formats.common import need
 from deeplab.exporting.formats.fixed_size import FixedSize
 from deeplab.exporting.formats.float_parts import until_layers
 
-FILES = ("model.xml", "model.bin")
+FILES: tuple[str, str] = ("model.xml", "model.bin")
 # OpenVINO chooses the type that it computes in when it loads a file. These are its names of the types of --precision.
 TYPES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")  # the types of its operations that have weights
