@@ -95,7 +95,8 @@ def test_a_newer_configuration_is_neither_resumed_nor_opened(tmp_path):
         run_folder.refuse_changed_options(folder, options)
     content["format"] = 2
     path.write_text(json.dumps(content))
-    for read in (lambda folder: trained._read_config(folder, ""), lambda folder: run_folder.refuse_changed_options(folder, options)):
+    read_config = lambda folder: trained._read_config(folder, "")  # noqa: E731
+    for read in (read_config, lambda folder: run_folder.refuse_changed_options(folder, options)):
         with pytest.raises(UserError, match=r"config\.json: a configuration in format 2, this version reads 1"):
             read(folder)
 
