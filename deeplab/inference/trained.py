@@ -47,8 +47,7 @@ def load(
     """Builds the model of a train_logdir and restores it. How it computes is TensorFlow's choice, see `predict_labels`.
 
     Args:
-      directory: a train_logdir, its folder `best`, the prefix of a checkpoint, a `.keras` file, which has its own
-        configuration, or anything else that `restore` reads.
+      directory: a train_logdir, its folder `best`, the prefix of a checkpoint, or anything else that `restore` reads.
       checkpoint: "newest", "best", or a prefix (with or without its folder).
       overrides: {field of ModelConfig: value}, used in place of the recorded values. Without a crop_size among them the
         model takes images of any size.
@@ -70,13 +69,12 @@ def load(
     config = _network_config(recorded, overrides or {}, defaults or {}, dataset)
     if dataset is not None and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
-    model = build_model(config)
+    model = _build(config, _record(recorded, trained_size, dataset))
     try:
         report = restore(model, prefix, strict=True, use_moving_averages=averages)
     except UserError as error:
         raise UserError(f"{error} (the network follows config.json, the model flags and the data set)") from None
     step = bundle.step_of(prefix) if report.step is None else report.step
-    model.parts.record = _record(recorded, trained_size, dataset)
     return Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
 
 
@@ -246,6 +244,12 @@ def dataset_of(path):
         return read_dataset(run_folder.of(path))
     content = keras_file.describe(path).record.get("dataset")
     return None if content is None else catalog.from_json(json.dumps(content), f"{path} (the data set)")
+
+
+def _build(config, record):
+    model = build_model(config)
+    model.parts.record = record
+    return model
 
 
 def _record(recorded, trained_size, dataset):
