@@ -210,7 +210,7 @@ def new_checkpoints(directory, interval, timeout):
             time.sleep(min(interval, timeout))
 
 
-def _read_config(folder, prefix):
+def _read_config(folder, prefix=""):
     """Returns what the config.json in a folder records: the `ModelConfig`, and the (height, width) of training images.
 
     Both are None without that file; the size is None where it is not recorded. A `.keras` file records both itself.
