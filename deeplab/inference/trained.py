@@ -73,10 +73,9 @@ def load(
     config = _network_config(recorded, overrides or {}, {**(defaults or {}), **model_options(preset)}, dataset)
     if dataset and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
-    model = build_model(config)
+    model = _build(config, _record(recorded, trained_size, dataset))
     report = _restored(model, prefix, use_moving_averages and recorded is not None, preset)
     step = bundle.step_of(prefix) if report.step is None else report.step
-    model.parts.record = _record(recorded, trained_size, dataset)
     loaded = Trained(model, config, dataset, folder, step, prefix, report, recorded, trained_size)
     return dataclasses.replace(loaded, **_of_published(directory, preset))
 
@@ -247,7 +246,7 @@ def new_checkpoints(directory, interval, timeout):
             time.sleep(min(interval, timeout))
 
 
-def _read_config(folder, prefix):
+def _read_config(folder, prefix=""):
     """Returns what the config.json in a folder records: the `ModelConfig`, and the (height, width) of training images.
 
     Both are None without that file; the size is None where it is not recorded. A `.keras` file records both itself.
@@ -281,6 +280,12 @@ def dataset_of(path):
         return read_dataset(run_folder.of(path))
     content = keras_file.describe(path).record.get("dataset")
     return None if content is None else catalog.from_json(json.dumps(content), f"{path} (the data set)")
+
+
+def _build(config, record):
+    model = build_model(config)
+    model.parts.record = record
+    return model
 
 
 def _record(recorded, trained_size, dataset):

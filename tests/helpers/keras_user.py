@@ -13,10 +13,9 @@ FAMILIES = {  # variant: options with which it is small
     "mobilenet_edgetpu": {"depth_multiplier": 0.25},
     "xception_65": {"decoder_output_stride": (4,)},
     "resnet_v1_50_beta": {"decoder_output_stride": (4,)},
-    "nas_pnasnet": {"nas_stem_output_num_conv_filters": 8, "drop_path_keep_prob": 0.9},
-    "nas_hnasnet": {"nas_stem_output_num_conv_filters": 8, "output_stride": 8},
+    "nas_hnasnet": {"nas_stem_output_num_conv_filters": 8, "output_stride": 8, "drop_path_keep_prob": 0.9},
 }
-NAS_LEVELS = {"nas_pnasnet": {16: (1, 2)}, "nas_hnasnet": {8: (0, 1, 2, 1)}}  # as levels of `nas.Network`
+NAS_LEVELS = {"nas_hnasnet": {8: (0, 2, 1)}}  # as levels of `nas.Network`: down and up again
 SMALL = {"output_stride": 16, "aspp_convs_filters": 16, "decoder_filters": 16}
 
 
@@ -62,6 +61,8 @@ def main(folder, first):
     for path in sorted(pathlib.Path(folder).glob("*.keras")):
         if not loaded:
             _shorten_when_asked()
+        elif first == "deeplab":  # one is enough to see that Keras finds the classes
+            break
         model = keras.models.load_model(path)
         np.testing.assert_array_equal(model(images), np.load(path.with_suffix(".npy")))
         deeplab.predict_labels(model, images)
