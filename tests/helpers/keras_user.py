@@ -15,7 +15,7 @@ FAMILIES = {  # variant: options with which it is small
     "resnet_v1_50_beta": {"decoder_output_stride": (4,)},
     "nas_hnasnet": {"nas_stem_output_num_conv_filters": 8, "output_stride": 8, "drop_path_keep_prob": 0.9},
 }
-NAS_LEVELS = {"nas_hnasnet": {8: (0, 2, 1)}}  # as levels of `nas.Network`: down and up again
+NAS_LEVELS = {"nas_hnasnet": {8: (1, 2, 1)}}  # as levels of `nas.Network`: down and up again
 SMALL = {"output_stride": 16, "aspp_convs_filters": 16, "decoder_filters": 16}
 
 
