@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from deeplab.checkpoints import archive, bundle, sources
+from deeplab.checkpoints import archive, bundle, keras_file, sources
 from deeplab.config.model import PROGRAM_DEFAULTS, ModelConfig
 from deeplab.config.options import from_json
 from deeplab.data import catalog, tfrecord
@@ -65,6 +65,8 @@ def _file(path):
         return _export(folder)
     if path.endswith(GRAPH_FILE):
         return _foreign_saved_model(folder)
+    if keras_file.is_keras_file(path):
+        return _keras_file(path)
     if tf.io.gfile.exists(path) and not path.endswith((*_WEIGHTS, ".index", ".meta")) and ".data-" not in path:
         raise UserError(
             f"{path}: no kind of file that this project writes or reads weights from; deeplab predict segments images"
@@ -89,6 +91,13 @@ def _training(path):
     if score := best.read_score(place):
         lines.append(f"best checkpoint: step {score['step']}, mIoU {score['mean_iou']:.4f}")
     return lines + ([f"size: {_size(_of_checkpoint(prefixes[-1]))} each"] if prefixes else [])
+
+
+def _keras_file(path):
+    """Returns the lines of a file that `model.save` wrote of one of our networks."""
+    config, dataset = keras_file.describe(path).config, trained.dataset_of(path)
+    classes = _classes(dataset.class_names, dataset.num_classes) if dataset else _classes((), config.num_classes)
+    return [f"{path}: Keras file", *_network(config), *classes, f"size: {_size(tf.io.gfile.stat(path).length)}"]
 
 
 def _versions(path):

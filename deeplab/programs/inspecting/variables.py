@@ -3,6 +3,8 @@
 import dataclasses
 import re
 
+from deeplab.checkpoints.frozen_graph import LEAVES
+
 _SCOPES = {  # outermost scope of a backbone: model_variant, where all networks of the scope are the same
     **{name: name for name in ("xception_41", "xception_65", "xception_71")},
     "MobilenetV2": "mobilenet_v2",
@@ -11,14 +13,7 @@ _SCOPES = {  # outermost scope of a backbone: model_variant, where all networks 
     "hnasnet": "nas_hnasnet",
 }
 _SUM = "decoder/decoder_conv0/biases"  # of decoders that add projections with one channel per class
-_LEAVES = (
-    "weights",
-    "depthwise_weights",
-    "pointwise_weights",
-    "biases",
-    "gamma",
-    "beta",
-)  # trained; not averages, slots and counters
+_LEAVES = [name for name in LEAVES if not name.startswith("moving_")]  # trained; not averages, slots and counters
 
 
 def as_flags(config, defaults):

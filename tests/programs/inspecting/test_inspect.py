@@ -49,6 +49,19 @@ def test_training():
     assert of_one[1:] == lines[1:]
 
 
+def test_keras_file(tmp_path):
+    path = tmp_path / "network.keras"
+    build_model(ModelConfig(num_classes=3, depth_multiplier=0.25, decoder_output_stride=(4,), output_stride=16)).save(
+        path
+    )
+    lines = told(path)
+    assert lines[:3] == [f"{path}: Keras file", f"network: {FLAGS}", "classes: 3"]
+    assert re.search(r"^size: [\d.]+ [kM]B$", lines[3])
+    path.write_bytes(b"nonsense")
+    with pytest.raises(UserError, match=r"network\.keras: "):
+        told(path)
+
+
 @pytest.mark.parametrize("end", ["", ".index", ".data-00000-of-00001"])
 def test_checkpoint(prefix, end):
     lines = told(f"{prefix}{end}")
