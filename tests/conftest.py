@@ -18,9 +18,6 @@ LONG_SECONDS = 5  # a test that takes longer should be marked slow
 LEFT_OUT = pytest.StashKey()  # {file: (number of tests left out, number of tests)}
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # goldens are float32 results of a CPU; a GPU rounds otherwise
-# TensorFlow turns oneDNN on by the processor. The goldens and the tolerances were measured with it; what must run
-# without it is tested in child processes that turn it off.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", THREADS)
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", THREADS)
 os.environ.setdefault("OMP_NUM_THREADS", THREADS)
