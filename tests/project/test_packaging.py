@@ -62,7 +62,7 @@ def installed(wheel, tmp_path_factory):
     made = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
     pip = [sys.executable, "-m", "pip", f"--python={folder / 'bin' / 'python'}", "install", "--quiet", "--no-index"]
     for command in (made, [*pip, "--no-deps", wheel.filename]):
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=_without_checkout())
         assert done.returncode == 0, done.stdout + done.stderr
     (packages,) = folder.glob("lib/python3*/site-packages")
     others = [path for path in map(pathlib.Path, sys.path) if path.name == "site-packages"]
@@ -70,15 +70,18 @@ def installed(wheel, tmp_path_factory):
     return folder / "bin"
 
 
+def _without_checkout():
+    """Returns the environment variables without the path on which this checkout, and what pip knows of it, is found."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 @pytest.mark.slow
 def test_from_the_wheel_alone_to_pictures(installed, tmp_path):
     """All commands of a first try, outside the repository."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def run(command, *words):
-        done = subprocess.run(
-            [installed / command, *words], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
+        words = [installed / command, *words]
+        done = subprocess.run(words, cwd=tmp_path, env=_without_checkout(), capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
