@@ -96,8 +96,9 @@ def test_a_fresh_process_computes_the_same_logits(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_was_trained_in_keras_is_exported(tmp_path):
-    model = keras_user.build("mobilenet_v2", upsample_logits=True)
+@pytest.mark.parametrize("variant", keras_user.FAMILIES)
+def test_what_was_trained_in_keras_is_exported(variant, tmp_path):
+    model = keras_user.build(variant, upsample_logits=True)
     assert model(IMAGES).shape == (*IMAGES.shape[:3], 3)
     model.save(tmp_path / "m.keras")
     folder = small_export.run(tmp_path / "export", checkpoint_dir=str(tmp_path / "m.keras"))
