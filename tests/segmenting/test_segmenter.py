@@ -334,7 +334,7 @@ def test_weights_without_a_configuration_take_the_flags_of_their_network(tmp_pat
         ("nowhere", "nowhere: no such file or folder, and no published model of that name; expected a train_logdir"),
         ("mobilenetv2_coco_voc_trainau", "did you mean mobilenetv2_coco_voc_trainaug"),
         ("mobilenetv2_coco_voc_trainaug", r"127\.0\.0\.1:9/\S+\.tar\.gz"),
-        ("https://127.0.0.1:9/archive.tar.gz", "https://127.0.0.1:9/archive.tar.gz: "),
+        ("https://127.0.0.1:9/archive.tar.gz", "https://127.0.0.1:9/archive.tar.gz cannot be fetched"),
         ("nonsense://folder", "nonsense://folder: .*expected a train_logdir"),
         (".", "holds no network; expected a train_logdir"),
         (7, "7: expected a train_logdir.*, not int"),
