@@ -185,12 +185,12 @@ def test_initial_weights_are_loaded_as_the_flags_say(monkeypatch):
     for options in (
         {"tf_initial_checkpoint": "old"},
         {"tf_initial_checkpoint": "old", "initialize_last_layer": False, "last_layers_contain_logits_only": True},
-        {"backbone_weights": "imagenet"},
+        {"backbone_weights": "weights.h5"},
         {},
     ):
         config = TrainConfig(train_logdir="run", dataset_dir="shards", **options)
         train.restore(config, None, None, checkpoints, small_training.dataset())
-    assert calls == [("old", True, False), ("old", False, True), "imagenet"]
+    assert calls == [("old", True, False), ("old", False, True), "weights.h5"]
 
 
 def test_evaluations_follow_the_flags(monkeypatch, tmp_path):
