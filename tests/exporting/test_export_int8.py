@@ -152,6 +152,12 @@ def test_the_script_scores_it_on_a_data_set(exported, capsys):
         score_engines.format_of(str(folder.parent))
 
 
+def test_few_images_are_told(capsys):
+    config = types.SimpleNamespace(dataset=None, **options("tflite"))
+    trial_images.representative(types.SimpleNamespace(config=config, size=SIZE))
+    assert "warning: int8 learns its ranges from 5 images, where 32 are usual" in capsys.readouterr().err
+
+
 def test_without_nncf_the_error_names_it(tmp_path, monkeypatch):
     pytest.importorskip("openvino", reason="needs the extra `export`")
     monkeypatch.setitem(sys.modules, "nncf", None)

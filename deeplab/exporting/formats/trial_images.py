@@ -1,5 +1,7 @@
 """Images to try an export with: from the data set if the user names one, else generated."""
 
+import sys
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,8 +11,15 @@ REPRESENTATIVE_IMAGES = 32  # int8 learns the range of every activation from so 
 
 
 def representative(network):
-    """Returns a list of images (1, H, W, 3) uint8 that int8 learns the ranges of activations from."""
-    return list(of_size(network, REPRESENTATIVE_IMAGES))
+    """Returns a list of images (1, H, W, 3) uint8 that int8 learns the ranges of activations from.
+
+    Prints a warning if there are fewer than is usual: ranges of three photographs gave mIoU 0.04 in place of 0.64.
+    """
+    images = list(of_size(network, REPRESENTATIVE_IMAGES))
+    if len(images) < REPRESENTATIVE_IMAGES:
+        text = f"int8 learns its ranges from {len(images)} images, where {REPRESENTATIVE_IMAGES} are usual"
+        print(f"warning: {text}; score the export with scripts/score_engines.py", file=sys.stderr, flush=True)
+    return images
 
 
 def of_size(network, count, size=None):
