@@ -1,8 +1,8 @@
 """The folder that keeps fetched weights: DEEPLAB_CACHE, or deeplab in XDG_CACHE_HOME, or ~/.cache/deeplab.
 
 Beside every file lies a record, FILE.json, with the sha256 of what was downloaded first. Each process computes it again
-before it uses the file, which takes 0.3 s for 440 MB, so that a file that was altered is never used. A file that a
-person put there, on a machine without network, gets its record then. Imports no TensorFlow.
+before it uses the file, which takes 0.3 to 0.8 s for 440 MB, so that a file that was altered is never used. A file that
+a person put there, on a machine without network, gets its record then. Imports no TensorFlow.
 """
 
 import contextlib
