@@ -81,9 +81,7 @@ def read(path: str) -> dict[str, np.ndarray]:
 def _in_order(layer):
     """Returns the variables of a layer in the order in which Keras numbers them in a file."""
     trainable = layer.trainable
-    layer.trainable = (
-        True  # else Keras calls all of them non-trainable, which changes their order here, not in the file
-    )
+    layer.trainable = True  # else Keras calls all of them non-trainable, in another order than in the file
     variables = [*layer.trainable_variables, *layer.non_trainable_variables]
     layer.trainable = trainable
     return variables

@@ -10,7 +10,7 @@ import re
 import tensorflow as tf
 
 from deeplab.data import sampling, shard_state, tfrecord
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.pictures.images import MAX_PIXELS
 
 _BEGIN, _END = "<bad record>", "</bad record>"
@@ -44,7 +44,7 @@ def user_errors(split):
         if lost and (why := _LOST.search(text)):
             raise UserError(f"{lost}: cannot be read any more: {why[0]}") from None
         if _UNREADABLE.search(text):
-            cause = " ".join(text.splitlines()[0].split())[:200]
+            cause = one_line(text.splitlines()[0], 200)
             raise UserError(f"a record is damaged or its image cannot be decoded ({cause}); {_LINTER}") from None
         raise
     except UnicodeDecodeError:  # TensorFlow tried to quote the damaged record in a message

@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from deeplab.errors import UserError
 
+_NO_LABEL = -1  # in place of an ignore label
+
 
 def checked(labels, logits, ignore_label):
     """Returns labels (B, H, W) int64 and logits (B, h, w, K) float32.
@@ -35,6 +37,11 @@ def checked(labels, logits, ignore_label):
     message = f"a label is neither a class, 0 to {classes - 1}, nor ignore_label={ignore_label}"
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(legal), [message])]):
         return tf.identity(labels), logits
+
+
+def in_graphs(ignore_label):
+    """Returns the ignore label for graphs, which need a number: one that no label has stands for None."""
+    return _NO_LABEL if ignore_label is None else ignore_label
 
 
 def checked_ignore_label(value):

@@ -12,11 +12,10 @@ from tensorflow import keras
 from deeplab.config.optimization import LossConfig
 from deeplab.errors import UserError
 from deeplab.files import nearest
-from deeplab.keras.labels import checked, checked_ignore_label
+from deeplab.keras.labels import checked, checked_ignore_label, in_graphs
 from deeplab.training.losses import REGION_LOSSES, Objective, same_size
 
 _MEAN = "sum_over_batch_size"  # Keras' name of the only reduction there is here: one number for the whole batch
-_NO_LABEL = -1  # in place of an ignore label
 
 
 class _SegmentationLoss(keras.losses.Loss):
@@ -79,7 +78,7 @@ class _PixelLoss(_SegmentationLoss):
             raise UserError(
                 f"class_weights: {len(self.class_weights)} weights, expected {logits.shape[-1]}, one per class"
             )
-        ignored = _NO_LABEL if self.ignore_label is None else self.ignore_label
+        ignored = in_graphs(self.ignore_label)
         objective = Objective(self.settings, ignored, self.class_weights)
         return objective({"": logits}, labels, tf.zeros((), tf.int64))[""]
 
@@ -110,7 +109,7 @@ class _RegionLoss(_SegmentationLoss):
     def share(self, labels, logits):
         logits, labels = same_size(logits, labels, upsample_logits=True)
         logits, labels = tf.reshape(logits, (-1, logits.shape[-1])), tf.reshape(labels, (-1,))
-        ignored = _NO_LABEL if self.ignore_label is None else self.ignore_label
+        ignored = in_graphs(self.ignore_label)
         return REGION_LOSSES[self.kind](tf.nn.softmax(logits), labels, tf.cast(labels != ignored, tf.float32))
 
 

@@ -5,10 +5,8 @@ from tensorflow import keras
 
 from deeplab.errors import UserError
 from deeplab.evaluation.metrics import confusion_matrix
-from deeplab.keras.labels import checked, checked_ignore_label
+from deeplab.keras.labels import checked, checked_ignore_label, in_graphs
 from deeplab.training.losses import same_size
-
-_NO_LABEL = -1  # in place of an ignore label
 
 
 @keras.utils.register_keras_serializable("deeplab")
@@ -40,7 +38,7 @@ class MeanIoU(keras.metrics.Metric):
             raise UserError(f"num_classes={self.num_classes}: the network has {logits.shape[-1]} classes")
         logits, labels = same_size(logits, labels, upsample_logits=True)
         predictions = tf.argmax(logits, axis=-1)
-        ignored = _NO_LABEL if self.ignore_label is None else self.ignore_label
+        ignored = in_graphs(self.ignore_label)
         self.counts.assign_add(confusion_matrix(labels, predictions, self.num_classes, ignored))
 
     def result(self):

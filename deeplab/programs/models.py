@@ -31,15 +31,8 @@ def table():
             backbones.append([file.name, file.model_variant, file.weights, file.trained_on, *place])
         else:
             presets.append([file.name, *_scores(MODELS[file.name]), *place])
-    keras = [
-        files.KERAS.name,
-        files.KERAS.model_variant,
-        files.KERAS.weights,
-        files.KERAS.trained_on,
-        "",
-        "(of Keras)",
-        "",
-    ]
+    own = files.KERAS
+    keras = [own.name, own.model_variant, own.weights, own.trained_on, "", "(of Keras)", ""]
     return "\n".join(
         [
             *_aligned(presets),

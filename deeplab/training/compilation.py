@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.layers import hardware
 from deeplab.model.names import assign
 from deeplab.training import run_folder, state
@@ -160,6 +160,6 @@ def _with(compiled):
 
 def _reason(error):
     """Returns the first cause in the message of a TensorFlow error, which tells it after the places in the code."""
-    text = " ".join(str(error.message).split())
+    text = one_line(error.message)
     cause = re.search(r"\(0\) [A-Z_]+: *(.*)", text)
     return (cause.group(1) if cause else text)[:200]

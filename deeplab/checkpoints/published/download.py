@@ -6,7 +6,6 @@ where it gave an ETag or a date, and by the size in any case. A server that does
 
 import contextlib
 import http.client
-import io
 import re
 import socket
 import ssl
@@ -230,4 +229,4 @@ def _copy(response, part):
 
 def is_gzip(content):
     """Tells whether the first bytes of a file are those of gzip."""
-    return io.BytesIO(content).read(2) == _GZIP
+    return content.startswith(_GZIP)
