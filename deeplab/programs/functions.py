@@ -22,6 +22,8 @@ from deeplab.training import run_folder
 from deeplab.training.best import read_score
 from deeplab.training.progress import METRICS_FILE
 
+_COMMANDS_ONLY = ("dry_run",)  # which leaves nothing that a function could return
+
 
 class Training(NamedTuple):
     """What `train_model` leaves.
@@ -60,7 +62,7 @@ def train_model(**options: Any) -> Training:
       UserError: an option is unknown or wrong, or the training cannot go on.
       KeyboardInterrupt: it was interrupted; the checkpoint is saved, and the same call goes on.
     """
-    config = keywords.configuration(TrainConfig, options, "train_model", "train")
+    config = keywords.configuration(TrainConfig, options, "train_model", "train", _COMMANDS_ONLY)
     with _same_compute_type():
         try:
             stopped = train.train(config)
@@ -86,7 +88,7 @@ def evaluate_model(**options: Any) -> dict[str, Any]:
     Raises:
       UserError: an option is unknown or wrong, or something cannot be read.
     """
-    config = keywords.configuration(EvalConfig, options, "evaluate_model", "eval")
+    config = keywords.configuration(EvalConfig, options, "evaluate_model", "eval", _COMMANDS_ONLY)
     expected = "False, since a function has to return; call it for each checkpoint"
     require(not config.continuous, "continuous", config.continuous, expected)
     return evaluate.score(config)
@@ -104,7 +106,8 @@ def export_model(**options: Any) -> str:
     Raises:
       UserError: an option is unknown or wrong, or the export does not give the network's labels.
     """
-    return export.write_version(keywords.configuration(ExportConfig, options, "export_model", "export"))
+    config = keywords.configuration(ExportConfig, options, "export_model", "export", _COMMANDS_ONLY)
+    return export.write_version(config)
 
 
 @contextlib.contextmanager
