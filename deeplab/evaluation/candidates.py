@@ -95,7 +95,7 @@ def score_candidates(candidates, config):
     """
     scored, note = [], batch_size.note(config.eval_batch_size, "eval_batch_size")
     for candidate in candidates:
-        print(escaping.terminal(candidate.title))
+        print(candidate.title)
         if note and not config.tiles.tile_size:
             print(note)
         boundary_scores = BoundaryScores(config.trimap_widths, config.boundary_scores, candidate.dataset)
@@ -111,7 +111,7 @@ def _open_compared(config, name, path):
         (candidate,) = open_candidates(dataclasses.replace(config, **changes))
     except UserError as error:
         raise UserError(f"compare={name}={path}: {error}") from None
-    return dataclasses.replace(candidate, name=name, title=f"{name}: {candidate.title}")
+    return dataclasses.replace(candidate, name=name, title=f"{escaping.terminal(name)}: {candidate.title}")
 
 
 def _meant_for_others(config, path):
@@ -218,5 +218,7 @@ def _split_facts(split, config):
 
 
 def _title(path, facts, size):
+    """Returns the two lines of a title; whatever the names in it hold, they stay two."""
     network = f"{path}: {facts['model_variant']}, output stride {facts['output_stride']}"
-    return f"{network}\n{facts['split']} of {facts['dataset']}: {facts['num_images']} images, {size}"
+    images = f"{facts['split']} of {facts['dataset']}: {facts['num_images']} images, {size}"
+    return f"{escaping.terminal(network)}\n{escaping.terminal(images)}"

@@ -3,7 +3,7 @@
 import contextlib
 import time
 
-from deeplab.files import escaping, room
+from deeplab.files import room
 from deeplab.training.progress import time_text
 
 TIMED_IMAGES = 5
@@ -23,7 +23,7 @@ def tell(opened, folder, times=1):
     """
     disk = room.require(folder, "eval_logdir", _RESULTS_BYTES * len(opened))
     for candidate in opened:
-        print(escaping.terminal(candidate.title), flush=True)
+        print(candidate.title, flush=True)
         watch = _Stopwatch()
         with contextlib.suppress(_Enough):
             candidate.score([watch])
