@@ -15,13 +15,14 @@ from deeplab.config.inference import EvalConfig, PredictConfig, VisConfig
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import GpuConfig
 from deeplab.config.serve import ServeConfig
-from deeplab.config.training import MAY_CHANGE, TrainConfig
+from deeplab.config.training import MAY_CHANGE, RunConfig, TrainConfig
 from deeplab.evaluation import candidates
 from deeplab.programs import benchmark, draw, evaluate, export, predict, train
 from deeplab.serving import run
-from deeplab.training import run_folder
+from deeplab.training import feeding, run_folder
 from helpers import small_training
 
+HOST = tf.distribute.InputContext()
 PROGRAMS = {  # program: (configuration, function, flags without which it does not start, what it calls first)
     "train": (TrainConfig, train.train, "--train_logdir=run --dataset_dir=shards", (devices, "training_strategy")),
     "eval": (EvalConfig, evaluate.evaluate, "--checkpoint_dir=run --dataset_dir=shards",
@@ -205,3 +206,25 @@ def test_mirrored_strategies_sum_in_that_way(monkeypatch):
     monkeypatch.setattr(devices, "_cross_device_ops", lambda names: f"sums over {names}")
     devices._mirrored.__wrapped__(("/gpu:0",))
     assert made == [(("/gpu:0",), "sums over ('/gpu:0',)")]
+
+
+def test_the_end_of_an_iterator_waits_for_no_autotuner(monkeypatch):
+    """It would stand still for up to a minute after the last step, and hold Python's lock."""
+    tuned, plain = [], tf.data.Dataset.__iter__
+
+    def recorded(dataset):
+        tuned.append(dataset.options().autotune.enabled)
+        return plain(dataset)
+
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", recorded)
+    shares = []
+    strategy = devices.training_strategy(RunConfig(distribution_strategy="one_device"))
+    monkeypatch.setattr(strategy, "distribute_datasets_from_function", lambda of_host: shares.append(of_host(HOST)))
+    batches = tf.data.Dataset.range(8).map(lambda number: (number, number)).batch(2)
+    feeding.distribute(strategy, lambda *_: batches, 0, 2)
+    assert [share.options().autotune.enabled for share in shares] == [False]
+    monkeypatch.undo()
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", recorded)
+    images, labels = next(feeding.iterate(feeding.distribute(strategy, lambda *_: batches, 0, 2)))
+    assert (images.numpy() == labels.numpy()).all()
+    assert tuned == [False]  # the dataset that TensorFlow made for the device

@@ -18,7 +18,7 @@ from deeplab.layers import basic
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.model import views
 from deeplab.model.network import build_model
-from deeplab.training import losses
+from deeplab.training import feeding, losses
 from deeplab.training.loop import StepRunner
 from deeplab.training.step import TrainingStep
 
@@ -174,7 +174,7 @@ def training_runner(setting, batch, run):
         objective = losses.Objective(config.loss, _IGNORE)
         step = TrainingStep(views.scale_outputs(_network(setting)), objective, config)
     devices.set_precision("none")
-    batches = devices.distribute(strategy, lambda *_: batch, 0, setting.batch)
+    batches = feeding.distribute(strategy, lambda *_: batch, 0, setting.batch)
     return StepRunner(strategy, step, batches, jit_compile=run.jit_compile is True)
 
 

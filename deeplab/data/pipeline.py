@@ -109,7 +109,8 @@ def batch_stream(split, augment, batches, start_step, load, stride=1):
         return step * batches.batch_size + batches.host * share + count % share
 
     examples = tf.data.Dataset.range(_ENDLESS).map(stream_position)
-    examples = examples.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    # A number, since `feeding.distribute` turns the autotuner off, which would choose it.
+    examples = examples.map(example, num_parallel_calls=os.cpu_count() or 1, deterministic=True)
     return examples.batch(share, drop_remainder=True)
 
 

@@ -3,12 +3,11 @@
 import tempfile
 
 from deeplab import devices
-from deeplab.benchmarks import timing
+from deeplab.benchmarks import published_costs, timing
 from deeplab.benchmarks.export import print_export, print_networks, write_untrained
 from deeplab.benchmarks.input import print_input
 from deeplab.benchmarks.own_process import alone
 from deeplab.benchmarks.programs import Programs, print_programs
-from deeplab.benchmarks.published_costs import PAPER, model_zoo
 from deeplab.benchmarks.scaling import BATCHES, print_scaling
 from deeplab.benchmarks.several_devices import print_devices
 from deeplab.benchmarks.startup import print_startup
@@ -99,7 +98,7 @@ def print_costs(quick):
     print("Billions of multiply-adds of one image. Published figures count atrous convolutions as space-to-batch;")
     print("those of MobileNet v3 look like float operations, and EdgeTPU's image size is not stated (513x513 fits).")
     print(f"\n{'network':42} {'stride':>6} {'size':>9} {'passes':>6} {'true':>9} {'as published':>12} {'published':>9}")
-    for row in (*PAPER, *model_zoo()):
+    for row in (*published_costs.PAPER, *published_costs.model_zoo()):
         passes = len(row.eval_scales) * (1 + row.add_flipped_images)
         if quick and passes > 1:
             continue

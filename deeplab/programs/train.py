@@ -17,7 +17,7 @@ from deeplab.model.backbones import BACKBONES
 from deeplab.model.network import build_model
 from deeplab.programs import advice, initial_weights, shard_record, train_logdir
 from deeplab.programs.dry_runs import training as dry_run
-from deeplab.training import compilation, losses, precision, run_folder
+from deeplab.training import compilation, feeding, losses, precision, run_folder
 from deeplab.training.best import BestCheckpoint
 from deeplab.training.loop import StepRunner, TrainingLoop
 from deeplab.training.progress import Progress
@@ -55,7 +55,7 @@ def train(config):
         recalibrate(network, step, stream)
 
     # Go: n steps at a time, from the step already reached; log, save, evaluate between.
-    distributed = devices.distribute(strategy, stream, start, config.train_batch_size)
+    distributed = feeding.distribute(strategy, stream, start, config.train_batch_size)
     runner = StepRunner(strategy, step, distributed, config.run.jit_compile is True)
     progress = Progress(config, start, writes, sampler(network, stream), catalog.label_colormap(split.dataset))
     best = best_checkpoint(config, network, step, progress) if config.run.eval_interval_steps else None

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab import devices
 from deeplab.errors import UserError
 from deeplab.layers import hardware
 from deeplab.layers.replicas import all_sum
+from deeplab.training import feeding
 from deeplab.training.best import BestCheckpoint
 from deeplab.training.progress import Progress
 from deeplab.training.state import Checkpoints
@@ -27,7 +27,7 @@ class StepRunner:
     Args:
       strategy: the tf.distribute strategy.
       step: a `TrainingStep` that was created in the scope of the strategy.
-      batches: distributed dataset of (images, labels), see `devices.distribute`; its first batch is that of the step
+      batches: distributed dataset of (images, labels), see `feeding.distribute`; its first batch is that of the step
         that comes next.
       jit_compile: compile the step with XLA; `compilation.refuse` says on which replicas that is possible.
     """
@@ -43,21 +43,19 @@ class StepRunner:
         # AutoGraph has nothing to convert in the step, and tracing is faster without it; `_run_steps` needs it.
         traced = tf.autograph.experimental.do_not_convert(step)
         self._traced_step = _compiled(traced) if jit_compile else traced
-        self._batches, self._iterator, self._left = batches, None, None
+        self._batches, self._iterator = batches, None
         self._run = tf.function(self._run_steps)
         self._votes = tf.function(lambda vote: strategy.run(_sum_of_votes, (vote,)), autograph=False)
 
     def run(self, count):
         """Takes `count` steps, or fewer if training cannot go on; returns {name: float} of the last step."""
         if self._iterator is None:
-            self._iterator = iter(self._batches)
-            devices.keep_freed_memory()
+            self._iterator = feeding.iterate(self._batches)
         results = self._run(self._iterator, tf.constant(count))
         return {name: float(value) for name, value in results.items()}
 
     def rewind(self):
         """Makes the next call of `run` begin with the first batch again. What was traced and compiled stays."""
-        self._left = self._iterator  # kept, since the end of an iterator may wait a minute for tf.data's autotuner
         self._iterator = None
 
     def like(self, jit_compile):

@@ -10,7 +10,7 @@ from deeplab.layers import hardware
 from deeplab.layers.basic import Activation, Conv, Normalize
 from deeplab.layers.batch_norm import BatchNorm
 from deeplab.layers.stochastic import Dropout
-from deeplab.training import losses, state
+from deeplab.training import feeding, losses, state
 from deeplab.training.loop import StepRunner
 from deeplab.training.step import TrainingStep
 
@@ -81,9 +81,7 @@ def train(step, count=4, batch_size=4):
 def runner(strategy, settings, count, **options):
     """Returns a `StepRunner` of `step(settings, **options)` in a strategy, on `count` batches over and over."""
     images, labels = (np.stack(parts) for parts in zip(*batches(count), strict=True))
-    quick = tf.data.Options()
-    quick.autotune.enabled = False  # the end of an iterator may wait a minute for the autotuner
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).repeat().with_options(quick)
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).repeat()
     with strategy.scope():
         made = step(settings, **options)
-    return StepRunner(strategy, made, devices.distribute(strategy, lambda first, host, hosts: dataset, 0, 4))
+    return StepRunner(strategy, made, feeding.distribute(strategy, lambda first, host, hosts: dataset, 0, 4))

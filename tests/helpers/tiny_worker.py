@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))  # run by its path
 from deeplab import devices
 from deeplab.config.optimization import ScheduleConfig
 from deeplab.config.training import RunConfig
-from deeplab.training import loop
+from deeplab.training import feeding, loop
 from helpers import tiny_training as tiny
 
 STEPS = 20
@@ -33,7 +33,7 @@ def main(result):
         mine = slice(host * size, (host + 1) * size)
         return tf.data.Dataset.from_tensor_slices((images[:, mine], labels[:, mine]))
 
-    runner = loop.StepRunner(strategy, step, devices.distribute(strategy, stream, 0, 4))
+    runner = loop.StepRunner(strategy, step, feeding.distribute(strategy, stream, 0, 4))
     runner.run(STEPS)
     assert not runner.in_any_process(False)
     assert runner.in_any_process(not devices.is_chief(strategy))  # a SIGTERM that only the other process got

@@ -11,7 +11,7 @@ from deeplab.checkpoints import bundle
 from deeplab.config.optimization import OptimizerConfig, ScheduleConfig
 from deeplab.config.training import RunConfig
 from deeplab.errors import UserError
-from deeplab.training import losses
+from deeplab.training import feeding, losses
 from deeplab.training.loop import StepRunner, TrainingLoop
 from deeplab.training.loss_scale import SKIPPED_STEPS
 from deeplab.training.progress import METRICS_FILE, Progress
@@ -71,7 +71,7 @@ def test_a_training_that_only_overflows_ends_with_one_line(tmp_path, capsys):
     images, labels = tiny.batches(1)[0]
     stream = tf.data.Dataset.from_tensors((images, labels)).repeat()
     strategy = tf.distribute.get_strategy()
-    runner = StepRunner(strategy, step, devices.distribute(strategy, lambda *_: stream, 0, 4))
+    runner = StepRunner(strategy, step, feeding.distribute(strategy, lambda *_: stream, 0, 4))
     checkpoints = Checkpoints(str(tmp_path), step, keep=1)
     loop = TrainingLoop(runner, checkpoints, Progress(config), lambda at: ["img_7"])
     with pytest.raises(UserError, match=r"float16: the gradients overflow .* at step 15 .*img_7.*bfloat16") as caught:

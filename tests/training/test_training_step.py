@@ -13,7 +13,7 @@ from deeplab.config.optimization import LossConfig, OptimizerConfig, ScheduleCon
 from deeplab.config.training import RunConfig
 from deeplab.model.network import build_model
 from deeplab.model.views import scale_outputs
-from deeplab.training import losses
+from deeplab.training import feeding, losses
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.step import TrainingStep, gradient_multiplier, is_last_layer, is_regularized
 from helpers import tiny_training as tiny
@@ -242,7 +242,7 @@ def test_training_uses_freed_memory_again():
     assert mapped() > 0
     strategy = tf.distribute.get_strategy()
     batches = tf.data.Dataset.from_tensors((tf.zeros((2, 3, 3, 3)), tf.zeros((2, 3, 3)))).repeat()
-    stream = devices.distribute(strategy, lambda *_: batches, 0, 2)
+    stream = feeding.distribute(strategy, lambda *_: batches, 0, 2)
     iterator = iter(stream)
     devices.keep_freed_memory()
     next(iterator)
