@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.data.ops import multi_device_iterator_ops
 
 from deeplab import processor
 from deeplab.config.options import GpuConfig
@@ -202,6 +203,32 @@ def is_chief(strategy):
 
 def _first_worker(resolver):
     return resolver.task_id == 0 and "chief" not in resolver.cluster_spec().as_dict()
+
+
+def untuned(dataset):
+    """Returns the dataset without tf.data's autotuner, so that the end of an iterator over it waits for nothing.
+
+    The autotuner is a thread that sleeps for up to a minute between its turns. The end of an iterator waits for it and
+    holds Python's lock meanwhile: after its last step a training would stand still, and no signal would reach it.
+    Datasets made from this one are without it, too.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def iterate(batches):
+    """Returns an iterator over a distributed dataset, made from one that is `untuned`, whose end waits for nothing.
+
+    TensorFlow makes a dataset of its own for each device, which reads ahead and has nothing to tune.
+    """
+    made = multi_device_iterator_ops._create_device_dataset
+    multi_device_iterator_ops._create_device_dataset = lambda *arguments: untuned(made(*arguments))
+    try:
+        return iter(batches)
+    finally:
+        multi_device_iterator_ops._create_device_dataset = made
+        keep_freed_memory()
 
 
 def keep_freed_memory():

@@ -21,7 +21,7 @@ say "1/6  Drawing scenes and building TFRecord shards: $shards"
 if [ -e "$shards/dataset.json" ]; then
   echo "There already."
 else
-  "$python" -m deeplab build shapes --output_dir="$shards" --overwrite ${IMAGES:+--train_images="$IMAGES" --val_images=12}
+  "$python" -m deeplab build shapes --output_dir="$shards" --overwrite ${IMAGES:+--train_images="$IMAGES" --val_images=4}
 fi
 
 say "2/6  Training: $logdir  (curves: .venv/bin/tensorboard --logdir=$logdir)"

@@ -19,10 +19,9 @@ from deeplab.config.training import MAY_CHANGE, RunConfig, TrainConfig
 from deeplab.evaluation import candidates
 from deeplab.programs import benchmark, draw, evaluate, export, predict, train
 from deeplab.serving import run
-from deeplab.training import feeding, run_folder
+from deeplab.training import run_folder
 from helpers import small_training
 
-HOST = tf.distribute.InputContext()
 PROGRAMS = {  # program: (configuration, function, flags without which it does not start, what it calls first)
     "train": (TrainConfig, train.train, "--train_logdir=run --dataset_dir=shards", (devices, "training_strategy")),
     "eval": (EvalConfig, evaluate.evaluate, "--checkpoint_dir=run --dataset_dir=shards",
@@ -217,14 +216,9 @@ def test_the_end_of_an_iterator_waits_for_no_autotuner(monkeypatch):
         return plain(dataset)
 
     monkeypatch.setattr(tf.data.Dataset, "__iter__", recorded)
-    shares = []
+    batches = devices.untuned(tf.data.Dataset.range(8).map(lambda number: number)).batch(2)
     strategy = devices.training_strategy(RunConfig(distribution_strategy="one_device"))
-    monkeypatch.setattr(strategy, "distribute_datasets_from_function", lambda of_host: shares.append(of_host(HOST)))
-    batches = tf.data.Dataset.range(8).map(lambda number: (number, number)).batch(2)
-    feeding.distribute(strategy, lambda *_: batches, 0, 2)
-    assert [share.options().autotune.enabled for share in shares] == [False]
-    monkeypatch.undo()
-    monkeypatch.setattr(tf.data.Dataset, "__iter__", recorded)
-    images, labels = next(feeding.iterate(feeding.distribute(strategy, lambda *_: batches, 0, 2)))
-    assert (images.numpy() == labels.numpy()).all()
-    assert tuned == [False]  # the dataset that TensorFlow made for the device
+    shared = strategy.distribute_datasets_from_function(lambda _: batches)
+    assert next(devices.iterate(shared)).numpy().tolist() == [0, 1]
+    assert next(devices.iterate(batches)).numpy().tolist() == [0, 1]
+    assert tuned == [False, False]  # of the dataset that TensorFlow makes for the device, and of the batches themselves

@@ -14,6 +14,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from deeplab import devices
 from deeplab.config.data import ResizeConfig
 from deeplab.data import photometric, records, sampling, service
 from deeplab.data.augment import resize_to_range
@@ -74,12 +75,13 @@ def train_batches(split, augment, batches, start_step=0, cache=False, data_servi
     """
     if data_service:
         hosts = len(data_service)
-        return service.distributed_batches(
+        streams = service.distributed_batches(
             lambda host: batch_stream(split, augment, batches, start_step + host, split.record, stride=hosts),
             data_service,
         )
+        return devices.untuned(streams)
     load = _cached(split) if cache else split.record
-    stream = batch_stream(split, augment, batches, start_step, load).prefetch(tf.data.AUTOTUNE)
+    stream = devices.untuned(batch_stream(split, augment, batches, start_step, load).prefetch(tf.data.AUTOTUNE))
     return stream.with_options(_own_threads()) if hardware.is_accelerated() else stream
 
 
@@ -109,7 +111,7 @@ def batch_stream(split, augment, batches, start_step, load, stride=1):
         return step * batches.batch_size + batches.host * share + count % share
 
     examples = tf.data.Dataset.range(_ENDLESS).map(stream_position)
-    # A number, since `feeding.distribute` turns the autotuner off, which would choose it.
+    # A number, since the autotuner, which would choose it, is off.
     examples = examples.map(example, num_parallel_calls=os.cpu_count() or 1, deterministic=True)
     return examples.batch(share, drop_remainder=True)
 
@@ -215,7 +217,7 @@ def eval_examples(split, resize=None, numbers=None, with_labels=True, checked=Tr
 
     chosen = tf.data.Dataset.from_tensor_slices(np.arange(len(split)) if numbers is None else np.int64(numbers))
     found = chosen.map(split.record, num_parallel_calls=2)
-    return found.map(example, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return devices.untuned(found.map(example, num_parallel_calls=os.cpu_count() or 1).prefetch(2))
 
 
 def refuse_unlabelled(split):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -56,7 +57,7 @@ def _sizes(split, resize, numbers):
         height, width = sampling.image_size(split.record(number)["image"])
         return tf.stack([height, width]), tf.stack(augment.range_size(height, width, resize))
 
-    return tf.data.Dataset.from_tensor_slices(numbers.astype(np.int64)).map(sizes, tf.data.AUTOTUNE)
+    return tf.data.Dataset.from_tensor_slices(numbers.astype(np.int64)).map(sizes, os.cpu_count() or 1)
 
 
 def plan(shapes, batch_size, in_order=False):
@@ -105,7 +106,7 @@ def padded_batches(examples, counts, padded_size, ignore_label, fillers=0):
         return batch, {**example, "image": image, "label": label, "sizes": tf.stack([height, width])}
 
     numbers = tf.data.Dataset.from_tensor_slices(np.repeat(np.arange(len(counts)), counts))
-    batches = tf.data.Dataset.zip(numbers, examples).map(pad, tf.data.AUTOTUNE)
+    batches = tf.data.Dataset.zip(numbers, examples).map(pad, os.cpu_count() or 1)
     batches = batches.group_by_window(  # the examples of a batch are neighbours, so no more than a batch is in memory
         lambda batch, _example: batch,
         lambda _batch, window: window.map(lambda _batch, example: example).batch(max(counts)),

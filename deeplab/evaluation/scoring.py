@@ -91,8 +91,7 @@ def score(split_predictor, batch_size, collectors=()):
     if replicas > 1:  # every replica gets a batch of the plan
         stream = strategy.distribute_datasets_from_function(lambda _: stream)
     with progress_bar.show(len(split_predictor.split), "image") as bar, records.reading(split_predictor.split):
-        iterator = iter(stream)
-        devices.keep_freed_memory()
+        iterator = devices.iterate(stream)
         # One trace for images of every size.
         run = tf.function(lambda batch: strategy.run(step, args=(batch,)), input_signature=[stream.element_spec])
         before = ()  # what the last step returned; a GPU computes the next step while collectors look at it

@@ -1,9 +1,5 @@
-"""Batches on their way to the devices: the same examples for any number of them, and an end that waits for nothing."""
+"""Batches on their way to the devices: the same examples for any number of them."""
 
-import tensorflow as tf
-from tensorflow.python.data.ops import multi_device_iterator_ops
-
-from deeplab import devices
 from deeplab.errors import UserError
 
 
@@ -31,31 +27,6 @@ def distribute(strategy, stream, first, batch_size):
         batches = stream(first, context.input_pipeline_id, context.num_input_pipelines)
         batches = batches.map(lambda images, labels, *_: (images, labels))  # file names cannot go to a GPU or TPU
         parts = context.get_per_replica_batch_size(batch_size)
-        return untuned(batches.rebatch(parts, drop_remainder=True) if replicas > 1 else batches)
+        return batches.rebatch(parts, drop_remainder=True) if replicas > 1 else batches
 
     return strategy.distribute_datasets_from_function(of_host)
-
-
-def untuned(dataset):
-    """Returns the dataset without tf.data's autotuner, so that the end of an iterator over it waits for nothing.
-
-    The autotuner is a thread that sleeps for up to a minute between its turns. The end of an iterator waits for it and
-    holds Python's lock meanwhile: after its last step a training would stand still, and no signal would reach it.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
-
-
-def iterate(batches):
-    """Returns an iterator over a dataset of `distribute`; its end waits for nothing, see `untuned`.
-
-    TensorFlow makes a dataset of its own for each device, which reads ahead and has nothing to tune.
-    """
-    made = multi_device_iterator_ops._create_device_dataset
-    multi_device_iterator_ops._create_device_dataset = lambda *arguments: untuned(made(*arguments))
-    try:
-        return iter(batches)
-    finally:
-        multi_device_iterator_ops._create_device_dataset = made
-        devices.keep_freed_memory()

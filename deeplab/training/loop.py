@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from deeplab import devices
 from deeplab.errors import UserError
 from deeplab.layers import hardware
 from deeplab.layers.replicas import all_sum
-from deeplab.training import feeding
 from deeplab.training.best import BestCheckpoint
 from deeplab.training.progress import Progress
 from deeplab.training.state import Checkpoints
@@ -50,7 +50,7 @@ class StepRunner:
     def run(self, count):
         """Takes `count` steps, or fewer if training cannot go on; returns {name: float} of the last step."""
         if self._iterator is None:
-            self._iterator = feeding.iterate(self._batches)
+            self._iterator = devices.iterate(self._batches)
         results = self._run(self._iterator, tf.constant(count))
         return {name: float(value) for name, value in results.items()}
 

@@ -6,7 +6,7 @@ import numpy as np
 
 import deeplab
 from deeplab.model import backbones
-from deeplab.model.backbones import mobilenet, resnet, xception
+from deeplab.model.backbones import mobilenet, nas, resnet, xception
 
 
 def shorten_mobilenet(least_stride=1):
@@ -20,7 +20,9 @@ def shorten_mobilenet(least_stride=1):
 
 
 def shortened(backbone, least_stride=1):
-    """Returns a `Backbone` of the same kind without repeated blocks; a ResNet keeps two, a NAS network all cells.
+    """Returns a `Backbone` of the same kind without repeated blocks.
+
+    A ResNet keeps two units of each block, a NAS network few cells with two pairs of operations.
 
     `least_stride` is for MobileNets, and the least stride of a block that is kept.
     """
@@ -33,6 +35,12 @@ def shortened(backbone, least_stride=1):
     elif build is resnet.build:  # a block ends with its stride, and the decoder reads the unit before
         rows = (row._replace(units=2, tap=row.tap and (row.tap[0], 1)) for row in network.blocks)
         network = network._replace(blocks=tuple(rows))
+    elif build is nas.build:
+        first, *_, last = (pair for pair in network.combinations if all(operation.state < 2 for operation in pair))
+        levels, taps = {16: (1, 2, 2)}, {4: -1, 8: 0, 16: 1}
+        if 16 not in network.levels:
+            levels, taps = {8: (0, 1, 2, 3, 2, 1)}, {4: 0, 8: 1, 16: 2}
+        network = network._replace(combinations=(first, last), levels=levels, taps=taps)
     return backbone._replace(build=partial(build, network))
 
 

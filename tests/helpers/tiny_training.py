@@ -81,7 +81,7 @@ def train(step, count=4, batch_size=4):
 def runner(strategy, settings, count, **options):
     """Returns a `StepRunner` of `step(settings, **options)` in a strategy, on `count` batches over and over."""
     images, labels = (np.stack(parts) for parts in zip(*batches(count), strict=True))
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).repeat()
+    dataset = devices.untuned(tf.data.Dataset.from_tensor_slices((images, labels)).repeat())
     with strategy.scope():
         made = step(settings, **options)
     return StepRunner(strategy, made, feeding.distribute(strategy, lambda first, host, hosts: dataset, 0, 4))

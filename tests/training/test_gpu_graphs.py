@@ -4,8 +4,6 @@ What is asked of each graph: every node has a kernel for GPUs; no tensor with a 
 no variable has a type that only the host holds; with determinism on, no operation raises; XLA lowers it for a GPU.
 """
 
-import functools
-
 import pytest
 import tensorflow as tf
 
@@ -131,22 +129,8 @@ def test_every_family_gives_a_graph_for_gpus_in_half_precision(variant, monkeypa
             devices.set_precision("none")
 
 
-def shortest(variant):
-    """Returns a `Backbone` with every kind of block; of a NAS network, with few cells and two pairs of operations."""
-    backbone = short_networks.shortened(BACKBONES[variant])
-    if variant not in NAS:
-        return backbone
-    network = backbone.build.args[0]
-    first, *_, last = (pair for pair in network.combinations if all(operation.state < 2 for operation in pair))
-    levels, taps = {16: (1, 2, 2)}, {4: -1, 8: 0, 16: 1}
-    if 16 not in network.levels:
-        levels, taps = {8: (0, 1, 2, 3, 2, 1)}, {4: 0, 8: 1, 16: 2}
-    network = network._replace(combinations=(first, last), levels=levels, taps=taps)
-    return backbone._replace(build=functools.partial(backbone.build.func, network))
-
-
 def short_step(variant, monkeypatch, precision="none"):
-    monkeypatch.setitem(BACKBONES, variant, shortest(variant))
+    monkeypatch.setitem(BACKBONES, variant, short_networks.shortened(BACKBONES[variant]))
     options = {"drop_path_keep_prob": 0.5} if variant in NAS else {}
     if variant != "mobilenet_edgetpu":
         options["decoder_output_stride"] = (4,)
