@@ -165,3 +165,16 @@ def _refuse_twice(rows, where):
             if value is not None and first is not row:
                 also = f" as line {first.line}" if first.line else f" as {first.name!r}"
                 refuse(where, row.line, f"{row.name!r} has {what} {value!r}{also}: each class needs one of its own")
+
+
+def lookup(ids, ignore_label, ignore_values=()):
+    """Returns the `lookup` of `LabelRules` for {value in the files: class}; other values are not allowed.
+
+    The ignore label and `ignore_values` become the ignore label, unless they are values of classes.
+    """
+    values = [-1] * max(256, max(ids) + 1)
+    for value in (ignore_label, *(value for value in ignore_values if value < len(values))):
+        values[value] = ignore_label
+    for value, label in ids.items():
+        values[value] = label
+    return tuple(values)
