@@ -10,7 +10,7 @@ from deeplab.data import catalog
 from deeplab.data.building import builder, found_table, label_rules, listing, survey
 from deeplab.data.building.class_lists import reading
 from deeplab.data.building.class_lists.rows import ClassList, lookup
-from deeplab.data.building.masks import advice
+from deeplab.data.building.masks import advice, instances
 from deeplab.data.building.splitting import groups, lists
 from deeplab.errors import UserError
 from deeplab.files import escaping
@@ -232,6 +232,8 @@ def make_rules(config, classes, seen):
     if label_format == "binary":
         require(len(classes.names) == 2, "class_names", config.class_names, "two classes with --label_format=binary")
     values = label_rules.make_lookup(config.ignore_label, config.ignore_values, config.reduce_zero_label)
+    if label_format == "instances":
+        values = instances.lookup(config.ignore_label, config.ignore_values)
     if classes.ids and label_format != "binary":
         require(not config.reduce_zero_label, "reduce_zero_label", True, "no such flag beside classes with ids")
         values = lookup(classes.ids, config.ignore_label, (*config.ignore_values, *classes.void_ids))

@@ -16,6 +16,7 @@ _LEAST_BLEND = 0.01  # a colour with less is a blend if it lies between two comm
 _ON_LINE = 6.0  # distance in RGB from the line between two colours, which rounding and compression cause
 _MOST_CLASSES = 64
 _COVERED = 0.7  # share of pixels that are near the colours of classes; less is a photograph
+_EXACT = 0.5  # share of pixels that have these colours exactly
 _NEAR = 24.0  # distance in RGB by which compression changes a colour
 
 
@@ -93,7 +94,8 @@ def principal(pixels):
     codes = np.array([r << 16 | g << 8 | b for r, g, b in order], np.int64)
     distances = to_nearest(codes, chosen)[1] if chosen else np.full(len(codes), np.inf)
     covered = sum(pixels[color] for color, distance in zip(order, distances, strict=True) if distance <= _NEAR)
-    if len(chosen) > _MOST_CLASSES or covered < _COVERED * total:
+    exact = sum(pixels[color] for color in chosen)
+    if len(chosen) > _MOST_CLASSES or covered < _COVERED * total or exact < _EXACT * total:
         return [], 0
     return chosen, min(int(-(-distances.max() // 10) * 10), FARTHEST)
 

@@ -30,9 +30,13 @@ def read(path, rules):
 
 
 def ignored_values(rules):
-    """Returns the values that --ignore_values names; `rules.lookup` has the ignore label there."""
-    lookup = rules.lookup or ()
-    return [value for value, label in enumerate(lookup) if label == rules.ignore_label != value or label == -1]
+    """Returns the values that do not count: those for which `rules.lookup` has the ignore label."""
+    return [value for value, label in enumerate(rules.lookup or ()) if label == rules.ignore_label]
+
+
+def lookup(ignore_label, ignore_values):
+    """Returns the `lookup` of `LabelRules` for objects, in which `ignore_values` alone, 0 to 255, have a label."""
+    return tuple(ignore_label if value in ignore_values else -1 for value in range(256))
 
 
 def ids_of(image):

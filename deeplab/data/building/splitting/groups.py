@@ -18,7 +18,7 @@ def keys(pairs, pattern):
     A group is what the first pair of parentheses of `pattern` holds, or without these all that it matches.
 
     Raises:
-      UserError: the pattern is no regular expression, matches no part of a name, or puts all pairs into one group.
+      UserError: the pattern is no regular expression, or matches no part of a name.
     """
     expression = compiled(pattern)
     found, without = {}, []
@@ -59,9 +59,12 @@ def random_split(pairs, fraction, seed, pattern=""):
     wanted = max(1, round(len(pairs) * fraction))
     val, train, size = [], [], 0
     for unit in units:
-        nearer = not size or abs(size + len(unit) - wanted) < abs(size - wanted)
+        nearer = abs(size + len(unit) - wanted) < abs(size - wanted)
         (val if nearer else train).extend(unit)
         size += len(unit) if nearer else 0
+    if not val:  # every group is large
+        val = min(units, key=len)
+        train = [pair for unit in units if unit is not val for pair in unit]
     if not train:
         what = f"{len(units)} groups" if pattern else f"{len(pairs)} pairs"
         raise UserError(f"--val_fraction={fraction}: nothing of {what} is left to train on")

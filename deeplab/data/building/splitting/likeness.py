@@ -26,6 +26,8 @@ def look(image):
     small = image.resize((side, side), Image.Resampling.NEAREST)
     if image.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
         small = small.convert("RGB")
+    if image.mode == "1":
+        small = small.convert("L")
     values = np.nan_to_num(np.asarray(small).astype(np.float32), posinf=0, neginf=0)
     grey = values.mean(-1) if values.ndim == 3 else values
     cells = grey.reshape(SIDE, _SAMPLES, SIDE, _SAMPLES).mean((1, 3))

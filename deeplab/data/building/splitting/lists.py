@@ -29,27 +29,32 @@ def pairs(path, images, labels):
     found = []
     finders = listing.finder(images), listing.finder(labels)
     for number, line in enumerate(listing.read_lines(path)):
-        pair = _pair(line, finders)
+        pair = _whole(line, images, labels) or _pair(line, *finders)
         if pair.image or pair.label or not (line.startswith("#") or (number == 0 and _is_header(line))):
             found.append(pair)
     return found
 
 
-def _pair(line, finders):
-    find_image, find_label = finders
+def _whole(line, images, labels):
+    """Returns the `Pair` of a line that is a name, None if it is none."""
     name = _name(line)
-    image, label = find_image(name), find_label(name)
-    if image or label:
-        return Pair(name, image, label)
+    return Pair(name, images.get(name), labels.get(name)) if name in images or name in labels else None
+
+
+def _pair(line, find_image, find_label):
+    """Returns the `Pair` of a line: of two columns, or of the last part of a path."""
+    name = _name(line)
     best = Pair(name, None, None)
     for mark in re.finditer(r"\s*[,;\t]\s*|\s+", line):
-        first, second = _name(line[: mark.start()]), _name(line[mark.end() :])
+        first_text = line[: mark.start()].strip("\"'")
+        first, second = _name(first_text), _name(line[mark.end() :])
         pair = Pair(first, find_image(first), find_label(second))
         if pair.image and pair.label:
             return pair
-        if pair.image and not best.image:
+        two_columns = pair.image or listing.without_extension(first_text) != first_text
+        if two_columns and not best.image:
             best = pair
-    return best
+    return best if best.name != name else Pair(name, find_image(name), find_label(name))
 
 
 def _name(text):
