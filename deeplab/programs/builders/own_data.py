@@ -94,11 +94,17 @@ def named_classes(config, seen):
         classes = ClassList(tuple(f"class {label}" for label in range(config.num_classes)))
     else:
         return None
-    if len(classes.names) == 1 and config.class_names and _two_valued(seen):
+    if len(classes.names) == 1 and config.class_names and _is_foreground(classes) and _two_valued(seen):
         print(escaping.terminal(f"one class is named: background comes before {classes.names[0]!r}"), flush=True)
         return reading.one_class_with_background(classes)
     _refuse_impossible(config, classes, seen)
     return classes
+
+
+def _is_foreground(classes):
+    """Tells whether the only class of a list can be what is white or 1 in the labels."""
+    named = classes.names[0].strip().lower() not in ("background", "_background_", "bg")
+    return named and set(classes.ids) <= {1, 255} and (0, 0, 0) not in classes.colors
 
 
 def _two_valued(seen):
@@ -155,6 +161,8 @@ def choose_format(config, classes, seen):
     if count == 2 and config.binary_threshold is not None and not seen.in_color:
         return "binary"
     guessed = survey.label_format(seen, count)
+    if guessed == "binary" and classes.colors == ((255,) * 3, (0,) * 3):
+        return "rgb"  # white is the first class, which "binary" would give to the second one
     if guessed in ("rgb", "binary") and not (guessed == "binary" and classes.ids):
         return guessed
     if not classes.colors or classes.ids or not seen.kind:
@@ -178,7 +186,7 @@ def _way_out(seen, labels, given):
     folders = labels and os.path.isdir(next(iter(labels.values())))
     best = advice.Advice(("--instances_as=object",), "each object has a mask") if folders else advice.advise(seen)
     if not best.flags:
-        return f"the classes have no names, and no flags build these labels: {best.note}"
+        return f"the classes have no names, and for these labels none can be suggested: {best.note}"
     note = f" ({best.note})" if best.note else ""
     return (
         f"the classes have no names: name them by --class_names, or with these names build it by{note}:\n"

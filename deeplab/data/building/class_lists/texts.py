@@ -14,7 +14,11 @@ _COLUMNS = (  # in every line of a file: then they are columns
     (re.compile(r"(?P<id>\d+)\s*[:=\s]\s*(?P<name>\S.*)"), "an id and a name"),
     (re.compile(r"(?P<name>.*[^\s:=])\s*[:=\s]\s*(?P<id>\d+)"), "a name and an id"),
 )
-_NO_NAME = re.compile(r"[{}\[\]<>=\t$`\\]|:\s|:$|^(import|export|set|cd|python|pip|deeplab|echo)\s|^-|;\s*$")
+_NO_NAME = re.compile(  # a command, a line of another format, or the name of a file
+    r"[{}\[\]<>=\t$`\\]|:\s|:$|^(import|export|set|cd|python|pip|deeplab|echo)\s|^-|;\s*$|://"
+    r"|\.(png|jpe?g|tiff?|bmp|gif|webp|json|xml|txt|csv|npy)$",
+    re.IGNORECASE,
+)
 
 
 def read(text, where):

@@ -116,6 +116,7 @@ def test_equal_names_of_several_ids_become_one_class(tmp_path):
         ("c.txt", "a\nitem {\n  id: 1\n}\n", r"line 2: 'item \{' is not understood"),
         ("c.txt", "names:\na\nb\n", "line 1: 'names:' is not understood"),
         ("c.txt", "a\npip install x\n", "line 2: 'pip install x' is not understood"),
+        ("c.txt", "masks/0.png\nmasks/1.png\n", "line 1: 'masks/0.png' is not understood"),
         ("c.txt", "a\n__ignore__\n", "line 2: __ignore__ stands first"),
         ("c.txt", "# nothing\n", "names no classes"),
         ("labelmap.txt", "a:1,2,3::\nb:1,2,999::\n", "line 2: colour '1,2,999'"),
