@@ -12,12 +12,12 @@ import shlex
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from deeplab import cli
 from deeplab.data import catalog, tfrecord
-from deeplab.data.pipeline import eval_examples
-from deeplab.data.source import open_split
+from deeplab.data.building import label_rules
 from deeplab.errors import UserError
 from deeplab.programs.builders import folder as builder
 from helpers import fake_data
@@ -485,11 +485,13 @@ def wrong(case, output):
         return f"splits {dataset.splits}"
     if dataset.class_names != case.names:
         return f"classes {dataset.class_names}"
-    for split in dataset.splits:
-        for example in eval_examples(open_split(str(output), split)):
-            name = example["filename"].numpy().decode()
+    for path in [path for paths in tfrecord.splits(str(output)).values() for path in paths]:
+        for raw in tfrecord.read_all(path, tfrecord.scan(path).rows):
+            example = tf.train.Example.FromString(raw)
+            name = tfrecord.value(example, tfrecord.FILENAME).decode()
             expected = (case.expected or classes)(int(re.search(r"(\d+)$", name)[1]))
-            if expected is not None and not np.array_equal(example["label"].numpy(), expected):
+            found = np.asarray(label_rules.open_image(tfrecord.value(example, tfrecord.LABEL)))
+            if expected is not None and not np.array_equal(found, expected):
                 return f"labels of {name}"
     return "" if tfrecord.splits(str(output)).keys() == dataset.splits.keys() else "shards"
 
