@@ -31,3 +31,37 @@ class BuildConfig(Checked):
         require(0 < self.num_shards < 100000, "num_shards", self.num_shards, "1 to 99999")
         require(not (self.append and self.overwrite), "overwrite", True, "one of --append and --overwrite")
         require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskConfig(BuildConfig):
+    """Masks that are not exact, masks of single objects, and splits that share nothing"""
+
+    color_tolerance: float = option(
+        0.0, "rgb: other colours count as the nearest class colour within this distance in RGB, 0 to 442."
+    )
+    most_unmatched: float = option(
+        0.01, "With --color_tolerance: largest share of a label's pixels without such a colour; they are ignored."
+    )
+    binary_threshold: int | None = option(None, "binary: the smallest grey value that is white, also in PNG, e.g. 128.")
+    resize_masks: bool = option(
+        False, "Resize masks of another size than their image by nearest neighbour, if the proportions agree."
+    )
+    instances_as: str = option("", "The masks number objects: name of the class of all objects; 0 is background.")
+    border_class: str = option("", "With --instances_as: name of a class for the border of each object.")
+    border_pixels: int = option(2, "Width of the border in pixels, inside of the object.")
+    group_by: str = option(
+        "", "Regular expression that finds in a name what must not be on both sides, e.g. the patient: '^([^_]+)_'."
+    )
+    folds: int = option(0, "Divide the pairs into so many parts of equal size, one of which is val: cross-validation.")
+    fold: int = option(1, "Which of the --folds is val, 1 to --folds.")
+
+    def check(self):
+        super().check()
+        require(0 <= self.color_tolerance <= 442, "color_tolerance", self.color_tolerance, "0 to 442")
+        require(0 <= self.most_unmatched < 1, "most_unmatched", self.most_unmatched, "0 or more, less than 1")
+        threshold = self.binary_threshold
+        require(threshold is None or 1 <= threshold <= 65535, "binary_threshold", threshold, "1 to 65535")
+        require(1 <= self.border_pixels <= 100, "border_pixels", self.border_pixels, "1 to 100")
+        require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "2 or more, or 0 for none")
+        require(1 <= self.fold <= max(self.folds, 1), "fold", self.fold, f"1 to --folds={self.folds}")

@@ -274,7 +274,8 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(
             FOLDER,
             "image_dir label_dir image_suffix label_suffix list split val_fraction seed class_names num_classes name "
-            "label_format ignore_label ignore_values ignore_colors reduce_zero_label",
+            "label_format ignore_label ignore_values ignore_colors reduce_zero_label color_tolerance most_unmatched "
+            "binary_threshold resize_masks instances_as border_class border_pixels group_by folds fold",
         ),
         "folder": ARRANGED,
     },

@@ -20,6 +20,8 @@ from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
 from deeplab.data import catalog, checksums, pipeline, records, tfrecord
 from deeplab.data.building import label_rules, listing, survey
+from deeplab.data.building.class_lists import reading
+from deeplab.data.building.masks import advice
 from deeplab.data.split import Split
 from deeplab.errors import UserError
 from deeplab.inference import trained
@@ -126,12 +128,12 @@ def test_bytes_as_files_of_a_training(place, content):
 @fuzzed(max_examples=60)
 @given(st.binary(max_size=80) | JSON.map(lambda values: json.dumps(values).encode()))
 def test_files_that_name_classes_images_or_a_cell(place, content):
-    for suffix in ("json", "csv", "txt"):
+    for suffix in ("json", "csv", "txt", "yaml"):
         (place / f"file.{suffix}").write_bytes(content)
         with refusals():
-            listing.read_classes(str(place / f"file.{suffix}"))
+            reading.read(str(place / f"file.{suffix}"))
     with refusals(), contextlib.suppress(UnicodeDecodeError):
-        listing.read_classes(content.decode())
+        reading.read(content.decode())
     with refusals():
         listing.read_list(str(place / "file.txt"))
     with refusals():
@@ -146,7 +148,7 @@ def test_json_nested_beyond_all_limits(place):
         "config": lambda: trained._read_config(str(place)),
         "dataset": lambda: trained.read_dataset(str(place)),
         "logdir": lambda: run_folder.refuse_changed_options(str(place), {}),
-        "classes": lambda: listing.read_classes(str(place / "cell.json")),
+        "classes": lambda: reading.read(str(place / "cell.json")),
         "cell": lambda: dense_prediction_cell.read(str(place / "cell.json")),
         "request": lambda: contract.parse(deep, contract.described(SIGNATURES)),
     }
@@ -215,7 +217,7 @@ def test_images_and_labels_of_builders_and_server(place, content, rules):
         assert np.all((labels < rules.num_classes) | (labels == rules.ignore_label))
     seen = survey.inspect([put(place / "label.png", content)])
     assert survey.label_format(seen, 2) in label_rules.FORMATS
-    assert len(survey.summary(seen) + survey.suggested_flags(seen)) < 5000
+    assert len(survey.kinds_text(seen) + str(advice.advise(seen))) < 5000
     with refusals():
         stored, kind, *_ = label_rules.stored_image(content)
         assert stored

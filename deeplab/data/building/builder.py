@@ -4,6 +4,7 @@ Nothing is replaced until everything is written: only when all pairs were good, 
 their names, and then dataset.json is updated.
 """
 
+import collections
 import contextlib
 import dataclasses
 import re
@@ -14,6 +15,8 @@ import tensorflow as tf
 
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import dry_run, earlier, tfds_metadata, upright
+from deeplab.data.building.masks import reading
+from deeplab.data.building.splitting import likeness
 from deeplab.data.building.tally import Tally
 from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError, one_line
@@ -31,6 +34,8 @@ class SplitReport(NamedTuple):
     turned: list[upright.Turned]
     paths: list[str]  # all shards of the split
     size: int  # bytes of the records of this build
+    changes: collections.Counter  # sums of what `reading.read` changed
+    looks: dict[str, bytes]  # name: `likeness.look` of the images of this build
 
 
 def build(splits, dataset, rules, config):
@@ -76,10 +81,13 @@ def _tell_written(reports, dataset, config):
         before = report.tally.images - report.written
         added = f", added to the {before} there" if before else ""
         print(f"{split}: {report.written} images in {config.output_dir}{added}")
-        print("".join(f"{escaping.terminal(line)}\n" for line in upright.summary(report.turned)), end="")
+        lines = upright.summary(report.turned) + reading.summary(report.changes, report.written)
+        print("".join(f"{escaping.terminal(line)}\n" for line in lines), end="")
         absent = [escaping.terminal(dataset.class_name(label)) for label in _absent(report, dataset)]
         if absent:
             print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
+    for line in likeness.report({split: report.looks for split, report in reports.items()}):
+        print(escaping.terminal(line))
 
 
 def _absent(report, dataset):
@@ -120,6 +128,7 @@ def _write_split(split, pairs, rules, existing, config, unfinished):
     pairs, problems = _without_duplicates(pairs, there.names)
     per_shard = -(-len(pairs) // config.num_shards)  # as in the reference: in order, ceil(n / shards) in each
     tally, before, turned, size = there.tally, there.tally.images, [], 0
+    changes, looks = collections.Counter(), {}
     workers = min(config.workers, -(-len(pairs) // 8))  # starting a process takes as long as a few images
     records = make_records(pairs, rules, workers)
     with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(records):
@@ -136,7 +145,9 @@ def _write_split(split, pairs, rules, existing, config, unfinished):
                     size += len(serialized)
                     tally.add(record.histogram, record.size)
                     turned += [record.turned] if record.turned else []
-    return SplitReport(tally.images - before, problems, tally, turned, paths, size)
+                    changes.update(record.changes)
+                    looks[record.name] = record.look
+    return SplitReport(tally.images - before, problems, tally, turned, paths, size, changes, looks)
 
 
 def _serialized(record):

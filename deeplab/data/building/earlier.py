@@ -46,6 +46,10 @@ def dataset(wanted, output_dir):
             raise UserError(
                 f"{path} has {field}={old}, this build {new}: choose another --output_dir or delete the folder"
             )
+    for field in ("source_ids", "source_colors"):
+        old, new = getattr(existing, field), getattr(wanted, field)
+        if old and new and old != new:
+            raise UserError(f"{path} has {field}={old}, this build {new}: the labels of all splits need the same ones")
     return dataclasses.replace(wanted, **{field: getattr(existing, field) for field in facts})
 
 

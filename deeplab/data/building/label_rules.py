@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deeplab.data.building import upright
+from deeplab.data.building.splitting import likeness
 from deeplab.errors import UserError
 from deeplab.pictures import headers, images
 
-FORMATS = ("index", "palette", "rgb", "binary")
+FORMATS = ("index", "palette", "rgb", "binary", "instances")
 DEFAULT_IGNORE = 255
-_GRAY_MODES = ("L", "1", "I", "I;16", "I;16B")
+_GRAY_MODES = ("L", "1", "I", "I;16", "I;16B", "F")
 _SHOWN = 6  # values that a message lists
 _SMOOTH_SHARE = 0.1  # largest share of a JPEG's pixels between black and white; compression blurs the edges
 _NEAR = 32  # grey levels from black or white that still count as black or white in a JPEG
@@ -31,10 +32,16 @@ class LabelRules(NamedTuple):
       num_classes: labels are 0 to num_classes - 1.
       ignore_label: the label of ignored pixels.
       format: one of `FORMATS`.
-      lookup: 256 numbers, the label of every value in the files, or -1 if the value is not allowed; None: the values
-        are the labels.
+      lookup: 256 numbers or more, the label of every value in the files, or -1 if the value is not allowed; None: the
+        values are the labels.
       colors: (R, G, B) of each class, for the format "rgb".
       ignore_colors: colours of ignored pixels, for the format "rgb".
+      color_tolerance: "rgb": a colour counts as the nearest one of these if it is no farther from it in RGB than this.
+      most_unmatched: "rgb" with a tolerance: the largest share of a file's pixels that may have no such colour. They
+        are ignored.
+      binary_threshold: "binary": the smallest grey value of class 1; None: only black and white are allowed.
+      border_pixels: "instances": so many pixels at the border of each object are class 2; 0: there is no class 2.
+      resize: labels of another size than their image take its size if the proportions agree.
     """
 
     num_classes: int
@@ -43,6 +50,11 @@ class LabelRules(NamedTuple):
     lookup: tuple | None = None
     colors: tuple = ()
     ignore_colors: tuple = ()
+    color_tolerance: float = 0.0
+    most_unmatched: float = 0.0
+    binary_threshold: int | None = None
+    border_pixels: int = 0
+    resize: bool = False
 
 
 class StoredImage(NamedTuple):
@@ -52,6 +64,7 @@ class StoredImage(NamedTuple):
     format: str  # "jpeg" or "png"
     size: tuple  # (height, width)
     orientation: int = 1  # EXIF orientation in the file, 1 to 8; `data` is upright
+    look: bytes = b""  # of `likeness.look`
 
 
 def make_lookup(ignore_label, ignore_values=(), reduce_zero=False):
@@ -103,10 +116,11 @@ def stored_image(data):
     orientation = upright.orientation(image)
     plain = image.mode in ("RGB", "L") and "transparency" not in image.info
     kind = "jpeg" if image.format in images.JPEGS else image.format.lower()
+    look = likeness.look(image)
     if plain and orientation == 1 and kind in ("jpeg", "png"):
-        return StoredImage(data, kind, (image.height, image.width))
+        return StoredImage(data, kind, (image.height, image.width), look=look)
     try:
-        return StoredImage(*upright.encode(image), orientation)
+        return StoredImage(*upright.encode(image), orientation, look)
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -126,7 +140,7 @@ def read_label(data, rules):
     """
     image = open_image(data)
     if rules.format == "binary":
-        return to_classes(_from_binary(image), rules)
+        return to_classes(_from_binary(image, rules.binary_threshold), rules)
     if image.format == "JPEG":
         raise UserError(
             "JPEG, which changes values at every edge: save labels as PNG; black and white ones: --label_format=binary"
@@ -135,14 +149,16 @@ def read_label(data, rules):
         return _from_colors(image, rules)
     if image.mode == "P" and rules.format == "index":
         raise UserError("palette image where index values were promised; use --label_format=palette")
-    return to_classes(one_channel(image), rules)
+    return to_classes(one_channel(image, len(rules.lookup or ()) - 1), rules)
 
 
-def one_channel(image):
-    """Returns the values (H, W) uint8 of a PIL image with one channel, or with several that are equal, alpha aside.
+def one_channel(image, most=255):
+    """Returns the values (H, W) of a PIL image with one channel, or with several that are equal, alpha aside.
+
+    They are uint8, or int64 where `most` and a value are above 255.
 
     Raises:
-      UserError: the image has colours, transparency, or values above 255.
+      UserError: the image has colours, transparency, or values above 255 and `most`.
     """
     if image.mode in ("LA", "RGB", "RGBA"):
         channels = np.asarray(image)
@@ -161,19 +177,32 @@ def one_channel(image):
     values = np.asarray(image)
     if values.dtype == np.uint8:
         return values
-    if values.max(initial=0) > 255 or values.min(initial=0) < 0:
-        raise UserError(f"label values {values.min()} to {values.max()}: expected ids of 0 to 255, saved with 8 bits")
-    return values.astype(np.uint8)
+    if image.mode == "F" and not np.array_equal(values, np.rint(values)):
+        raise UserError("values that are no whole numbers, as class ids are")
+    largest = values.max(initial=0)
+    if largest > max(255, most) or values.min(initial=0) < 0:
+        raise UserError(
+            f"label values {values.min()} to {largest}: expected ids of 0 to 255, saved with 8 bits; if they number "
+            "objects, --instances_as=CLASS makes these a class"
+        )
+    return values.astype(np.uint8 if largest <= 255 else np.int64)
 
 
-def _from_binary(image):
-    """Returns (H, W) uint8: 0 where the image is black, 1 where it is white. Only JPEGs may have some grey pixels."""
-    values = one_channel(image.convert("L") if image.format == "JPEG" or image.mode == "P" else image)
+def _from_binary(image, threshold=None):
+    """Returns (H, W) uint8: 0 where the image is black, 1 where it is white.
+
+    Without a `threshold`, only JPEGs may have some grey pixels. With one, the grey values from there on are white.
+    """
+    grey = image.format == "JPEG" or image.mode == "P" or threshold is not None
+    values = one_channel(image.convert("L") if grey and not image.mode.startswith("I") else image, 65535)
+    if threshold is not None:
+        return (values >= (255 if image.mode == "1" else threshold)).astype(np.uint8)
     if image.format == "JPEG":
         between = np.mean((values > _NEAR) & (values < 255 - _NEAR))
         if between > _SMOOTH_SHARE:
             raise UserError(
-                f"{between:.0%} of its pixels are grey where --label_format=binary promises black and white"
+                f"{between:.0%} of its pixels are grey where --label_format=binary promises black and white; "
+                "--binary_threshold=128 takes grey values from there on as white"
             )
         return (values >= 128).astype(np.uint8)
     found = np.unique(values)
@@ -182,7 +211,7 @@ def _from_binary(image):
         counts = np.bincount(values.ravel())
         raise UserError(
             f"values {_listed(found, counts[found])} where black (0) and white ({white}) were promised; "
-            "--label_format=index where they are class ids, else save the label again in black and white"
+            "--label_format=index where they are class ids; --binary_threshold=128 takes values from there on as white"
         )
     return (values > 0).astype(np.uint8)
 
@@ -191,16 +220,26 @@ def to_classes(values, rules):
     """Returns the checked labels (H, W) uint8 of the values in a file; raises a UserError as `read_label` does."""
     counts = np.bincount(values.ravel(), minlength=256)
     lookup = np.arange(256) if rules.lookup is None else np.array(rules.lookup)
+    lookup = np.pad(lookup, (0, max(0, len(counts) - len(lookup))), constant_values=-1)
+    counts = np.pad(counts, (0, len(lookup) - len(counts)))
     legal = (lookup >= 0) & ((lookup < rules.num_classes) | (lookup == rules.ignore_label))
     bad = np.flatnonzero(counts * ~legal)
     if len(bad):
         good = np.flatnonzero(counts * legal)
         raise UserError(
-            f"label values outside the classes 0 to {rules.num_classes - 1} (ignore label {rules.ignore_label}): "
+            f"label values outside the classes {_legal_text(rules, lookup)} (ignore label {rules.ignore_label}): "
             f"{_listed(bad, counts[bad])}; legal ones: {_listed(good, counts[good]) or 'none'}; "
             "see --ignore_values, --reduce_zero_label (ids from 1), --label_format and the number of classes"
         )
     return values if rules.lookup is None else lookup.astype(np.uint8)[values]
+
+
+def _legal_text(rules, lookup):
+    """Returns "0 to 6", or the values that the classes have in the files where these are others: "1, 4, 7"."""
+    values = np.flatnonzero((lookup >= 0) & (lookup != rules.ignore_label)).tolist()
+    if values == list(range(min(values, default=0), max(values, default=0) + 1)) or -1 not in lookup:
+        return f"0 to {rules.num_classes - 1}"
+    return f"of the ids {', '.join(map(str, values[:_SHOWN]))}{' and more' if len(values) > _SHOWN else ''}"
 
 
 def _listed(values, counts):
@@ -211,7 +250,7 @@ def _listed(values, counts):
 
 def _from_colors(image, rules):
     codes = color_codes(image)
-    labels = _color_table(rules.colors, rules.ignore_colors, rules.ignore_label)[codes]
+    labels = color_table(rules.colors, rules.ignore_colors, rules.ignore_label)[codes]
     unknown = codes[labels < 0]
     if unknown.size:
         found, counts = np.unique(unknown, return_counts=True)
@@ -219,22 +258,24 @@ def _from_colors(image, rules):
         colors = [f"{code >> 16},{code >> 8 & 255},{code & 255}" for code in found[order]]
         hint = " (one channel: rather --label_format=index?)" if image.mode in _GRAY_MODES else ""
         raise UserError(
-            f"colours that belong to no class: {_listed(colors, counts[order])}; add them to --class_names or to "
-            f"--ignore_colors{hint}"
+            f"colours that belong to no class: {_listed(colors, counts[order])}; "
+            f"{1 - unknown.size / codes.size:.1%} of the pixels match. Add them to --class_names or to "
+            f"--ignore_colors, or --color_tolerance=N takes the nearest colour{hint}"
         )
     return labels.astype(np.uint8)
 
 
 def color_codes(image):
     """Returns red << 16 | green << 8 | blue of a PIL image, (H, W) uint32; its values must fit in 8 bits."""
-    if image.mode.startswith("I"):
+    if image.mode.startswith(("I", "F")):
         image = Image.fromarray(one_channel(image))
     pixels = np.asarray(image.convert("RGB")).astype(np.uint32)
     return (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
 
 
 @functools.lru_cache(maxsize=1)
-def _color_table(colors, ignore_colors, ignore_label):
+def color_table(colors, ignore_colors, ignore_label):
+    """Returns (2 ** 24,) int16: the label of every `color_codes` value, -1 where it is the colour of none."""
     table = np.full(1 << 24, -1, np.int16)
     for label, (red, green, blue) in [*((ignore_label, c) for c in ignore_colors), *enumerate(colors)]:
         table[red << 16 | green << 8 | blue] = label
@@ -245,4 +286,6 @@ def check_same_size(image_size, label_size):
     """Raises a UserError if image and label differ in (height, width)."""
     if image_size != label_size:
         (height, width), (label_height, label_width) = image_size, label_size
-        raise UserError(f"image is {width}x{height}, label {label_width}x{label_height} (width x height)")
+        turned = image_size == label_size[::-1]
+        way_out = "one of them was turned: turn it back" if turned else "--resize_masks fits labels to their images"
+        raise UserError(f"image is {width}x{height}, label {label_width}x{label_height} (width x height); {way_out}")

@@ -166,7 +166,7 @@ def _check_record(path, example, dataset, found):
         return name, None
     try:
         data = tfrecord.value(example, tfrecord.IMAGE)
-        _, image_format, size, orientation = label_rules.stored_image(data)
+        _, image_format, size, orientation, _look = label_rules.stored_image(data)
         if orientation != 1:
             raise UserError(
                 f"EXIF orientation {orientation}, which training ignores: it sees another picture than viewers and "

@@ -1,14 +1,10 @@
-"""Finds the files of a data set: pairs of equal names, lists of names, a random split, classes from a file.
+"""Finds the files of a data set: pairs of equal names, and lists of names.
 
 This module imports nothing heavy, so that the scripts can import it before they know what to do.
 """
 
 import collections
-import csv
-import io
-import json
 import os
-import random
 import re
 import unicodedata
 from typing import NamedTuple
@@ -58,6 +54,15 @@ def other_files(folder, extensions=SUFFIXES):
     counts = sorted((-count, kind) for kind, count in found.items() if kind not in extensions)
     kinds = [f"{-count} {kind or 'without extension'}" for count, kind in counts]
     return escaping.terminal(", ".join(kinds[:5]))
+
+
+def image_files(folder):
+    """Returns the paths of all images in a folder and below, sorted, without hidden files."""
+    found = []
+    for directory, folders, names in paths.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [os.path.join(directory, name) for name in sorted(names) if not name.startswith(".")]
+    return [path for path in found if os.path.splitext(path)[1].lower() in SUFFIXES]
 
 
 def _files(folder, flag, suffix, without=(), extensions=SUFFIXES):
@@ -145,14 +150,24 @@ def _split(name):
 
 def read_list(path):
     """Returns the names in a list file, one per line, without surrounding spaces and extension."""
+    return [without_extension(line) for line in read_lines(path) if not line.startswith("#")]
+
+
+def read_lines(path):
+    """Returns the lines of a list file in Unicode form NFC, without surrounding spaces, and without empty ones.
+
+    The file may be in UTF-8 or UTF-16, with a byte order mark or, in UTF-8, without one.
+    """
     try:
-        lines = [line.strip() for line in io.StringIO(paths.read_text(path), newline=None)]
-    except (OSError, UnicodeDecodeError) as error:
+        content = paths.read(path)
+        encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        lines = [normalized(line.strip()) for line in content.decode(encoding).splitlines()]
+    except (OSError, UnicodeError) as error:
         raise UserError(f"list {path}: cannot be read: {error}") from None
-    names = [without_extension(normalized(line)) for line in lines if line]
-    if not names:
+    lines = [line for line in lines if line]
+    if all(line.startswith("#") for line in lines):
         raise UserError(f"list {path}: names no images")
-    return names
+    return lines
 
 
 def normalized(name):
@@ -173,11 +188,12 @@ def listed_pairs(names, images, labels):
       names: for each pair the path below the folder, or only the last part of it, without extension.
       images, labels: from `files_by_name`.
     """
-    finders = [_finder(images), _finder(labels)]
+    finders = [finder(images), finder(labels)]
     return [Pair(name, *(find(name) for find in finders)) for name in names]
 
 
-def _finder(files):
+def finder(files):
+    """Returns a function from a name, or only its last part where that is enough, to the path of {name: path}."""
     by_last_part = {}
     for key, path in files.items():
         by_last_part.setdefault(key.rsplit("/", 1)[-1], []).append(path)
@@ -196,75 +212,3 @@ def all_pairs(images, labels):
     pairs = listed_pairs(sorted(images), images, labels)
     used = {pair.label for pair in pairs}
     return pairs + [Pair(key, None, path) for key, path in sorted(labels.items()) if path not in used]
-
-
-def random_split(pairs, fraction, seed):
-    """Returns {"train": [...], "val": [...]}, where val is a random `fraction` (0 to 1) of the pairs, at least one."""
-    shuffled = sorted(pairs)
-    random.Random(seed).shuffle(shuffled)
-    count = max(1, round(len(shuffled) * fraction))
-    if count >= len(shuffled):
-        raise UserError(f"--val_fraction={fraction}: nothing of {len(shuffled)} pairs is left to train on")
-    return {"train": sorted(shuffled[count:]), "val": sorted(shuffled[:count])}
-
-
-def read_classes(text):
-    """Returns (names, colours) of the classes; colours are () if none are given.
-
-    Args:
-      text: the path of a JSON file (a list of names or of {"name", "color"} objects, {name: [r, g, b]}, or a
-        dataset.json), the path of a CSV file (name or name,r,g,b in each row), or the names themselves, separated by
-        commas, with or without colours: "road=#804080,sky=#4682b4".
-    """
-    try:
-        rows = _class_rows(text)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, csv.Error) as error:
-        raise UserError(f"--class_names={text}: cannot be read as names and colours of classes: {error!r}") from None
-    if not rows:
-        raise UserError(f"--class_names={text}: names no classes")
-    names = tuple(str(name) for name, _ in rows)
-    colors = tuple(color for _, color in rows if color is not None)
-    if colors and len(colors) != len(names):
-        raise UserError(f"--class_names={text}: {len(colors)} of {len(names)} classes have a colour: give all or none")
-    return names, colors
-
-
-def _class_rows(text):
-    """Returns [(name, colour or None)]; see `read_classes`."""
-    if not re.search(r"\.(json|csv|txt)$", text, re.IGNORECASE):
-        return [_with_color(name.strip()) for name in text.split(",")]
-    content = paths.read_text(text)
-    if text.lower().endswith(".json"):
-        return _json_rows(json.loads(content))
-    return _csv_rows(io.StringIO(content, newline=""))
-
-
-def _with_color(text):
-    """Returns (name, colour or None) of "road" or "road=#804080"."""
-    name, sign, color = text.rpartition("=#")
-    return (name, _color(bytes.fromhex(color))) if sign else (text, None)
-
-
-def _json_rows(values):
-    if isinstance(values, dict) and "class_names" in values:
-        colors = values.get("colors") or [None] * len(values["class_names"])
-        return [(name, _color(color)) for name, color in zip(values["class_names"], colors, strict=True)]
-    if isinstance(values, dict):
-        return [(name, _color(color)) for name, color in values.items()]
-    return [(v, None) if isinstance(v, str) else (v["name"], _color(v.get("color"))) for v in values]
-
-
-def _csv_rows(file):
-    rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    if rows and len(rows[0]) >= 4 and not rows[0][1].isdigit():
-        rows = rows[1:]  # a header
-    return [(row[0], _color(row[1:4]) if len(row) >= 4 else None) for row in rows]
-
-
-def _color(value):
-    if value is None:
-        return None
-    color = tuple(int(channel) for channel in value)
-    if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
-        raise ValueError(f"colour {value}: expected three numbers 0 to 255")
-    return color

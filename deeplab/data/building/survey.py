@@ -1,4 +1,4 @@
-"""Guesses the format of label files: what kind of image they are, which values they hold, and which flags read them."""
+"""Guesses the format of label files: what kind of image they are, and which values they hold."""
 
 import collections
 from typing import NamedTuple
@@ -11,21 +11,26 @@ from deeplab.files import paths
 from deeplab.pictures import images
 
 MOST = 60  # files that are opened, chosen evenly
-_SHOWN = 12  # values that the summary lists
+_WIDEST = (1 << 31) - 1  # the largest number of an object that is counted
 _WHITE = 255
 _MOSTLY = 4  # times as many: what is rarer than this may be a mistake in a few labels
-_TOO_MANY = 64  # no data set has so many colours: they come from edges that were smoothed
+_MOST_VALUES = 4096  # of a file: a photograph in place of a label has as many colours as pixels
+_GREY = 24  # largest difference of the channels of a JPEG that shows grey; compression adds colours
+_NEAR = 32  # grey levels of a JPEG that are still black or white
 _PLURAL = {
     "palette": "palette images",
     "one channel": "images of one channel",
+    "wide": "images of one channel with values above 255",
     "colour": "colour images",
-    "jpeg": "JPEGs",
+    "jpeg": "grey JPEGs",
+    "colour jpeg": "colour JPEGs",
     "unreadable": "unreadable",
 }
+_COLORED = ("colour", "colour jpeg")
 
 
 class Survey(NamedTuple):
-    """What the label files hold. Values are (R, G, B) if `in_color`, else numbers 0 to 255.
+    """What the label files hold. Values are (R, G, B) if `in_color`, else numbers, of 0 to 255 unless they are "wide".
 
     Only `kinds` is about all files that were opened; the other fields are about the files of the commonest kind.
     """
@@ -36,6 +41,9 @@ class Survey(NamedTuple):
     pixels: collections.Counter  # value: number of pixels
     in_color: bool  # True for colour images, and for palettes in which one value has different colours
     reason: str  # path of the first unreadable file, and why it cannot be read
+    deep: int = 0  # number of files with 16 bits or more
+    sizes: dict = {}  # path: (height, width)
+    palette: dict = {}  # value: (R, G, B) of palette images, unless `in_color`
 
 
 def inspect(label_paths):
@@ -55,7 +63,10 @@ def inspect(label_paths):
             files.update(one.pixels.keys())
             pixels.update(one.pixels)
     reason = next((one.reason for one in surveys if one.reason), "")
-    return Survey(kinds, kind, files, pixels, kind == "colour" or (kind == "palette" and differ), reason)
+    in_color = kind in _COLORED or (kind == "palette" and differ)
+    sizes = {path: one.size for path, one in zip(chosen, surveys, strict=True) if one.size}
+    deep = sum(one.deep for one in surveys)
+    return Survey(kinds, kind, files, pixels, in_color, reason, deep, sizes, {} if in_color else colors)
 
 
 class _FileSurvey(NamedTuple):
@@ -65,6 +76,8 @@ class _FileSurvey(NamedTuple):
     pixels: dict = {}  # value or colour: number of pixels
     palette: dict = {}  # value: colour, for palette images
     reason: str = ""  # path, and why the file cannot be read
+    deep: bool = False  # 16 bits or more
+    size: tuple = ()  # (height, width)
 
 
 def _inspect_file(path, as_color=False):
@@ -74,29 +87,43 @@ def _inspect_file(path, as_color=False):
         kind = _kind(image)
     except (UserError, OSError) as error:
         return _FileSurvey("unreadable", reason=f"{path}: {error}")
+    size, deep = (image.height, image.width), image.mode.startswith(("I", "F"))
+    if kind == "wide":
+        return _FileSurvey(kind, dict(_counts(label_rules.one_channel(image, _WIDEST))[0]), deep=True, size=size)
     if kind == "jpeg":
-        return _FileSurvey(kind)
+        return _FileSurvey(kind, dict(_counts(np.asarray(image.convert("L")))[0]), size=size)
     codes = label_rules.color_codes(image)
-    if kind == "colour" or (kind == "palette" and as_color):
-        return _FileSurvey(kind, {_rgb(code): count for code, count in _counts(codes)[0]})
+    if kind in _COLORED or (kind == "palette" and as_color):
+        return _FileSurvey(kind, {_rgb(code): count for code, count in _commonest(_counts(codes)[0])}, size=size)
     counts, first = _counts(label_rules.one_channel(image))
     palette = {value: _rgb(codes.flat[i]) for (value, _), i in zip(counts, first, strict=True)}
-    return _FileSurvey(kind, dict(counts), palette if kind == "palette" else {})
+    return _FileSurvey(kind, dict(counts), palette if kind == "palette" else {}, deep=deep, size=size)
+
+
+def _commonest(counts):
+    return sorted(counts, key=lambda pair: -pair[1])[:_MOST_VALUES]
 
 
 def _kind(image):
     """Returns the kind of a PIL image; raises a UserError if labels are not stored in its mode."""
     if image.format in images.JPEGS:
-        return "jpeg"
+        return "jpeg" if _is_grey(image) else "colour jpeg"
     if image.mode == "P":
         return "palette"
     try:
-        label_rules.one_channel(image)
+        values = label_rules.one_channel(image, _WIDEST)
     except UserError:
         if image.mode not in ("RGB", "RGBA"):
             raise
         return "colour"
-    return "one channel"
+    return "one channel" if values.dtype == np.uint8 else "wide"
+
+
+def _is_grey(image):
+    if image.mode == "L":
+        return True
+    pixels = np.asarray(image.convert("RGB")).astype(np.int16)
+    return bool(np.mean(np.ptp(pixels, axis=-1) > _GREY) < 0.01)
 
 
 def _counts(values):
@@ -113,73 +140,38 @@ def label_format(survey, num_classes):
     """Returns the value of --label_format that fits: "index", "palette", "rgb" or "binary"."""
     if survey.in_color:
         return "rgb"
-    if num_classes == 2 and _black_and_white(survey):
+    if num_classes == 2 and black_and_white(survey):
         return "binary"
     return "palette" if survey.kind == "palette" else "index"
 
 
-def _black_and_white(survey):
-    """Tells whether nearly all pixels are 0 or 255; a few wrong labels and smoothed edges may have other values."""
-    white = survey.pixels[_WHITE]
-    others = survey.pixels.total() - survey.pixels[0] - white
-    return bool(survey.pixels[0]) and white > _MOSTLY * others
+def black_and_white(survey):
+    """Tells whether nearly all pixels are black or white; a few wrong labels and smoothed edges may have other values.
+
+    The values of a JPEG may be some grey levels away from 0 and 255.
+    """
+    near = _NEAR if survey.kind == "jpeg" else 0
+    black = sum(count for value, count in survey.pixels.items() if not survey.in_color and value <= near)
+    white = sum(count for value, count in survey.pixels.items() if not survey.in_color and value >= _WHITE - near)
+    others = survey.pixels.total() - black - white
+    return survey.kind != "wide" and bool(black) and white > _MOSTLY * others
 
 
-def _in_steps(survey):
+def in_steps(survey):
     """Tells whether the values are few and far apart, such as 0, 100, 200: shades of grey that people tell apart."""
     values = survey.files.keys() - {label_rules.DEFAULT_IGNORE}
     return survey.kind == "one channel" and 2 <= len(values) <= max(values) // _MOSTLY
 
 
-def summary(survey):
-    """Returns text: how many files there are of each kind, and which values they hold."""
+def kinds_text(survey):
+    """Returns text: how many files there are of each kind, "2 grey JPEGs, 1 unreadable; 3 looked at"."""
     kinds = ", ".join(f"{count} {_PLURAL[kind]}" for kind, count in survey.kinds.most_common())
-    lines = [f"labels: {survey.kinds.total()} files looked at: {kinds or 'none'}"]
-    if survey.files:
-        total = survey.pixels.total()
-        order = survey.pixels.most_common(_SHOWN) if survey.in_color else sorted(survey.pixels.items())[:_SHOWN]
-        shown = [f"{_text(value)} ({count / total:.1%}, {survey.files[value]} files)" for value, count in order]
-        more = f", and {len(survey.files) - _SHOWN} more" if len(survey.files) > _SHOWN else ""
-        lines.append(f"{'colours' if survey.in_color else 'values'}: {', '.join(shown)}{more}")
-    if survey.in_color and survey.kind == "palette":
-        lines.append("the same value has different colours in different files: the colours are what counts")
-    if survey.reason:
-        lines.append(f"unreadable: {survey.reason}")
-    return "\n".join(lines)
+    count = len(survey.files)
+    values = f"; {count} {'colours' if survey.in_color else 'values'}" if count else ""
+    deep = f"; {survey.deep} of 16 bits or more" if survey.deep else ""
+    return f"{kinds or 'none'}{values}{deep} ({survey.kinds.total()} looked at)"
 
 
-def suggested_flags(survey):
-    """Returns the flags that would build such labels, with names to be filled in, or why no flags would."""
-    if survey.kind == "jpeg":
-        return (
-            "PNG: JPEG changes values at every edge, so save the labels again; only black and white ones can be used, "
-            "--label_format=binary --class_names=background,NAME"
-        )
-    if not survey.kind:
-        return "other labels, or another --label_dir: none could be read"
-    if survey.in_color and len(survey.files) > _TOO_MANY:
-        return f"other labels: {len(survey.files)} colours are no classes; they were resized smoothly, or JPEGs once"
-    if survey.in_color:
-        names = ",".join(f"NAME{i}={_text(color)}" for i, (color, _) in enumerate(survey.pixels.most_common()))
-        return f"--label_format=rgb --class_names={names} (colours that do not count: --ignore_colors=R,G,B)"
-    if _black_and_white(survey):
-        return "--label_format=binary --class_names=background,NAME"
-    if _in_steps(survey):
-        shades = [(value, value, value) for value in sorted(survey.files)]
-        names = ",".join(f"NAME{i}={_text(shade)}" for i, shade in enumerate(shades))
-        return (
-            f"--label_format=rgb --class_names={names} (shades that do not count: --ignore_colors=R,G,B), or, where "
-            f"the values are ids, --label_format=index --num_classes=N"
-        )
-    count = max((value for value in survey.files if value != label_rules.DEFAULT_IGNORE), default=0) + 1
-    names = ",".join(f"NAME{i}" for i in range(count))
-    classes = f"--class_names={names}" if count <= _TOO_MANY else f"--num_classes={count}"
-    void = f" ({label_rules.DEFAULT_IGNORE} does not count)" if label_rules.DEFAULT_IGNORE in survey.files else ""
-    if min(survey.files) == 1:
-        void += ", or one class less and --reduce_zero_label, since 0 does not occur"
-    flags = f"--label_format={label_format(survey, 0)} {classes}{void}"
-    return f"{flags}; other values that do not count: --ignore_values=N"
-
-
-def _text(value):
+def text(value):
+    """Returns a value as flags take it: "7", or "#ff8000" for a colour."""
     return f"#{bytes(value).hex()}" if isinstance(value, tuple) else str(value)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab.data.building import label_rules, upright
+from deeplab.data.building.masks import reading
 from deeplab.errors import UserError
 from deeplab.files import paths
 
@@ -29,6 +30,8 @@ class NewRecord(NamedTuple):
     size: tuple = (0, 0)  # (height, width)
     turned: upright.Turned | None = None  # set if EXIF says that the image is shown turned
     histogram: np.ndarray | None = None  # (256,) number of pixels of each label value
+    changes: dict = {}  # what had to be changed in the label, of `reading.read`
+    look: bytes = b""  # of `likeness.look`
 
 
 def make_record(pair, rules):
@@ -46,9 +49,7 @@ def make_record(pair, rules):
     try:
         image = label_rules.stored_image(paths.read_regular(pair.image))
         path = pair.label
-        label = label_rules.read_label(paths.read_regular(pair.label), rules)
-        label, turned = upright.turn_label(label, image.size, image.orientation)
-        label_rules.check_same_size(image.size, label.shape)
+        label, turned, changes = reading.read(pair.label, image, rules)
     except (UserError, OSError) as error:
         return NewRecord(pair.name, f"{path}: {error}")
     except Exception as error:  # damaged bytes make decoders raise errors of any type
@@ -56,7 +57,7 @@ def make_record(pair, rules):
     histogram = np.bincount(label.ravel(), minlength=256)
     label = label_rules.png_bytes(label)
     turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
-    return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, histogram)
+    return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, histogram, changes, image.look)
 
 
 def _is_text(name):

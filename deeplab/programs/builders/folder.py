@@ -21,13 +21,23 @@ import dataclasses
 
 from deeplab import cli
 from deeplab.config import effects
-from deeplab.config.builders import BuildConfig
+from deeplab.config.builders import MaskConfig
 from deeplab.config.options import option, require
 from deeplab.programs.builders import arrangement
 
 _NEEDS = {
-    "seed": effects.Needs(lambda c: c.val_fraction > 0, "without --val_fraction"),
-    "split": effects.Needs(lambda c: not c.val_fraction, "with --val_fraction, whose splits are train and val"),
+    "seed": effects.Needs(lambda c: c.val_fraction > 0 or c.folds, "without --val_fraction or --folds"),
+    "split": effects.Needs(
+        lambda c: not (c.val_fraction or c.folds), "with --val_fraction or --folds, whose splits are train and val"
+    ),
+    "most_unmatched": effects.Needs(lambda c: c.color_tolerance > 0, "without --color_tolerance"),
+    "border_class": effects.Needs(lambda c: bool(c.instances_as), "without --instances_as"),
+    "border_pixels": effects.Needs(lambda c: bool(c.border_class), "without --border_class"),
+    "fold": effects.Needs(lambda c: c.folds > 0, "without --folds"),
+    "class_names": effects.Needs(lambda c: not c.instances_as, "with --instances_as, which names the classes"),
+    "num_classes": effects.Needs(lambda c: not c.instances_as, "with --instances_as, which names the classes"),
+    "label_format": effects.Needs(lambda c: not c.instances_as, "with --instances_as, which reads any of them"),
+    "reduce_zero_label": effects.Needs(lambda c: not c.instances_as, "with --instances_as, where 0 is background"),
 }
 
 
@@ -36,11 +46,18 @@ def _label_needs(label_format):
     by_color, by_value = label_format in ("rgb", "auto"), label_format != "rgb"
     values = effects.Needs(lambda _config: by_value, "where labels are read by colour (--ignore_colors has)")
     colors = effects.Needs(lambda _config: by_color, f"with --label_format={label_format} (--ignore_values has)")
-    return {"ignore_colors": colors, "ignore_values": values, "reduce_zero_label": values}
+    binary = effects.Needs(lambda _config: label_format in ("binary", "auto"), f"with --label_format={label_format}")
+    return {
+        "ignore_colors": colors,
+        "color_tolerance": colors._replace(told=f"with --label_format={label_format}, which has no colours"),
+        "ignore_values": values,
+        "reduce_zero_label": values,
+        "binary_threshold": binary,
+    }
 
 
 @dataclasses.dataclass(frozen=True)
-class FolderConfig(BuildConfig):
+class FolderConfig(MaskConfig):
     """What is in the folders"""
 
     folder: str = option("", "Folder with images and labels, whose arrangement says the rest.")
@@ -55,7 +72,9 @@ class FolderConfig(BuildConfig):
     val_fraction: float = option(0.0, "Without lists: share of the pairs, drawn at random, that becomes the split val.")
     seed: int = option(0, "Seed of the random split.")
     class_names: str = option(
-        "", "Classes in order: a JSON or CSV file (names, colours), or a,b,c or a=#000000,b=#ff8000."
+        "",
+        "Classes: a list in JSON, CSV, TSV, TXT or YAML (names, ids, colours), or a,b,c or a=#000000,b=#ff8000 or "
+        "a=1,b=7.",
     )
     num_classes: int | None = option(None, "Number of classes, where they have no names.")
     name: str = option("folder", "Name of the data set.")
@@ -77,6 +96,12 @@ class FolderConfig(BuildConfig):
             require(given, name, getattr(self, name), f"a folder, --{name}=DIR")
         require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "0 or more, less than 1")
         require(not (self.list and self.val_fraction), "val_fraction", self.val_fraction, "0 with --list")
+        require(
+            not (self.folds and (self.list or self.val_fraction)),
+            "folds",
+            self.folds,
+            "0 with --list or --val_fraction",
+        )
         require(len(self.list) <= 1 or not self.split, "split", self.split, "no value with several lists")
         require(
             "/" not in (self.split or ""), "split", self.split, "a name without /, which becomes part of file names"
@@ -92,7 +117,7 @@ def build_folder_data(config):
     """Builds the shards that `config` (a `FolderConfig`) describes."""
     from deeplab.programs.builders import own_data
 
-    own_data.build(arrangement.filled(config))
+    own_data.build(arrangement.filled(config), config)
 
 
 def main():

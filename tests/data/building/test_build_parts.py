@@ -17,6 +17,7 @@ from deeplab.data import catalog, source, tfrecord
 from deeplab.data.building import builder, folders, label_rules, listing
 from deeplab.data.building.label_rules import LabelRules
 from deeplab.data.building.listing import Pair
+from deeplab.data.building.splitting import groups
 from deeplab.data.building.worker import make_records
 from deeplab.errors import UserError
 from deeplab.programs.builders import folder as folder_builder
@@ -28,30 +29,6 @@ COLORS = ((10, 20, 30), (0, 0, 255), (255, 0, 0))
 COLORED = "a=#000000,b=#0a0000"  # the third colour of the labels belongs to no class
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "colors"),
-    [
-        ("c.json", json.dumps(["a", "b", "c"]), ()),
-        ("c.json", json.dumps([{"name": n, "color": c} for n, c in zip("abc", COLORS, strict=True)]), COLORS),
-        ("c.json", json.dumps(dict(zip("abc", COLORS, strict=True))), COLORS),
-        ("c.json", json.dumps({"class_names": ["a", "b", "c"], "colors": COLORS}), COLORS),
-        ("c.csv", "name,r,g,b\r\na,10,20,30\r\nb,0,0,255\r\nc,255,0,0\r\n", COLORS),
-        ("c.txt", "a\nb\n\nc\n", ()),
-    ],
-)
-def test_classes_are_read_from_files(file, text, colors, tmp_path):
-    (tmp_path / file).write_bytes(text.encode())
-    assert listing.read_classes(str(tmp_path / file)) == (("a", "b", "c"), colors)
-
-
-def test_classes_on_the_command_line_and_broken_files(tmp_path):
-    assert listing.read_classes("sky, sign symbol") == (("sky", "sign symbol"), ())
-    for text in ("", "{", '[{"color": [1, 2, 3]}]', '{"a": [1, 2, 300]}', '[{"name": "a", "color": [1, 2, 3]}, "b"]'):
-        (tmp_path / "c.json").write_text(text)
-        with pytest.raises(UserError, match="--class_names="):
-            listing.read_classes(str(tmp_path / "c.json"))
-
-
 def test_lists_pairs_and_random_splits(tmp_path):
     pairs = fake_data.folders(tmp_path, 10)
     images, labels = (listing.files_by_name(str(tmp_path / kind), "dir") for kind in ("images", "labels"))
@@ -60,10 +37,10 @@ def test_lists_pairs_and_random_splits(tmp_path):
     names = listing.read_list(str(tmp_path / "list.txt"))
     found = listing.listed_pairs(names, images, labels)
     assert [pair[1:] for pair in found] == [pairs[3][1:], pairs[1][1:], (None, None)]
-    split = listing.random_split(pairs, 0.3, seed=1)
+    split = groups.random_split(pairs, 0.3, seed=1)
     assert sorted(split["train"] + split["val"]) == pairs
     assert len(split["val"]) == 3
-    assert split == listing.random_split(pairs, 0.3, seed=1) != listing.random_split(pairs, 0.3, seed=2)
+    assert split == groups.random_split(pairs, 0.3, seed=1) != groups.random_split(pairs, 0.3, seed=2)
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(UserError, match="names no images"):
         listing.read_list(str(tmp_path / "empty.txt"))
@@ -127,19 +104,21 @@ def test_an_image_bomb_is_refused(tmp_path, monkeypatch):
 def test_workers_change_nothing(tmp_path):
     pairs = [*fake_data.folders(tmp_path, 9), Pair("gone", None, None)]
     one, two = (list(make_records(pairs, LabelRules(3), workers)) for workers in (1, 2))
-    assert [item[:-1] for item in one] == [item[:-1] for item in two]
+    assert [item._replace(histogram=None) for item in one] == [item._replace(histogram=None) for item in two]
     assert one[-1].problem == "gone: its image is missing"
 
 
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [
-        ("worker, label_rules, upright, survey", {"tensorflow", "keras"}),  # worker processes import them
-        ("listing, folders", {"tensorflow", "keras", "PIL", "numpy"}),  # scripts import it before they read their flags
+        ("worker, label_rules, upright, survey, found_table", {"tensorflow", "keras"}),  # worker processes import them
+        # scripts import these before they read their flags
+        ("listing, folders, class_lists.reading", {"tensorflow", "keras", "PIL", "numpy"}),
     ],
 )
 def test_light_modules_stay_light(modules, absent):
-    code = f"import sys; from deeplab.data.building import {modules}; print(*sys.modules)"
+    imports = "; ".join(f"import deeplab.data.building.{module}" for module in modules.split(", "))
+    code = f"import sys; {imports}; print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     loaded = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert not absent & set(loaded.stdout.split())
@@ -353,6 +332,16 @@ OTHERWISE = {  # option of build_folder_data: (options with which it has an effe
     "ignore_values": ({}, (1,)),
     "ignore_colors": ({"label_format": "rgb", "label_dir": ("colors",), "class_names": COLORED}, (20, 0, 0)),
     "reduce_zero_label": ({"class_names": "a,b"}, True),
+    "color_tolerance": ({"label_dir": ("colors",), "class_names": "a=#000000,b=#0c0000,c=#140000"}, 5.0),
+    "most_unmatched": ({"label_dir": ("colors",), "class_names": "a=#000000,b=#0a0000", "color_tolerance": 1.0}, 0.5),
+    "binary_threshold": ({"class_names": "a,b"}, 2),
+    "resize_masks": ({"label_dir": ("small",)}, True),
+    "instances_as": ({"class_names": ""}, "cell"),
+    "border_class": ({"class_names": "", "instances_as": "cell"}, "edge"),
+    "border_pixels": ({"class_names": "", "instances_as": "cell", "border_class": "edge"}, 1),
+    "group_by": ({"val_fraction": 0.5}, "5?"),
+    "folds": ({}, 3),
+    "fold": ({"folds": 3}, 2),
     "num_shards": ({}, 2),
     "skip_bad": ({"class_names": "a,b"}, True),
     "output_dir": ({}, "elsewhere"),
@@ -385,7 +374,7 @@ def test_every_option_of_build_folder_data_changes_what_is_built(tmp_path, monke
         colored = np.dstack([label * 10, label * 0, label * 0])
         for folder, name, pixels in (
             ("images", f"{i}.png", fake_data.image(12, 16, seed=i)), ("labels", f"{i}.png", label),
-            ("colors", f"{i}.png", colored),
+            ("colors", f"{i}.png", colored), ("small", f"{i}.png", label[::2, ::2]),
         ):  # fmt: skip
             fake_data.save(pixels, tmp_path / folder / name)
     (tmp_path / "one.txt").write_text("1\n2\n")
@@ -408,6 +397,15 @@ def test_every_option_of_build_folder_data_changes_what_is_built(tmp_path, monke
             "ignore_values=.* has no effect where labels are read by colour",
         ),
         ({"label_format": "rgb", "reduce_zero_label": True}, "reduce_zero_label=True: has no effect where labels"),
+        ({"label_format": "index", "color_tolerance": 5.0}, "color_tolerance=5.0: has no effect with --label_format"),
+        ({"label_format": "index", "binary_threshold": 5}, "binary_threshold=5: has no effect with --label_format"),
+        ({"most_unmatched": 0.5}, "most_unmatched=0.5: has no effect without --color_tolerance"),
+        ({"instances_as": "cell"}, "class_names='a,b,c': has no effect with --instances_as"),
+        ({"border_class": "edge"}, "border_class='edge': has no effect without --instances_as"),
+        ({"border_pixels": 3}, "border_pixels=3: has no effect without --border_class"),
+        ({"folds": 3, "fold": 4}, "fold=4: expected 1 to --folds=3"),
+        ({"folds": 3, "val_fraction": 0.5}, "folds=3: expected 0 with --list or --val_fraction"),
+        ({"folds": 1}, "folds=1: expected 2 or more"),
     ],
 )
 def test_options_of_build_folder_data_without_effect_are_refused(options, message):

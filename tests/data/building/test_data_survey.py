@@ -10,12 +10,14 @@ from PIL import Image
 from deeplab.data import catalog
 from deeplab.data.building import builder, label_rules, listing, survey
 from deeplab.data.building.label_rules import LabelRules
+from deeplab.data.building.masks import advice
 from deeplab.errors import UserError
 from helpers import fake_data
 
 IDS = np.array([[0, 1, 2, 2], [0, 1, 255, 255], [0, 0, 0, 0]], np.uint8)
 BLACK_WHITE = np.where(IDS > 0, 255, 0).astype(np.uint8)
 STRAY = np.append(BLACK_WHITE, np.array([[0, 0, 0, 128]], np.uint8), 0)
+NUMBERED = np.arange(40, dtype=np.uint16).reshape(4, 10)
 SHADES = np.array([[0, 50, 200]], np.uint8)
 COLORS = np.array([(0, 0, 0), (255, 0, 0), (0, 128, 255), *[(9, 9, 9)] * 253], np.uint8)
 PALETTE = COLORS.ravel().tolist()
@@ -43,25 +45,30 @@ def write(folder, *labels):
 @pytest.mark.parametrize(
     ("content", "kind", "expected", "flags"),
     [
-        (label(IDS), "one channel", "index", "--label_format=index --class_names=NAME0,NAME1,NAME2 (255 does not"),
-        (label(IDS, palette=PALETTE), "palette", "palette", "--label_format=palette --class_names=NAME0,NAME1,NAME2 ("),
-        (label(COLORS[IDS]), "colour", "rgb", "NAME0=#000000,NAME1=#0080ff,NAME2=#090909,NAME3=#ff0000 (colours"),
-        (label(COLORS[IDS], "RGBA"), "colour", "rgb", "NAME0=#000000,NAME1=#0080ff"),
-        (label(BLACK_WHITE), "one channel", "binary", "--label_format=binary --class_names=background,NAME"),
-        (label(BLACK_WHITE > 0), "one channel", "index", "--class_names=NAME0,NAME1;"),
-        (label(IDS, "LA"), "one channel", "index", "NAME0,NAME1,NAME2 (255"),
-        (label(IDS, "RGB"), "one channel", "index", "NAME0,NAME1,NAME2 (255"),
-        (label(IDS.astype(np.uint16)), "one channel", "index", "NAME0,NAME1,NAME2 (255"),
-        (label(np.full((2, 2), 149, np.uint8)), "one channel", "index", "--num_classes=150;"),
-        (label(IDS, kind="JPEG"), "jpeg", "index", "JPEG changes values at every edge"),
-        (label(STRAY), "one channel", "binary", "--label_format=binary --class_names=background,NAME"),
+        (label(IDS), "one channel", "index", "--class_names=class_0,class_1,class_2 (255 does not count; "),
+        (label(IDS, palette=PALETTE), "palette", "palette", "--class_names=class_0,class_1,class_2 (255 does not"),
         (
-            label(SHADES),
-            "one channel",
-            "index",
-            "--label_format=rgb --class_names=NAME0=#000000,NAME1=#323232,NAME2=#c8c8c8",
+            label(COLORS[IDS]),
+            "colour",
+            "rgb",
+            "class_0=#000000,class_1=#0080ff,class_2=#090909,class_3=#ff0000 (colours",
         ),
-        (label(IDS[:, :2] + 1), "one channel", "index", "NAME0,NAME1,NAME2, or one class less and --reduce_zero_label"),
+        (label(COLORS[IDS], "RGBA"), "colour", "rgb", "class_0=#000000,class_1=#0080ff"),
+        (label(BLACK_WHITE), "one channel", "binary", "--class_names=background,object (white"),
+        (label(BLACK_WHITE > 0), "one channel", "index", "--class_names=class_0,class_1 "),
+        (label(IDS, "LA"), "one channel", "index", "class_0,class_1,class_2 (255"),
+        (label(IDS, "RGB"), "one channel", "index", "class_0,class_1,class_2 (255"),
+        (label(IDS.astype(np.uint16)), "one channel", "index", "class_0,class_1,class_2 (255"),
+        (label(np.full((2, 2), 149, np.uint8)), "one channel", "index", "--num_classes=150 "),
+        (label(BLACK_WHITE, kind="JPEG"), "jpeg", "binary", "--class_names=background,object (white"),
+        (label(SHADES, kind="JPEG"), "jpeg", "index", "JPEG changes values at every edge"),
+        (label(STRAY), "one channel", "binary", "--class_names=background,object (white"),
+        (label(SHADES), "one channel", "index", "--class_names=class_0=0,class_50=50,class_200=200 (values"),
+        (label(IDS[:, :2] + 1), "one channel", "index", "--class_names=class_1,class_2 --reduce_zero_label (0 does"),
+        (label(NUMBERED), "one channel", "index", "--instances_as=object (values of 16 bits number objects"),
+        (label(NUMBERED * 9), "wide", "index", "--instances_as=object (values of 16 bits number objects"),
+        (label(fake_data.image()), "colour", "rgb", "colours are no classes"),
+        (label(fake_data.image(), kind="JPEG"), "colour jpeg", "rgb", "colours are no classes"),
         (b"a text", "", "index", "none could be read"),
     ],
     ids=lambda value: "" if isinstance(value, bytes) else None,
@@ -69,13 +76,14 @@ def write(folder, *labels):
 def test_formats_are_recognized(content, kind, expected, flags, tmp_path):
     seen = survey.inspect(write(tmp_path, *[content] * 3))
     assert (seen.kind, survey.label_format(seen, 2)) == (kind, expected)
-    assert flags in survey.suggested_flags(seen)
+    best = advice.advise(seen)
+    assert flags in f"{' '.join(best.flags)} ({best.note})"
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (label(IDS.astype(np.uint16) * 200), "label values 0 to 51000"),
+        (label(np.dstack([IDS, IDS])), "mode LA, and not opaque"),
         (b"", "the file is empty"),
         (b"text", "no image"),
     ],
@@ -83,7 +91,7 @@ def test_formats_are_recognized(content, kind, expected, flags, tmp_path):
 def test_why_labels_cannot_be_read_is_told(content, reason, tmp_path):
     seen = survey.inspect(write(tmp_path, content, label(IDS)))
     assert (seen.kind, seen.kinds["unreadable"]) == ("one channel", 1)
-    assert f"unreadable: {tmp_path}/0.png: {reason}" in survey.summary(seen)
+    assert seen.reason.startswith(f"{tmp_path}/0.png: {reason}")
 
 
 def test_shades_become_classes(tmp_path):
@@ -99,11 +107,11 @@ def test_what_most_labels_are_counts_and_all_are_told(tmp_path):
     others = (label(COLORS[IDS]), b"a text", label(IDS), label(IDS * 0))
     seen = survey.inspect(write(tmp_path, *[label(IDS, palette=PALETTE)] * 5, *others))
     assert survey.label_format(seen, 3) == "palette"
-    assert survey.summary(seen).splitlines() == [
-        "labels: 9 files looked at: 5 palette images, 2 images of one channel, 1 colour images, 1 unreadable",
-        "values: 0 (50.0%, 5 files), 1 (16.7%, 5 files), 2 (16.7%, 5 files), 255 (16.7%, 5 files)",
-        f"unreadable: {tmp_path}/6.png: no image that can be read; expected JPEG or PNG",
-    ]
+    assert seen.pixels == {0: 30, 1: 10, 2: 10, 255: 10}
+    assert survey.kinds_text(seen) == (
+        "5 palette images, 2 images of one channel, 1 colour images, 1 unreadable; 4 values (9 looked at)"
+    )
+    assert seen.reason == f"{tmp_path}/6.png: no image that can be read; expected JPEG or PNG"
 
 
 def test_of_many_labels_some_are_looked_at(tmp_path):
@@ -117,13 +125,7 @@ def test_palettes_that_differ_mean_colours(tmp_path):
     paths = write(tmp_path, label(IDS, palette=palettes[0]), label(turned[IDS], palette=palettes[1]))
     seen = survey.inspect(paths)
     assert survey.label_format(seen, 3) == "rgb"
-    assert "different colours in different files" in survey.summary(seen)
-    assert "NAME0=#000000,NAME1=#0080ff" in survey.suggested_flags(seen)
-
-
-def test_smoothed_colours_are_no_classes(tmp_path):
-    seen = survey.inspect(write(tmp_path, label(fake_data.image())))
-    assert "colours are no classes" in survey.suggested_flags(seen)
+    assert "class_0=#000000,class_1=#0080ff" in advice.advise(seen).flags[0]
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGB", "RGBA"])
@@ -190,7 +192,7 @@ def test_many_alike_problems_are_counted(tmp_path):
 
 def test_images_of_unusual_kinds_are_stored_as_predict_reads_them(tmp_path):
     deep = np.full((2, 3), 51 * 257, np.uint16)
-    stored, kind, size, _ = label_rules.stored_image(label(deep))
+    stored, kind, size, _, _ = label_rules.stored_image(label(deep))
     assert (kind, size) == ("png", (2, 3))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(stored))), np.full((2, 3, 3), 51))
     clear = np.zeros((2, 3, 4), np.uint8)
@@ -247,11 +249,3 @@ def test_hidden_files_are_left_out_and_names_are_unique(tmp_path):
     touch(tmp_path, "1.png")
     with pytest.raises(UserError, match=r"1\.JPG and .*1\.png have one name: remove one"):
         listing.files_by_name(folder, "image_dir")
-
-
-def test_colours_beside_the_names():
-    expected = (("road", "sky"), ((128, 64, 128), (1, 2, 3)))
-    assert listing.read_classes("road=#804080, sky=#010203") == expected
-    for text in ("road=#8040", "road=#zz4080", "road=#804080,sky"):
-        with pytest.raises(UserError, match=r"^--class_names=road"):
-            listing.read_classes(text)
