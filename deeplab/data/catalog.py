@@ -16,6 +16,7 @@ from deeplab.files import atomic, formats
 FILE = "dataset.json"
 DEFAULT_NAME = "pascal_voc_seg"  # reference: default of --dataset
 MAX_LABEL = 255  # labels are uint8 images
+MAX_SOURCE_ID = 65535  # label files that people have may hold 16 bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Dataset:
         the class}.
       mean_size: mean (height, width) of the images of the training split.
       largest_sizes: {split: the smallest (height, width) that holds every image}, of the splits for which it is known.
+      source_ids: for each class the id 0 to 65535 that it has in the label files, where that is another number.
+      source_colors: for each class the (R, G, B) that it has in the label files, where these were read by colour.
 
     Raises:
       UserError: a value is out of its range, or a tuple has not one entry per class.
@@ -50,31 +53,41 @@ class Dataset:
     class_image_pixels: dict = dataclasses.field(default_factory=dict, hash=False)
     mean_size: tuple = ()
     largest_sizes: dict = dataclasses.field(default_factory=dict, hash=False)
+    source_ids: tuple = ()
+    source_colors: tuple = ()
 
     def __post_init__(self):
-        for field in ("class_names", "mean_size"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
+        for field in ("class_names", "mean_size", "source_ids"):
+            object.__setattr__(self, field, tuple(getattr(self, field) or ()))
         if not isinstance(self.class_histogram, dict):
             counts = tuple(self.class_histogram)
             object.__setattr__(self, "class_histogram", {self.training_split: counts} if counts else {})
         for field in ("class_histogram", "class_image_pixels"):
             counted = {split: tuple(map(int, counts)) for split, counts in getattr(self, field).items()}
             object.__setattr__(self, field, counted)
-        object.__setattr__(self, "colors", tuple(tuple(int(v) for v in color) for color in self.colors))
-        largest = {split: tuple(int(side) for side in size) for split, size in self.largest_sizes.items()}
+        for field in ("colors", "source_colors"):
+            given = getattr(self, field) or ()
+            object.__setattr__(self, field, tuple(tuple(int(v) for v in color) for color in given))
+        largest = {split: tuple(map(int, size)) for split, size in self.largest_sizes.items()}
         object.__setattr__(self, "largest_sizes", largest)
+        self._check()
+
+    def _check(self):
         if not 1 <= self.num_classes <= MAX_LABEL + 1:
             raise UserError(f"num_classes={self.num_classes}: expected 1 to {MAX_LABEL + 1}")
         if not 0 <= self.ignore_label <= MAX_LABEL:
             raise UserError(f"ignore_label={self.ignore_label}: expected 0 to {MAX_LABEL}")
-        entries = {field: getattr(self, field) for field in ("class_names", "colors")}
+        entries = {field: getattr(self, field) for field in ("class_names", "colors", "source_ids", "source_colors")}
         for field in ("class_histogram", "class_image_pixels"):
             entries |= {f"{field} of {split!r}": counts for split, counts in getattr(self, field).items()}
         for field, values in entries.items():
             if len(values) not in (0, self.num_classes):
                 raise UserError(f"{field} has {len(values)} entries: expected {self.num_classes}, one per class")
-        if any(len(color) != 3 or min(color) < 0 or max(color) > 255 for color in self.colors):
-            raise UserError(f"colors={self.colors}: expected three values 0 to 255 for each class")
+        for field in ("colors", "source_colors"):
+            if any(len(color) != 3 or min(color) < 0 or max(color) > 255 for color in getattr(self, field)):
+                raise UserError(f"{field}={getattr(self, field)}: expected three values 0 to 255 for each class")
+        if not all(0 <= source <= MAX_SOURCE_ID for source in self.source_ids):
+            raise UserError(f"source_ids={self.source_ids}: expected numbers 0 to {MAX_SOURCE_ID}")
         if any(len(size) != 2 or min(size) < 1 for size in self.largest_sizes.values()):
             raise UserError(f"largest_sizes={self.largest_sizes}: expected a height and a width for each split")
 
@@ -120,15 +133,14 @@ def same_classes(dataset, other):
 
     Names are compared as in `class_difference`, except that an unknown name is not the same as any other.
     """
-    labels = {}
-    for label, name in enumerate(_comparable_names(other)):
-        labels.setdefault(name, label)
+    names = _comparable_names(other)
+    labels = {name: names.index(name) for name in names}
     return [None if name is None else labels.get(name) for name in _comparable_names(dataset)]
 
 
 def _comparable_names(dataset):
     """Returns the name of each class in the form that is compared, None where it is not known."""
-    names = [dataset.class_name(label).strip().casefold() for label in range(dataset.num_classes)]
+    names = (dataset.class_name(label).strip().casefold() for label in range(dataset.num_classes))
     return [None if name == f"class {label}" else name for label, name in enumerate(names)]
 
 
@@ -146,8 +158,8 @@ def require_same_classes(predicted, dataset, network, dataset_dir):
     difference = class_difference(predicted, dataset)
     if difference:
         place = f"{dataset.name} in {dataset_dir}" if dataset_dir else dataset.name
-        spelling = f", or, if only the spelling differs, change the names in {FILE}"
-        advice = spelling if predicted.num_classes == dataset.num_classes else ""
+        same_count = predicted.num_classes == dataset.num_classes
+        advice = f", or, if only the spelling differs, change the names in {FILE}" if same_count else ""
         raise UserError(
             f"{network} does not predict the classes of {place}: {difference}; "
             f"name the data set that it was trained on{advice}"
@@ -216,8 +228,7 @@ def load(dataset_dir, name=None):
     Raises:
       UserError: the name is unknown, or dataset.json is damaged.
     """
-    path = tf.io.gfile.join(dataset_dir, FILE) if dataset_dir else ""
-    if path and tf.io.gfile.exists(path):
+    if dataset_dir and tf.io.gfile.exists(path := tf.io.gfile.join(dataset_dir, FILE)):
         return _of_values(_KIND.read(path), path)
     name = DEFAULT_NAME if name is None else name
     if name not in CATALOG:
@@ -236,6 +247,7 @@ _KIND = formats.Kind(
     _FIELDS[2:],
     types={
         **{"name": str, "num_classes": int, "ignore_label": int, "class_names": [str], "colors": [[float]]},
+        **{"source_ids": ([int], None), "source_colors": ([[int]], None)},
         **{"splits": {str: int}, "mean_size": [float], "largest_sizes": {str: [float]}},
         **{"class_histogram": ({str: _COUNTS}, _COUNTS), "class_image_pixels": {str: _COUNTS}},
     },
@@ -285,6 +297,4 @@ def label_colormap(dataset):
     colors = np.array(dataset.colors, np.uint8).reshape(-1, 3)
     if np.array_equal(rule[: len(colors)], colors):
         return rule
-    colormap = np.zeros((256, 3), np.uint8)
-    colormap[: len(colors)] = colors
-    return colormap
+    return np.pad(colors, ((0, 256 - len(colors)), (0, 0)))

@@ -37,6 +37,18 @@ def test_dataset_json_holds_everything(name, tmp_path):
     assert catalog.load(str(tmp_path), "ade20k") == dataset  # the file wins
 
 
+def test_ids_and_colours_of_the_label_files_are_kept(tmp_path):
+    dataset = catalog.Dataset("a", 2, source_ids=[7, 300], source_colors=[[1, 2, 3], [4, 5, 6]])
+    catalog.save(dataset, str(tmp_path))
+    found = catalog.load(str(tmp_path))
+    assert (found.source_ids, found.source_colors) == ((7, 300), ((1, 2, 3), (4, 5, 6)))
+    text = '{"name": "a", "num_classes": 2, "source_ids": null, "source_colors": null}'
+    assert catalog.from_json(text, "file") == catalog.Dataset("a", 2)
+    for options in ({"source_ids": (1,)}, {"source_ids": (1, 70000)}, {"source_colors": ((1, 2, 300), (0, 0, 0))}):
+        with pytest.raises(UserError, match="source_"):
+            catalog.Dataset("a", 2, **options)
+
+
 def test_without_file_the_catalogue_answers(tmp_path):
     assert catalog.load(str(tmp_path)).name == "pascal_voc_seg"
     assert catalog.load(str(tmp_path), "cityscapes").num_classes == 19
