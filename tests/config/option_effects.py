@@ -128,7 +128,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(
             AUGMENTATION,
             "min_resize_value max_resize_value resize_factor min_scale_factor max_scale_factor scale_factor_step_size "
-            "flip_probability color_jitter blur_sigma rotation_degrees",
+            "flip_probability vertical_flip_probability quarter_turns color_jitter blur_sigma rotation_degrees",
         ),
         "cache": "data/test_data_pipeline.py::test_the_cache_changes_nothing",
         "data_service": "data/test_data_service.py::test_nobody_at_the_address",
