@@ -3,8 +3,6 @@
 Functions take a `candidates.ScoredCandidate`, called `scored`.
 """
 
-import csv
-import io
 import math
 
 import numpy as np
@@ -46,7 +44,8 @@ def publish(scored, folder):
     print("".join(f"{title} {_number(value)}\n" for title, value in _boundary_rows(scored).items()), end="")
     written = _write_json(folder, RESULTS, content(scored))
     matrix = plots.confusion(scored.scores.seen.confusion, _shown_names(scored))
-    atomic.write(tf.io.gfile.join(folder, "confusion_matrix.csv"), _confusion_csv(scored))
+    as_csv = plots.confusion_csv(scored.scores.seen.confusion, _shown_names(scored))
+    atomic.write(tf.io.gfile.join(folder, "confusion_matrix.csv"), as_csv)
     save_png(tf.io.gfile.join(folder, "confusion_matrix.png"), matrix)
     _plot_trimaps(folder, {"": scored})
     _write_scalars(folder, scored, matrix)
@@ -227,16 +226,6 @@ def _boundary_content(scored):
             found[name] = _null(_mean(scores))
             found[f"{name}_per_class"] = dict(zip(_class_names(scored), map(_null, scores), strict=True))
     return found
-
-
-def _confusion_csv(scored):
-    """Returns the confusion matrix as CSV with the names of the classes; rows are labels."""
-    names, counts = _shown_names(scored), scored.scores.seen.confusion.tolist()
-    lines = [["label \\ prediction", *names]]
-    lines += [[name, *map(str, row)] for name, row in zip(names, counts, strict=True)]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
 
 
 def _plot_trimaps(folder, by_name):
