@@ -49,7 +49,7 @@ EXTRAS = {
     "serve": SERVE,  # python -m deeplab.serve
     "export": EXPORT,
     "video": VIDEO,
-    "polygons": POLYGONS,  # Result.polygons
+    "polygons": POLYGONS,  # Result.polygons, predict --write=coco and so on
     "wandb": WANDB,  # --tracker=wandb
     "mlflow": MLFLOW,  # --tracker=mlflow
     "test": [

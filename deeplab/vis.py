@@ -5,7 +5,7 @@
 This writes one PNG file per image to the folder segmentation_results in --vis_logdir. The file shows image, ground
 truth, prediction, overlay and errors side by side, with a legend.
 
---also_save_raw_predictions writes the class ids to the folder raw_segmentation_results, in the form that evaluation
+--also_save_raw_predictions writes the ids to the folder raw_segmentation_results, in the form that evaluation
 servers accept: names and sizes as in the data set, Cityscapes with its raw ids. The PNG files have a palette with the
 colours of the classes, except for Cityscapes and ADE20K, whose servers take files without one.
 """

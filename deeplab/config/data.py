@@ -40,6 +40,8 @@ class AugmentConfig(ResizeConfig):
     max_scale_factor: float = option(2.0, "Largest scale of the random scaling.")
     scale_factor_step_size: float = option(0.25, "Step between the scales. 0: any scale between smallest and largest.")
     flip_probability: float = option(0.5, "Probability that an image is flipped left to right.")
+    vertical_flip_probability: float = option(0.0, "Probability that an image is flipped upside down. 0: off.")
+    quarter_turns: bool = option(False, "Turn by 0, 90, 180 or 270 degrees, each as often as the others.")
     color_jitter: float = option(0.0, "Change brightness, contrast and saturation by up to this share. 0: off.")
     blur_sigma: float = option(0.0, "Blur with a Gaussian of random sigma up to this many pixels. 0: off.")
     rotation_degrees: float = option(0.0, "Rotate by a random angle up to this many degrees. 0: off.")
@@ -49,7 +51,8 @@ class AugmentConfig(ResizeConfig):
         low, high = self.min_scale_factor, self.max_scale_factor
         require(0 < low <= high, "min_scale_factor", low, f"more than 0, at most max_scale_factor={high}")
         require(self.scale_factor_step_size >= 0, "scale_factor_step_size", self.scale_factor_step_size, "0 or more")
-        for name, limit in (("flip_probability", 1), ("color_jitter", 1), ("blur_sigma", 20), ("rotation_degrees", 45)):
+        limits = {"flip_probability": 1, "vertical_flip_probability": 1, "color_jitter": 1}
+        for name, limit in {**limits, "blur_sigma": 20, "rotation_degrees": 180}.items():
             value = getattr(self, name)
             require(0 <= value <= limit, name, value, f"0 to {limit}")
 

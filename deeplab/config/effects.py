@@ -179,12 +179,14 @@ VIS = {
     # The original's commands ask for one iteration, which is what happens.
     **_table(_ONCE, lambda c: c.max_number_of_iterations == 1, "max_number_of_iterations"),
     **_table(_ONCE, lambda c: False, "eval_interval_secs"),
+    **_table("without --also_save_raw_predictions", lambda c: c.also_save_raw_predictions, "class_ids"),
 }  # fmt: skip
 PREDICT = {
     **_TILES,
     **_table("with --saved_model", lambda c: not c.saved_model, "checkpoint", "use_moving_averages"),
     **_table("with --tile_size or --save_probabilities, which segment one image at a time",
              lambda c: c.tiles.tile_size is None and not c.save_probabilities, "batch_size"),
+    **_table("without an annotation format in --write", lambda c: c.written.annotations, "polygon_tolerance"),
 }  # fmt: skip
 EXPORT = {
     **_RESIZE,

@@ -27,6 +27,7 @@ from deeplab.config.options import (
     require,
     require_pair,
 )
+from deeplab.config.results.written import IdsConfig
 
 FORMATS = ("saved_model", "frozen_graph", "tflite", "onnx", "openvino")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -90,6 +91,7 @@ class ExportConfig(NetworkConfig):
     )
     verify: bool = option(True, "Load the export and compare its labels with the labels of the network.")
     dry_run: bool = dry_run_option("Restore the network, say what would be written")
+    ids: IdsConfig = nested(IdsConfig)
     resize: ResizeConfig = nested(ResizeConfig)
     model: dict[str, Any] = overrides(ModelConfig, hide=("crop_size",))
     gpu: GpuConfig = gpu_options()

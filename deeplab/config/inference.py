@@ -24,6 +24,7 @@ from deeplab.config.options import (
     require_pair,
 )
 from deeplab.config.published.network import NetworkConfig
+from deeplab.config.results.written import IdsConfig, WrittenConfig
 
 COLORMAPS = ("pascal", "cityscapes", "ade20k")  # reference: --colormap_type
 RETIRED_FLAGS = {
@@ -204,7 +205,8 @@ class VisConfig(_SplitConfig):
     colormap_type: str | None = option(
         None, "Colours of the classes. Not given: the colours in dataset.json.", choices=COLORMAPS
     )
-    also_save_raw_predictions: bool = option(False, "Also write the predictions as PNG files of class ids.")
+    also_save_raw_predictions: bool = option(False, "Also write the predictions as PNG files of ids.")
+    ids: IdsConfig = nested(IdsConfig)
     gpu: GpuConfig = gpu_options()
 
     def check(self):
@@ -226,8 +228,8 @@ class PredictConfig(NetworkConfig):
     )
     output: str | None = option(
         None,
-        "Folder for NAME.png (class ids with a palette) and NAME_overlay.png, or for NAME.mp4 when it is a video. It "
-        "gets the same folders as --input.",
+        "Folder for NAME.png (ids with a palette) and NAME_overlay.png, or for NAME.mp4 when it is a video. It gets "
+        "the same folders as --input.",
     )
     checkpoint_dir: str | None = option(None, CHECKPOINT_DIR_HELP)
     checkpoint: str = option("newest", CHECKPOINT_HELP)
@@ -243,12 +245,11 @@ class PredictConfig(NetworkConfig):
     save_probabilities: bool = option(
         False, "Images: also write NAME.npz, compressed, with probabilities (H, W, classes) in float16."
     )
-    save_frames: bool = option(
-        False, "Videos: also write the class ids of every frame: NAME_frames/000000.png and so on."
-    )
+    save_frames: bool = option(False, "Videos: also write the ids of every frame: NAME_frames/000000.png and so on.")
     overwrite: bool = option(
         False, "Segment all inputs. False: skip inputs whose results are in the output folder already."
     )
+    written: WrittenConfig = nested(WrittenConfig)
     passes: PassesConfig = nested(PassesConfig)
     tiles: TilesConfig = nested(TilesConfig)
     model: dict[str, Any] = overrides(ModelConfig, hide=("crop_size",))

@@ -1,6 +1,10 @@
-"""Augmentations that the paper does not use: colour jitter, Gaussian blur, small rotations. They are off by default."""
+"""Augmentations that the paper does not use: colours, blur, flips upside down, turns, rotations. Off by default.
+
+Photographs from above and through a microscope have no upper side, so that every orientation of them is as likely.
+"""
 
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -44,6 +48,61 @@ def blur(image, sigma, largest_sigma):
     for kernel in (weights, tf.transpose(weights, (1, 0, 2, 3))):
         image = tf.nn.depthwise_conv2d(image, kernel, (1, 1, 1, 1), "VALID")
     return image[0]
+
+
+class Orientation(NamedTuple):
+    """How a crop is turned and flipped, scalar tensors; None where the option is off."""
+
+    turns: tf.Tensor | None  # int32: quarter turns against the clock, 0 to 3
+    upside_down: tf.Tensor | None  # bool
+
+
+def draw_orientation(augment, seed):
+    """Returns the `Orientation` of an example; a pure function of `seed`, (2,) int, which other draws may use, too.
+
+    The seeds are folded out of `seed`, so that no draw of the other augmentations changes where these are on.
+    """
+    turns = upside_down = None
+    if augment.quarter_turns:
+        turns = tf.random.stateless_uniform((), tf.random.fold_in(seed, 1), 0, 4, tf.int32)
+    if augment.vertical_flip_probability:
+        drawn = tf.random.stateless_uniform((), tf.random.fold_in(seed, 2))
+        upside_down = drawn < augment.vertical_flip_probability
+    return Orientation(turns, upside_down)
+
+
+def size_before(size, orientation):
+    """Returns the (height, width) of the crop that has `size`, two ints, after `orient`.
+
+    A crop that is not square is taken with its sides exchanged where it becomes an upright one by a quarter turn.
+    """
+    if orientation.turns is None or size[0] == size[1]:
+        return size
+    turned = tf.equal(orientation.turns % 2, 1)
+    return tuple(tf.unstack(tf.where(turned, size[::-1], size)))
+
+
+def orient(image, label, orientation):
+    """Flips and turns a crop (H, W, 3) and its label (H, W); every pixel keeps its value."""
+    pair = image, label
+    if orientation.upside_down is not None:
+        pair = tf.cond(orientation.upside_down, lambda: tuple(tf.reverse(x, [0]) for x in (image, label)), lambda: pair)
+    if orientation.turns is None:
+        return pair
+    upright = pair
+
+    def turned(count):
+        return lambda: tuple(_quarter_turns(x, count) for x in upright)
+
+    return tf.switch_case(orientation.turns, [lambda: upright, *map(turned, (1, 2, 3))])
+
+
+def _quarter_turns(x, count):
+    """Returns (H, W, ...) after 1, 2 or 3 quarter turns against the clock."""
+    if count == 2:
+        return tf.reverse(x, [0, 1])
+    others = range(2, x.shape.rank)
+    return tf.reverse(tf.transpose(x, (1, 0, *others)), [0 if count == 1 else 1])
 
 
 def rotate(image, label, augment, pad_rgb, ignore_label, seed):

@@ -81,14 +81,22 @@ class Scores:
     IoU of a class is intersection over union: the pixels that were rightly given to the class, divided by the pixels
     that have the class as label, as prediction, or as both. Arrays are (K,) float64, with NaN for classes that no pixel
     has as label. Scores of a split without any labelled pixel are NaN, too.
+
+    Recall of a class is the share of the pixels with this label that were predicted rightly, which the reference calls
+    accuracy. Precision is the share of the pixels with this prediction that have it as label, and 0 for a class that
+    was never predicted, as its IoU is 0. F1 is the harmonic mean of both: 2 * hits / (labelled + predicted pixels). For
+    pixels it is the Dice coefficient, and 2 * IoU / (1 + IoU).
     """
 
     confusion: np.ndarray  # (K, K) int64, rows are labels
     mean_iou: float  # mean over the classes that occur in labels or predictions
     class_iou: np.ndarray
-    class_accuracy: np.ndarray  # share of the pixels with this label that were predicted rightly
+    class_accuracy: np.ndarray  # recall: share of the pixels with this label that were predicted rightly
+    class_precision: np.ndarray
+    class_f1: np.ndarray  # Dice
     pixel_accuracy: float  # share of all pixels that were predicted rightly
     mean_accuracy: float  # mean of class_accuracy over the classes that occur in labels
+    mean_f1: float  # mean over the classes that occur in labels or predictions, as mean_iou
     frequency_weighted_iou: float  # mean of class_iou, weighted by the number of pixels with this label
     support: np.ndarray  # (K,) int64, number of pixels with this label
 
@@ -101,7 +109,7 @@ class Scores:
         union = support + predicted - hits
         total = support.sum()
         iou = _ratio(hits, union)
-        accuracy = _ratio(hits, support)
+        accuracy, f1 = _ratio(hits, support), _ratio(2 * hits, support + predicted)
         labelled = support > 0
         return cls(
             confusion=confusion,
@@ -110,8 +118,11 @@ class Scores:
             mean_iou=_mean(iou[union > 0]),
             class_iou=np.where(labelled, iou, np.nan),
             class_accuracy=accuracy,
+            class_precision=np.where(labelled, hits / np.maximum(predicted, 1), np.nan),
+            class_f1=np.where(labelled, f1, np.nan),
             pixel_accuracy=float(hits.sum() / total) if total else float("nan"),
             mean_accuracy=_mean(accuracy[labelled]),
+            mean_f1=_mean(f1[union > 0]),
             frequency_weighted_iou=float((support[labelled] * iou[labelled]).sum() / total) if total else float("nan"),
             support=support,
         )

@@ -3,6 +3,9 @@
 A plotting library would draw them, too, but it would be one more dependency to install.
 """
 
+import csv
+import io
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -149,3 +152,12 @@ def _draw_upright(canvas, text, foot, letters):
     ImageDraw.Draw(strip).text((0, (letters.size + 4) / 2), text, INK, letters, anchor="lm")
     turned = strip.rotate(90, expand=True)
     canvas.paste(turned, (round(foot[0] - turned.width / 2), round(foot[1] - turned.height)))
+
+
+def confusion_csv(counts, names):
+    """Returns a confusion matrix (K, K) as CSV with the names of the classes; rows are labels."""
+    lines = [["label \\ prediction", *names]]
+    lines += [[name, *map(str, row)] for name, row in zip(names, counts.tolist(), strict=True)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()

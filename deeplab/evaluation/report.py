@@ -3,8 +3,6 @@
 Functions take a `candidates.ScoredCandidate`, called `scored`.
 """
 
-import csv
-import io
 import math
 
 import numpy as np
@@ -24,7 +22,15 @@ SUMMARY = {  # attribute of `metrics.Scores`: its name on the terminal
     "pixel_accuracy": "pixel accuracy",
     "mean_accuracy": "mean class accuracy",
     "frequency_weighted_iou": "frequency weighted IoU",
+    "mean_f1": "mean F1 (Dice)",
 }
+CLASS_SCORES = {  # attribute of `metrics.Scores`: (its name in results.json, its name on the terminal)
+    "class_iou": ("iou", "IoU"),
+    "class_accuracy": ("recall", "recall"),
+    "class_precision": ("precision", "precision"),
+    "class_f1": ("f1", "F1"),
+}
+_WIDTH = 11  # letters of a column of scores
 _AT_SOURCE = " at source size (labels brought back by nearest neighbour)"
 
 
@@ -38,7 +44,8 @@ def publish(scored, folder):
     print("".join(f"{title} {_number(value)}\n" for title, value in _boundary_rows(scored).items()), end="")
     written = _write_json(folder, RESULTS, content(scored))
     matrix = plots.confusion(scored.scores.seen.confusion, _shown_names(scored))
-    atomic.write(tf.io.gfile.join(folder, "confusion_matrix.csv"), _confusion_csv(scored))
+    as_csv = plots.confusion_csv(scored.scores.seen.confusion, _shown_names(scored))
+    atomic.write(tf.io.gfile.join(folder, "confusion_matrix.csv"), as_csv)
     save_png(tf.io.gfile.join(folder, "confusion_matrix.png"), matrix)
     _plot_trimaps(folder, {"": scored})
     _write_scalars(folder, scored, matrix)
@@ -109,7 +116,7 @@ def row_by_row(rows):
 
 
 def table(scored):
-    """Returns the table of IoU, accuracy and share of pixels for every class, and the scores below it.
+    """Returns the table of IoU, recall, precision, F1 and share of pixels for every class, and the scores below it.
 
     If images were resized, the IoU at source size has a column of its own.
     """
@@ -118,12 +125,13 @@ def table(scored):
     width = max(len(name) for name in names)
     total = max(1, seen.support.sum())
     resized = source is not seen
-    lines = [f"{'class':{width + 4}}{'IoU':>8}{'accuracy':>10}{'pixels':>9}" + f"{'IoU, source size':>19}" * resized]
+    titles = "".join(f"{title:>{_WIDTH}}" for _key, title in CLASS_SCORES.values())
+    lines = [f"{'class':{width + 4}}{titles}{'pixels':>9}" + f"{'IoU, source size':>19}" * resized]
     for label, name in enumerate(names):
         share = f"{100 * seen.support[label] / total:.1f} %"
-        iou, accuracy = _number(seen.class_iou[label]), _number(seen.class_accuracy[label])
+        columns = "".join(f"{_number(getattr(seen, score)[label]):>{_WIDTH}}" for score in CLASS_SCORES)
         last = f"{_number(source.class_iou[label]):>19}" * resized
-        lines.append(f"{label:3} {name:{width}}{iou:>8}{accuracy:>10}{share:>9}{last}")
+        lines.append(f"{label:3} {name:{width}}{columns}{share:>9}{last}")
     lines += [f"{title} {_number(value)}" for title, value in _summary_rows(scored).items()]
     if not resized:
         lines[-len(SUMMARY)] += " (padding is ignored, so it is the same at source size)"
@@ -198,8 +206,8 @@ def _class_content(scores, scored):
         {
             "id": label,
             "name": name,
-            "iou": _null(scores.class_iou[label]),
-            "accuracy": _null(scores.class_accuracy[label]),
+            **{key: _null(getattr(scores, score)[label]) for score, (key, _title) in CLASS_SCORES.items()},
+            "accuracy": _null(scores.class_accuracy[label]),  # recall, as it was called before
             "pixels": int(scores.support[label]),
         }
         for label, name in enumerate(_class_names(scored))
@@ -218,16 +226,6 @@ def _boundary_content(scored):
             found[name] = _null(_mean(scores))
             found[f"{name}_per_class"] = dict(zip(_class_names(scored), map(_null, scores), strict=True))
     return found
-
-
-def _confusion_csv(scored):
-    """Returns the confusion matrix as CSV with the names of the classes; rows are labels."""
-    names, counts = _shown_names(scored), scored.scores.seen.confusion.tolist()
-    lines = [["label \\ prediction", *names]]
-    lines += [[name, *map(str, row)] for name, row in zip(names, counts, strict=True)]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
 
 
 def _plot_trimaps(folder, by_name):

@@ -63,6 +63,7 @@ def _content(config, loaded, input_size):
         "config": _network(loaded.config),
         "classes": [dataset.class_name(label) for label in range(loaded.config.num_classes)],
         "colors": dataset.colors,
+        **{name: getattr(dataset, name) for name in ("source_ids", "source_colors") if getattr(dataset, name)},
         "checkpoint": places.shortened(loaded.checkpoint),
         "step": loaded.step,
         **({"weights_from": loaded.weights_from} if loaded.weights_from else {}),

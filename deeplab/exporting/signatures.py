@@ -30,6 +30,7 @@ class ExportedModule(tf.Module):
         function besides. This project's programs avoid that for large networks, see `inference.shared_weights`.
       input_size: an `InputSize`, which says which images the network sees at another size. It has no effect if `resize`
         asks for resizing.
+      ids: (K,), the id of each class in the PNG files of `bytes`; None stands for class ids.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class ExportedModule(tf.Module):
         colors=None,
         constant=False,
         input_size=_ORIGINAL,
+        ids=None,
     ):
         super().__init__(name="deeplab")
         self._predict, self._resize, self._input_size = predictor, resize, input_size
         wanted = {"labels": True, "probabilities": with_probabilities, "logits": with_logits}
         self._outputs = [name for name, is_wanted in wanted.items() if is_wanted]  # of serving_default
         self._colors = None if colors is None else np.asarray(colors, np.uint8)
+        self._ids = None if ids is None else np.asarray(ids, np.int32)
         images = tf.TensorSpec((None, None, None, 3), tf.uint8)
         self._segment = tf.function(self.segment, input_signature=[images])  # one trace for all signatures
         if constant:
@@ -81,8 +84,9 @@ class ExportedModule(tf.Module):
 
     @tf.function
     def bytes(self, image_bytes):
-        """image_bytes (B,) JPEG or PNG files -> label_bytes (B,), PNG files of class ids; on request color_bytes.
+        """image_bytes (B,) JPEG or PNG files -> label_bytes (B,), PNG files of ids; on request color_bytes.
 
+        Ids are class ids, or those of the label files that the network learned from, see `pictures.mask_ids`.
         Images may have different sizes; each result has the size of its image. The names end in _bytes because
         TensorFlow Serving's REST interface writes such outputs in base64. Pixels are taken as they are stored, since
         TensorFlow ignores EXIF.
@@ -98,9 +102,10 @@ class ExportedModule(tf.Module):
         image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
         image = tf.ensure_shape(image, (None, None, 3))
         labels = self._segment(image[None])[0][0, :, :, None]
-        kind = tf.uint8 if self._predict.num_classes <= 256 else tf.uint16
+        most = self._predict.num_classes - 1 if self._ids is None else self._ids.max()
         with tf.device("CPU:0"):  # the bytes are for the host; GPUs can neither gather uint8 nor write PNG
-            files = [tf.io.encode_png(tf.cast(labels, kind))]
+            ids = labels if self._ids is None else tf.gather(tf.constant(self._ids), labels)
+            files = [tf.io.encode_png(tf.cast(ids, tf.uint8 if most <= 255 else tf.uint16))]
             if self._colors is not None:
                 files.append(tf.io.encode_png(tf.gather(tf.constant(self._colors), labels[..., 0])))
         return files

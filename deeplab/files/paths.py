@@ -3,6 +3,7 @@
 TensorFlow is imported only for such paths, so that the worker processes of the builders do without it.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -103,6 +104,20 @@ def stamp(path):
         return remote.length, remote.mtime_nsec
     status = os.stat(path)
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def identity(path):
+    """Returns {"bytes", "modified"}, JSON: if the file is replaced by another one, these change. None: it is gone."""
+    try:
+        if is_remote(path):
+            tf = _tensorflow()
+            with contextlib.suppress(tf.errors.OpError):
+                remote = tf.io.gfile.stat(path)
+                return {"bytes": remote.length, "modified": remote.mtime_nsec}
+        status = os.stat(path)
+    except OSError:
+        return {"bytes": None, "modified": None}
+    return {"bytes": status.st_size, "modified": int(status.st_mtime) * 10**9}  # whole seconds, as TensorFlow gives
 
 
 def listdir(folder):

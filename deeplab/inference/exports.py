@@ -21,6 +21,7 @@ REFERENCE_INPUT, REFERENCE_LABELS, REFERENCE_PROBABILITIES = (
 )
 
 
+_COLORS_AND_IDS = ("colors", "source_ids", "source_colors")  # fields of the card and of `catalog.Dataset`
 UNKNOWN = "unknown"  # the name of the data set of a SavedModel that does not say which classes it predicts
 
 
@@ -64,9 +65,9 @@ def dataset_of(path, card, name=None):
     if tf.io.gfile.exists(tf.io.gfile.join(path, catalog.FILE)):
         return catalog.load(path)
     if card:
-        names, colors = card["classes"], card.get("colors") or ()
+        names, known = card["classes"], {name: card.get(name) or () for name in _COLORS_AND_IDS}
         try:
-            return catalog.Dataset("export", len(names), class_names=names, colors=colors)
+            return catalog.Dataset("export", len(names), class_names=names, **known)
         except (UserError, TypeError, ValueError) as error:
             where = f"{path}/{export_folder.CARD_FILE}"
             raise UserError(f"{where}: {one_line(error, 200)}") from None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from deeplab.config.results.written import PNG
 from deeplab.errors import UserError
 from deeplab.files import atomic, escaping, formats, paths, places
 from deeplab.pictures import video
@@ -30,6 +31,7 @@ _NETWORKS = ("checkpoint", "saved_model")  # settings that were paths in format 
 _PARTS = 2  # of their paths, such as run7/model.ckpt-500
 # Endings of the names of results. FRAMES is a folder.
 IDS, OVERLAY, PROBABILITIES, VIDEO, FRAMES = ".png", "_overlay.png", ".npz", ".mp4", "_frames"
+PARTS, _PART = "annotation_parts", ".json"  # folder of what the annotations of single images are made of, and its files
 
 
 class InputFile(NamedTuple):
@@ -51,11 +53,15 @@ class Job(NamedTuple):
       path: the file.
       stem: where its results go: their paths are `stem` + IDS, `stem` + OVERLAY and so on.
       is_finished: an earlier run wrote all its results.
+      image: its path below --input, such as "2024/may/x.jpg", which annotations call it by.
+      part: where its part of the annotations goes.
     """
 
     path: str
     stem: str
     is_finished: bool
+    image: str = ""
+    part: str = ""
 
 
 def refuse_inputs(folder, inputs):
@@ -90,16 +96,18 @@ def plan(folder, inputs, settings, config):
         record["files"] = {key: entry for key, entry in record["files"].items() if key in sources}
     known = record["files"]
     homes = _homes(folder, sources, known)
-    present = _present(folder, {*homes.values(), *(posixpath.dirname(entry["name"]) for entry in known.values())})
+    inside = {*homes.values(), *(posixpath.dirname(entry["name"]) for entry in known.values())}
+    present = _present(folder, {*inside, *(posixpath.join(PARTS, name) for name in inside)})
     names = _names(sources, known, present, homes)
-    entries = {key: {"name": names[key], **identity(file.path)} for key, file in sources.items()}
+    entries = {key: {"name": names[key], **paths.identity(file.path)} for key, file in sources.items()}
     jobs = []
-    for key, (path, _folder) in sources.items():
+    for key, (path, inside) in sources.items():
         results = _results(path, names[key], config)
         finished = known.get(key) == entries[key] and present.issuperset(results) and not config.overwrite
         if key in known and not finished:
             _remove(folder, present.intersection(_claims(path, names[key])))
-        jobs.append(Job(path, tf.io.gfile.join(folder, names[key]), finished))
+        stem, part = (tf.io.gfile.join(folder, name) for name in (names[key], _part(names[key])))
+        jobs.append(Job(path, stem, finished, posixpath.join(inside, posixpath.basename(path)), part))
     content = {"settings": settings, "files": {**known, **entries}}
     atomic.write(tf.io.gfile.join(folder, FILE), _KIND.text(content))
     return jobs
@@ -233,26 +241,28 @@ def make_folder(job):
 def _claims(path, name):
     """Returns the names of all results that an input may get, whatever the options are."""
     kinds = (VIDEO, FRAMES) if video.is_video(path) else (IDS, OVERLAY, PROBABILITIES)
-    return [name + kind for kind in kinds]
+    return [*(name + kind for kind in kinds), _part(name)]
 
 
 def _results(path, name, config):
     """Returns the names of the results that the options ask for."""
     if video.is_video(path):
         return [name + VIDEO, *([name + FRAMES] if config.save_frames else [])]
-    return [name + IDS, name + OVERLAY, *([name + PROBABILITIES] if config.save_probabilities else [])]
+    pictures = [name + IDS, name + OVERLAY] if PNG in config.written.write else []
+    parts = [_part(name)] if config.written.annotations else []
+    return [*pictures, *([name + PROBABILITIES] if config.save_probabilities else []), *parts]
 
 
-def identity(path):
-    """Returns {"bytes", "modified"}: if the file is replaced by another one, these change."""
-    try:
-        if not paths.is_remote(path):
-            stat = os.stat(path)
-            return {"bytes": stat.st_size, "modified": int(stat.st_mtime) * 10**9}  # whole seconds, as TensorFlow gives
-        stat = tf.io.gfile.stat(path)
-    except (OSError, tf.errors.OpError):  # somebody removed it; the error comes when it is read
-        return {"bytes": None, "modified": None}
-    return {"bytes": stat.length, "modified": stat.mtime_nsec}
+def _part(name):
+    """Returns the path below the output folder of the part of the annotations that an image has."""
+    return posixpath.join(PARTS, name + _PART)
+
+
+def parts(folder):
+    """Returns {name: path of its part} of all inputs that predict.json names and that have a part, by their names."""
+    found = sorted(entry["name"] for entry in _read(folder)["files"].values())
+    paths_of_parts = {name: tf.io.gfile.join(folder, _part(name)) for name in found}
+    return {name: path for name, path in paths_of_parts.items() if tf.io.gfile.exists(path)}
 
 
 def _remove(folder, names):

@@ -11,7 +11,7 @@ from deeplab.data import catalog
 from deeplab.data.building.listing import without_extension
 from deeplab.evaluation.split_predictor import predicted_images, restore_split_predictor
 from deeplab.files import escaping, locks
-from deeplab.pictures import drawing
+from deeplab.pictures import drawing, mask_ids
 
 _GREY = ("cityscapes", "ade20k")  # their evaluation servers take PNGs of one channel without a palette
 _COLORMAPS = {"pascal": "pascal_voc_seg", "cityscapes": "cityscapes", "ade20k": "ade20k"}  # --colormap_type: data set
@@ -45,17 +45,21 @@ def visualize(config):
             if before is not None:
                 before.result()
             name = _png_name(predicted.filename, taken)
-            before = thread.submit(_write, predicted, name, split.dataset, colors, pictures, raw_folder)
+            where = pictures, raw_folder
+            before = thread.submit(_write, predicted, name, split.dataset, colors, where, config.ids.class_ids)
         if before is not None:
             before.result()
-    print(f"Wrote {total} pictures to {pictures}" + (f", class ids to {raw}" * config.also_save_raw_predictions))
+    print(f"Wrote {total} pictures to {pictures}" + (f", ids to {raw}" * config.also_save_raw_predictions))
+    if config.also_save_raw_predictions and not config.ids.class_ids and mask_ids.sentence(split.dataset):
+        print(escaping.terminal(mask_ids.sentence(split.dataset)))
 
 
-def _write(predicted, name, dataset, colors, pictures, raw):
-    """Writes the picture of a `PredictedImage` as `name`, and its class ids unless the folder `raw` is None."""
+def _write(predicted, name, dataset, colors, where, class_ids):
+    """Writes the picture of a `PredictedImage` as `name`, and its ids unless the second folder of `where` is None."""
+    pictures, raw = where
     drawing.save_png(_png_path(pictures, name), _draw(predicted, dataset, colors))
     if raw is not None:
-        drawing.save_png(_png_path(raw, name), *server_ids(predicted.prediction, dataset))
+        drawing.save_png(_png_path(raw, name), *server_ids(predicted.prediction, dataset, class_ids))
 
 
 def _less_memory(config):
@@ -65,14 +69,18 @@ def _less_memory(config):
     return "python -m deeplab.predict --tile_size=513,513 draws large images in tiles"
 
 
-def server_ids(labels, dataset):
-    """Returns class ids (H, W) as the evaluation server of the data set expects them, and their palette or None.
+def server_ids(labels, dataset, class_ids=False):
+    """Returns ids (H, W) as the evaluation server of the data set expects them, and their palette or None.
 
-    The server of Cityscapes counts classes as the raw labels do, not as the training ids. PASCAL VOC exchanges PNGs
-    with a palette, (256, 3) uint8, and data sets without a server get one, too, so that viewers show the classes.
+    They are class ids with --class_ids, else those of `mask_ids`, of which no server expects others. The server of
+    Cityscapes counts classes as the raw labels do, not as the training ids. PASCAL VOC exchanges PNGs with a palette,
+    (256, 3) uint8, and data sets without a server get one, too, so that viewers show the classes.
     """
-    ids = np.asarray(catalog.CITYSCAPES_RAW_IDS)[labels] if dataset.name == "cityscapes" else labels
-    return ids, None if dataset.name in _GREY else catalog.label_colormap(dataset)
+    known = mask_ids.of_dataset(mask_ids.without(dataset) if class_ids else dataset, catalog.label_colormap(dataset))
+    ids, palette = known.of(labels), None if dataset.name in _GREY else known.palette
+    if dataset.name == "cityscapes" and not class_ids and known.ids is None:
+        ids = np.asarray(catalog.CITYSCAPES_RAW_IDS)[labels]
+    return ids, palette
 
 
 def _label_colors(dataset, colormap_type=None):

@@ -17,6 +17,7 @@ from deeplab.exporting.signatures import ExportedModule
 from deeplab.files import atomic, locks
 from deeplab.inference import export_folder, input_size, trained, untrained
 from deeplab.inference.predictor import Predictor
+from deeplab.pictures import mask_ids
 from deeplab.programs.dry_runs import exporting as dry_run
 
 _VERIFY_SIZES = ((97, 129), (130, 90))  # (height, width)
@@ -34,9 +35,7 @@ def export(config):
 def write_version(config):
     """Does what `export` does, and returns the folder of the new version."""
     # From what: the network as it was trained, for images that are padded to the crop size or as large as they come.
-    dataset = catalog.load(None, config.dataset_name)
-    loaded = trained.load_configured(config, config.weights, config.model, dataset)
-    catalog.refuse_other(config.dataset, loaded.dataset)
+    loaded = _restored(config)
     print(f"{loaded.checkpoint}: {loaded.config.model_variant}, {loaded.config.num_classes} classes")
 
     # What: the same path from images to labels as in eval, but faster.
@@ -96,6 +95,14 @@ def _precision(config, original, made):
 
 def _predictor(model, config, crop_size):
     return Predictor(model, crop_size, config.inference_scales, config.add_flipped_images)
+
+
+def _restored(config):
+    """Returns the `trained.Trained` to export, whose data set has the ids that PNG files shall hold."""
+    dataset = catalog.load(None, config.dataset_name)
+    loaded = trained.load_configured(config, config.weights, config.model, dataset)
+    catalog.refuse_other(config.dataset, loaded.dataset)
+    return dataclasses.replace(loaded, dataset=mask_ids.without(loaded.dataset)) if config.ids.class_ids else loaded
 
 
 def _input_size(config, loaded):

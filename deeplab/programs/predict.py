@@ -9,6 +9,7 @@ import time
 import tensorflow as tf
 
 from deeplab import devices
+from deeplab.config.results.written import WrittenConfig
 from deeplab.data import catalog
 from deeplab.files import escaping, locks, progress_bar
 from deeplab.inference import (
@@ -16,9 +17,10 @@ from deeplab.inference import (
     output_folder,
     side_by_side,
 )
-from deeplab.pictures import drawing, images, video
+from deeplab.pictures import drawing, images, mask_ids, video
 from deeplab.programs import predict_images
-from deeplab.segmenting import opening
+from deeplab.segmenting import opening, polygons
+from deeplab.segmenting.annotations import writing
 
 EXIT_SOME_FAILED = 1
 
@@ -32,7 +34,10 @@ def predict(config):
     _tell([*found.notes, *_without_effect(config, found.files)])
 
     # What: an export, or a checkpoint.
+    if config.written.annotations:
+        polygons.require()
     segmenter = opening.open_export(config) if config.saved_model else opening.open_checkpoint(config)
+    segmenter = opening.as_written(segmenter, config.written)
 
     # Where: a folder that remembers what is finished, and by which network.
     tf.io.gfile.makedirs(config.output)
@@ -45,11 +50,15 @@ def predict(config):
 def _without_effect(config, files):
     """Returns a sentence for each option that changes nothing, because there is no input of the kind it is for."""
     videos = [video.is_video(file.path) for file in files]
-    needs = (("save_frames", "video", any(videos)), ("save_probabilities", "image", not all(videos)))
+    needs = (
+        ("save_frames", config.save_frames, "video", any(videos)),
+        ("save_probabilities", config.save_probabilities, "image", not all(videos)),
+        ("write", config.written.write != WrittenConfig().write, "image", not all(videos)),
+    )
     return [
         f"--{name} has no effect, because there is no {kind} among the inputs"
-        for name, kind, is_there in needs
-        if getattr(config, name) and not is_there
+        for name, is_given, kind, is_there in needs
+        if is_given and not is_there
     ]
 
 
@@ -66,6 +75,8 @@ def _run(jobs, segmenter, config, problems=()):
     lossy = collections.defaultdict(list)
     if any(not video.is_video(job.path) for job in waiting):
         _tell(filter(None, [predict_images.batch_note(segmenter, config)]))
+    if waiting:
+        _tell(filter(None, [mask_ids.sentence(segmenter.dataset)]))
     with progress_bar.show(len(waiting), "image") as bar, contextlib.closing(_done(waiting, segmenter, config)) as done:
         for job, result, problem in done:
             if problem:
@@ -77,6 +88,8 @@ def _run(jobs, segmenter, config, problems=()):
                     lossy[loss].append(job.path)
             bar.update()
     _tell(images.describe_losses(lossy))
+    for path in writing.write(config.output, config.written.annotations, segmenter.dataset):
+        print(escaping.terminal(f"Wrote {path}"))
     rate = pictures / (time.monotonic() - began)
     total = len(jobs) + len(problems)
     print(escaping.terminal(_summary(config.output, total, len(jobs) - len(waiting), failed, rate)))
@@ -110,6 +123,7 @@ def _attempt_video(job, segmenter, config):
 def _write_video(job, segmenter, config):
     """Writes the results for one video, frame by frame; returns the number of frames."""
     colors, number = catalog.label_colormap(segmenter.dataset), 0
+    ids = mask_ids.of_dataset(segmenter.dataset, colors)
     with (
         video.read(job.path) as source,
         video.write(job.stem + output_folder.VIDEO, source) as add,
@@ -123,7 +137,8 @@ def _write_video(job, segmenter, config):
             labels = segmenter.labels(image)
             add(drawing.overlay(image, labels, colors), moment)
             if config.save_frames:
-                drawing.save_png(tf.io.gfile.join(job.stem + output_folder.FRAMES, f"{number:06}.png"), labels, colors)
+                path = tf.io.gfile.join(job.stem + output_folder.FRAMES, f"{number:06}.png")
+                drawing.save_png(path, ids.of(labels), ids.palette)
             number += 1
             bar.update()
     return number

@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab.config.results import written
 from deeplab.data import catalog
 from deeplab.errors import UserError, lack_of_memory
 from deeplab.files import atomic
 from deeplab.inference import batch_size, output_folder, side_by_side, tiles
 from deeplab.layers import hardware
-from deeplab.pictures import drawing, images
+from deeplab.pictures import drawing, images, mask_ids
+from deeplab.segmenting.annotations import parts
 
 
 class Result(NamedTuple):
@@ -25,6 +27,7 @@ def stages(segmenter, config):
     batched = _batched(segmenter, config)
     segment = segmenter.with_probabilities if config.save_probabilities else segmenter.labels
     colors = catalog.label_colormap(segmenter.dataset)
+    ids, categories = mask_ids.of_dataset(segmenter.dataset, colors), parts.categories(segmenter.dataset)
 
     def most(height, width):
         return batch_size.images_at_once(config.batch_size, height, width) if batched else 1
@@ -39,8 +42,14 @@ def stages(segmenter, config):
 
     def write(job, opened, result):
         picture = opened[1]
+        output_folder.make_folder(job)
         labels, probabilities = result if config.save_probabilities else (result, None)
-        _write_image(job, picture.pixels, labels, probabilities, colors)
+        if probabilities is not None:
+            _write_probabilities(job, probabilities)
+        if config.written.annotations:
+            parts.write(job, labels, categories, config.written.polygon_tolerance, config.output)
+        if written.PNG in config.written.write:
+            _write_pictures(job, picture.pixels, labels, colors, ids)
         return Result(1, picture.losses)
 
     return side_by_side.Stages(
@@ -77,12 +86,14 @@ def problem(job, error, config):
     return f"{job.path}: needs more memory than there is; {way_out} ({lack})"
 
 
-def _write_image(job, image, labels, probabilities, colors):
-    """Writes the results for one image; `probabilities` may be None."""
-    output_folder.make_folder(job)
-    if probabilities is not None:
-        content = io.BytesIO()
-        np.savez_compressed(content, probabilities=probabilities.astype(np.float16))
-        atomic.write(job.stem + output_folder.PROBABILITIES, content.getvalue())
+def _write_probabilities(job, probabilities):
+    """Writes probabilities (H, W, K) as NAME.npz."""
+    content = io.BytesIO()
+    np.savez_compressed(content, probabilities=probabilities.astype(np.float16))
+    atomic.write(job.stem + output_folder.PROBABILITIES, content.getvalue())
+
+
+def _write_pictures(job, image, labels, colors, ids):
+    """Writes the pictures for one image; `ids`: the `MaskIds` of NAME.png."""
     drawing.save_png(job.stem + output_folder.OVERLAY, drawing.overlay(image, labels, colors))
-    drawing.save_png(job.stem + output_folder.IDS, labels, colors)
+    drawing.save_png(job.stem + output_folder.IDS, ids.of(labels), ids.palette)

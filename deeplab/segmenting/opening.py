@@ -15,9 +15,10 @@ from deeplab.config.model import ModelConfig
 from deeplab.config.options import differences, require
 from deeplab.data import catalog
 from deeplab.errors import UserError
-from deeplab.files import places, progress_bar
+from deeplab.files import paths, places, progress_bar
 from deeplab.inference import batches, export_folder, exports, input_size, output_folder, tiles, trained, untrained
 from deeplab.inference.predictor import Predictor
+from deeplab.pictures import mask_ids
 
 
 class Opened(NamedTuple):
@@ -55,7 +56,7 @@ def open_export(config):
     settings = {
         "saved_model": output_folder.network_name(path),
         **_tf32(),
-        **output_folder.identity(f"{path}/{export_folder.GRAPH_FILE}"),  # another export may take the place of this one
+        **paths.identity(f"{path}/{export_folder.GRAPH_FILE}"),  # another export may take the place of this one
     }
     dataset, notice = export.dataset(config.dataset), input_size.Notice(input_size.of_card(export.card))
     catalog.refuse_other(config.dataset, dataset)
@@ -94,6 +95,21 @@ def open_checkpoint(config):
         batches.of_predictor(predictor, seen),
         network,
     )
+
+
+def as_written(opened, written):
+    """Returns the `Opened` whose data set has the ids that a `WrittenConfig` asks for.
+
+    Ids other than class ids and another tolerance are settings, too, so that one folder holds one kind of results.
+    """
+    dataset, settings = opened.dataset, dict(opened.settings)
+    if written.class_ids:
+        dataset = mask_ids.without(dataset)
+    if mask_ids.sentence(dataset):
+        settings["source_ids"] = dataset.source_ids
+    if written.annotations and written.polygon_tolerance != type(written)().polygon_tolerance:
+        settings["polygon_tolerance"] = written.polygon_tolerance
+    return opened._replace(dataset=dataset, settings=settings)
 
 
 def described(card, unknown):

@@ -8,6 +8,14 @@ import numpy as np
 from deeplab.errors import not_installed
 
 
+def require():
+    """Returns the package contourpy, which finds outlines; raises a UserError if it is not installed."""
+    try:
+        return importlib.import_module("contourpy")
+    except ImportError as error:
+        raise not_installed("polygons need", error, ["contourpy"]) from None
+
+
 def of_mask(mask):
     """Returns the polygons around the pixels of a mask (H, W) bool, each a list of rings.
 
@@ -19,10 +27,7 @@ def of_mask(mask):
     Raises:
       UserError: the package contourpy is not installed.
     """
-    try:
-        contourpy = importlib.import_module("contourpy")
-    except ImportError as error:
-        raise not_installed("polygons need", error, ["contourpy"]) from None
+    contourpy = require()
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return []

@@ -11,7 +11,7 @@ from PIL import Image
 from deeplab.data import catalog
 from deeplab.errors import UserError, one_line
 from deeplab.files import escaping
-from deeplab.pictures import drawing
+from deeplab.pictures import drawing, mask_ids
 from deeplab.segmenting import polygons
 
 _SHOWN = 3  # classes that `repr` names
@@ -86,7 +86,10 @@ class Result:
         return found
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the class ids as a PNG with the colours of the classes as its palette, as predict writes NAME.png.
+        """Writes the ids as a PNG with the colours of the classes as its palette, as predict writes NAME.png.
+
+        The ids are those of the label files that the network learned from, where they are known; `Segmenter.load(path,
+        class_ids=True)` asks for class ids. Ids above 255 make a PNG of 16 bits without a palette.
 
         For a picture of another kind, `overlay()` and `picture()` have a `save` of their own.
 
@@ -100,7 +103,8 @@ class Result:
         if not path.lower().endswith(".png"):
             raise UserError(f"{path}: expected a name that ends in .png; overlay().save() writes other formats")
         try:
-            drawing.save_png(path, self.labels, self._colors)
+            ids = mask_ids.of_dataset(self._dataset, self._colors)
+            drawing.save_png(path, ids.of(self.labels), ids.palette)
         except (OSError, tf.errors.OpError) as error:
             raise UserError(f"{path}: cannot be written ({one_line(error, 200)})") from None
 

@@ -17,6 +17,7 @@ from deeplab.segmenting import engines, keywords, opening, places, reading, resu
 
 _NOT_HERE = (  # options of predict that are about its files, or that the path says
     *("input", "output", "overwrite", "save_probabilities", "save_frames", "checkpoint_dir", "saved_model"),
+    *("write", "polygon_tolerance"),
 )
 _SWITCH = threading.Lock()  # on GPUs, where TF32 holds for all threads
 
@@ -75,7 +76,7 @@ class Segmenter:
             SegmenterConfig, options, "Segmenter.load", "predict", _NOT_HERE, **{source: place.path}
         )
         try:
-            return cls(place, _open(place, config), config)
+            return cls(place, opening.as_written(_open(place, config), config.written), config)
         except tf.errors.UnimplementedError as error:
             raise places.unknown_scheme(place.path, error) from None
 

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from deeplab.data import catalog
 from deeplab.inference import exports
-from deeplab.pictures import drawing
+from deeplab.pictures import drawing, mask_ids
 from deeplab.serving.computing import budget
 from deeplab.serving.computing.model import check_pixels
 from deeplab.serving.reading import contract
@@ -99,4 +99,7 @@ def _picture(outputs, model):
         }
         for label in sorted(np.flatnonzero(counts), key=lambda label: -counts[label])
     ]
-    return {"png": base64.b64encode(drawing.png_of(labels, colors)).decode(), "classes": classes}
+    ids = mask_ids.of_dataset(model.dataset, colors)
+    if ids.palette is None:  # the page shows the picture, and a PNG of 16 bits has no palette
+        ids = mask_ids.of_dataset(mask_ids.without(model.dataset), colors)
+    return {"png": base64.b64encode(drawing.png_of(ids.of(labels), ids.palette)).decode(), "classes": classes}

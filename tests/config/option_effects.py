@@ -46,6 +46,7 @@ CHECKED = "data/building/test_data_linter.py::test_the_flags_of_check_say_what_i
 ADE20K = "data/building/test_build_datasets.py::test_ade20k"
 SHAPES = "programs/builders/test_shapes.py::test_every_option_changes_what_is_built"
 ARRANGED = "programs/builders/test_arrangement.py::test_folder_says_all_the_flags"
+ANNOTATED = "programs/test_predict_annotations.py"
 DRAWN = "data/building/test_draw_shapes.py::test_folder_is_complete"
 
 
@@ -128,7 +129,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(
             AUGMENTATION,
             "min_resize_value max_resize_value resize_factor min_scale_factor max_scale_factor scale_factor_step_size "
-            "flip_probability color_jitter blur_sigma rotation_degrees",
+            "flip_probability vertical_flip_probability quarter_turns color_jitter blur_sigma rotation_degrees",
         ),
         "cache": "data/test_data_pipeline.py::test_the_cache_changes_nothing",
         "data_service": "data/test_data_service.py::test_nobody_at_the_address",
@@ -185,6 +186,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(ARRIVE, "vis_split vis_crop_size"),
         **_group(ONCE, "max_number_of_iterations eval_interval_secs"),
         "colormap_type": "programs/test_vis.py::test_another_color_map_may_be_chosen",
+        "class_ids": "programs/test_vis.py::test_servers_get_the_ids_and_colors_they_ask_for",
     },
     "predict": {
         **GPU,
@@ -197,6 +199,9 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "zero_untrained_taps": TAPS_OF_FILES,
         "input_size": SEEN_AT,
         "save_frames": "programs/test_predict.py::test_videos_come_out_with_as_many_frames",
+        "write": f"{ANNOTATED}::test_masks_come_back_from_every_format",
+        "polygon_tolerance": f"{ANNOTATED}::test_another_tolerance_is_not_mixed",
+        "class_ids": f"{ANNOTATED}::test_pngs_hold_the_ids_of_the_label_files_unless_class_ids_are_asked_for",
         "overwrite": "programs/test_predict.py::test_what_is_finished_is_skipped",
     },
     "export": {
@@ -215,6 +220,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         **_group(SIGNATURES, "with_probabilities with_logits with_colors"),
         "zero_untrained_taps": TAPS_OF_FILES,
         "input_size": "inference/test_input_size.py::test_every_format_holds_the_rule",
+        "class_ids": "exporting/test_export_signatures.py::test_png_files_hold_the_ids_of_the_label_files",
         "dry_run": "programs/test_dry_run.py::test_export_says_what_it_would_write",
     },
     "serve": {

@@ -86,6 +86,8 @@ TOGETHER = {  # words of the refusal: flags with which the option has an effect
     "without --programs": "--programs",
     "without --programs and --dataset_dir": "--programs --dataset_dir=data",
     "with --cost alone": "--input",
+    "without --also_save_raw_predictions": "--also_save_raw_predictions",
+    "without an annotation format in --write": "--write=png,coco",
 }
 ROWS = [(program, name) for program, table in NEEDS.items() for name in table]
 

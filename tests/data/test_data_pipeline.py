@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab.config.data import AugmentConfig, ResizeConfig
-from deeplab.data import augment, tfrecord
+from deeplab.data import augment, photometric, tfrecord
 from deeplab.data.pipeline import Batches, eval_examples, train_batches
 from deeplab.data.records import user_errors
 from deeplab.data.source import open_split, open_splits
@@ -24,6 +24,7 @@ from helpers.places import SHARED
 GRAY = (127.5, 127.5, 127.5)
 SAMPLE = SHARED / "pascal_voc_sample"
 EXTRAS = {"color_jitter": 0.3, "blur_sigma": 1.5, "rotation_degrees": 8.0}
+FROM_ABOVE = {"vertical_flip_probability": 0.5, "quarter_turns": True, "rotation_degrees": 180.0}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_the_sample_shard_of_the_original_reads_unchanged():
     assert all(e["image"].shape[:2] == e["label"].shape for e in examples)
 
 
-@pytest.mark.parametrize("options", [{}, EXTRAS], ids=["default", "extras"])
+@pytest.mark.parametrize("options", [{}, EXTRAS, FROM_ABOVE], ids=["default", "extras", "from above"])
 def test_entering_at_a_step_gives_what_would_have_come(shards, options):
     split, config, batches = open_split(shards, "train"), AugmentConfig(**options), Batches((33, 41), 4, GRAY, seed=3)
     straight = steps(train_batches(split, config, batches), 6)
@@ -124,6 +125,60 @@ def test_rotation_fills_with_padding_and_ignored_labels(shards):
     corners = labels[:, 0, 0] == 255
     assert corners.sum() >= 4
     assert (np.abs(images[corners, 0, 0].astype(int) - 128) <= 1).all()
+
+
+ORIENTED = {  # options: the orientations of the plain crop, of which every one has to occur
+    "vertical_flip_probability": (1.0, [lambda x: x[::-1]]),
+    "quarter_turns": (True, [lambda x, count=count: np.rot90(x, count) for count in range(4)]),
+}
+
+
+@pytest.mark.parametrize("name", ORIENTED)
+def test_flips_and_turns_move_pixels_and_draw_nothing_else(shards, name):
+    """The crop is the one of before, turned as a whole: no other draw has changed, and no pixel is interpolated."""
+    value, orientations = ORIENTED[name]
+    split, batches = open_split(shards, "train"), Batches((33, 33), 8, GRAY, seed=3)
+    plain, changed = (
+        steps(train_batches(split, AugmentConfig(color_jitter=0.3, **more), batches), 2) for more in ({}, {name: value})
+    )
+    seen = set()
+    for (images, labels, _), (turned, turned_labels, _) in zip(plain, changed, strict=True):
+        for before, after in zip(
+            zip(images, labels, strict=True), zip(turned, turned_labels, strict=True), strict=True
+        ):
+            fits = [i for i, f in enumerate(orientations) if all(map(np.array_equal, map(f, before), after))]
+            assert fits
+            seen.add(fits[0])
+    assert seen == set(range(len(orientations)))
+
+
+def test_crops_that_are_not_square_are_filled_after_a_quarter_turn(shards):
+    """Turning the crop itself would need padding: an image of 48x64 holds a crop of 40x48 in both ways."""
+    config = AugmentConfig(**{**STILL, "quarter_turns": True})
+    images, labels, _ = steps(train_batches(open_split(shards, "train"), config, Batches((40, 48), 16, GRAY)), 1)[0]
+    assert images.shape == (16, 40, 48, 3)
+    stripes = labels[:, 1:-1, 1:-1]  # the first row of every label is ignored
+    assert not (stripes == 255).any()
+    upright = (stripes == stripes[:, :1]).all((1, 2))  # stripes run down, after a quarter turn from left to right
+    assert 0 < upright.sum() < 16
+    assert (stripes[~upright] == stripes[~upright][:, :, :1]).all()
+
+
+@pytest.mark.parametrize("limit", [45.0, 180.0])
+def test_free_rotation_reaches_every_angle_within_its_limit(limit):
+    image, label = np.zeros((65, 65, 3), np.uint8), np.zeros((65, 65), np.uint8)
+    image[30:35, 50:55], label[30:35, 50:55] = 250, 1  # to the right of the centre
+    angles = []
+    for number in range(60):
+        turned, classes = photometric.rotate(
+            image, label, AugmentConfig(rotation_degrees=limit), GRAY, 255, (7, number)
+        )
+        ys, xs = np.nonzero(classes.numpy() == 1)
+        angles.append(np.degrees(np.arctan2(ys.mean() - 32, xs.mean() - 32)))
+        assert turned.numpy()[round(ys.mean()), round(xs.mean()), 0] > 240  # label and image turn alike
+    assert np.abs(angles).max() <= limit + 1
+    quarters = np.floor(np.clip(angles, -limit, limit - 1) / (limit / 2)).astype(int)
+    assert set(quarters) == {-2, -1, 0, 1}  # angles come from the whole range
 
 
 def test_examples_are_shared_among_hosts(shards):
@@ -211,6 +266,8 @@ OTHERWISE = {  # option: (an augmentation in which it has an effect, another val
     "max_scale_factor": (STILL, 2.0),
     "scale_factor_step_size": ({**STILL, "max_scale_factor": 2.0}, 0.0),
     "flip_probability": (STILL, 1.0),
+    "vertical_flip_probability": (STILL, 1.0),
+    "quarter_turns": (STILL, True),
     "color_jitter": (STILL, 0.5),
     "blur_sigma": (STILL, 3.0),
     "rotation_degrees": (STILL, 20.0),

@@ -34,6 +34,26 @@ def test_a_class_that_was_only_predicted_counts_zero_and_an_absent_one_does_not_
     assert scores.frequency_weighted_iou == pytest.approx((4 * 3 / 4 + 4 * 1) / 8)
 
 
+def test_precision_recall_and_f1_are_those_of_their_definitions():
+    """Class 2 is never predicted, 3 only predicted, 4 nowhere. Classes without labels have no score, as with IoU."""
+    random = np.random.default_rng(0)
+    labels, predictions = random.integers(0, 3, (2, 500))
+    predictions[predictions == 2] = 3
+    scores = Scores.from_confusion(confusion_matrix(labels, predictions, 5, 255))
+    for k in range(3):
+        hits = np.sum((labels == k) & (predictions == k))
+        precision, recall = hits / max(1, np.sum(predictions == k)), hits / np.sum(labels == k)
+        f1 = 2 * precision * recall / (precision + recall) if hits else 0
+        assert (scores.class_precision[k], scores.class_accuracy[k]) == pytest.approx((precision, recall))
+        assert (
+            scores.class_f1[k]
+            == pytest.approx(f1)
+            == pytest.approx(2 * scores.class_iou[k] / (1 + scores.class_iou[k]))
+        )
+    assert np.isnan([scores.class_precision[3:], scores.class_f1[3:], scores.class_iou[3:]]).all()
+    assert scores.mean_f1 == pytest.approx(sum(scores.class_f1[:3]) / 4)  # with a 0 for class 3, as mean_iou
+
+
 def test_ignored_pixels_enter_no_cell_even_of_one_class():
     np.testing.assert_array_equal(confusion_matrix([0, 255, 0], [0, 0, 0], num_classes=1, ignore_label=255), [[2]])
 
@@ -51,7 +71,8 @@ def test_one_pixel_makes_a_class():
 def test_without_a_pixel_there_is_no_score():
     with np.errstate(all="raise"):  # and no warning
         scores = Scores.from_confusion(np.zeros((2, 2), np.int64))
-    assert np.isnan([scores.mean_iou, scores.pixel_accuracy, scores.frequency_weighted_iou]).all()
+    assert np.isnan([scores.mean_iou, scores.pixel_accuracy, scores.frequency_weighted_iou, scores.mean_f1]).all()
+    assert np.isnan([scores.class_iou, scores.class_precision, scores.class_accuracy, scores.class_f1]).all()
 
 
 def test_counts_are_exact_where_float32_is_not():

@@ -1,5 +1,6 @@
 """What a SavedModel of export answers, all asked of one export."""
 
+import dataclasses
 import io
 import json
 import pathlib
@@ -11,8 +12,12 @@ import tensorflow as tf
 from PIL import Image
 
 import deeplab
+from deeplab.config.export import ExportConfig
+from deeplab.config.results.written import IdsConfig
 from deeplab.data import catalog
 from deeplab.exporting import warmup
+from deeplab.inference import exports
+from deeplab.programs import export as program
 from helpers import small_export, small_training
 
 pytestmark = pytest.mark.usefixtures("short_mobilenet")
@@ -95,3 +100,24 @@ def test_warm_up_requests_are_those_of_tensorflow_serving(folder, signatures):
         outputs = signatures[request.model_spec.signature_name](**{n: tf.constant(a) for n, a in inputs.items()})
         assert len(next(iter(outputs.values()))) == 1
     assert inputs["image_bytes"].shape == (1,)
+
+
+@pytest.mark.slow
+def test_png_files_hold_the_ids_of_the_label_files(network, tmp_path):
+    """They travel from the training into the export, its card and its signature; arrays keep class ids."""
+    own = {"source_ids": (3, 7, 300), "source_colors": ((1, 1, 1), (2, 2, 2), (3, 3, 3))}
+    training = str(shutil.copytree(network, tmp_path / "logdir"))
+    catalog.save(dataclasses.replace(small_training.dataset(), **own), training)
+    export = exports.load(str(small_export.run(tmp_path / "export", checkpoint_dir=training)))
+    pictures, files = image_files()
+    labels = export.segment(pictures[0])
+    (png,) = export.run("bytes", {"image_bytes": np.array(files[:1], object)})["label_bytes"]
+    np.testing.assert_array_equal(opened(png), np.take(own["source_ids"], labels))
+    assert {3, 7, 300} >= set(np.unique(opened(png)).tolist()) > {3}
+    known = export.dataset()
+    (pathlib.Path(export.path) / "dataset.json").unlink()
+    for dataset in (known, exports.dataset_of(export.path, export.card)):
+        assert {name: getattr(dataset, name) for name in own} == own
+    config = ExportConfig(checkpoint_dir=training, export_path=str(tmp_path / "plain"), ids=IdsConfig(class_ids=True))
+    plain = program._restored(config).dataset
+    assert (plain.source_ids, plain.source_colors, plain.class_names) == ((), (), known.class_names)

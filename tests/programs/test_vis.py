@@ -63,6 +63,11 @@ def test_servers_get_the_ids_and_colors_they_ask_for():
     assert draw.server_ids(labels, catalog.CATALOG["ade20k"])[1] is None
     ids, palette = draw.server_ids(labels, small_training.dataset())
     assert (ids.tolist(), palette[1].tolist()) == (labels.tolist(), [200, 30, 30])
+    assert draw.server_ids(labels, catalog.CATALOG["cityscapes"], class_ids=True)[0].tolist() == labels.tolist()
+    own = dataclasses.replace(small_training.dataset(), source_ids=(0, 7, 300))
+    ids, palette = draw.server_ids(np.array([[0, 1, 2]]), own)
+    assert (ids.tolist(), palette) == ([[0, 7, 300]], None)
+    assert draw.server_ids(np.array([[0, 1, 2]]), own, class_ids=True)[0].tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.slow

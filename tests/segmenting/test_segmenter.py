@@ -1,6 +1,7 @@
 """What Segmenter opens, what it takes, and what its results can do."""
 
 import concurrent.futures
+import dataclasses
 import io
 import itertools
 import pathlib
@@ -163,6 +164,10 @@ def test_a_result_says_what_is_where(tmp_path):
     with Image.open(tmp_path / "ids.png") as image:
         assert image.mode == "P"
         np.testing.assert_array_equal(np.asarray(image), labels)
+    own = dataclasses.replace(DATASET, source_ids=(0, 40, 50))  # the ids of the label files, as predict writes them
+    result.Result(found.image, labels, own, None).save(tmp_path / "own.png")
+    with Image.open(tmp_path / "own.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), labels * 40)
     for path, message in (("ids.jpg", "expected a name that ends in .png"), ("no/folder/ids.png", "cannot be written")):
         with pytest.raises(deeplab.UserError, match=message):
             found.save(tmp_path / path)

@@ -6,6 +6,7 @@ from deeplab.data import catalog
 from deeplab.exporting import warmup
 from deeplab.exporting.signatures import ExportedModule
 from deeplab.inference import exports
+from deeplab.pictures import mask_ids
 
 
 def require(_config):
@@ -25,10 +26,12 @@ def write(folder, network):
 def module(network):
     """Returns the `ExportedModule` that is saved for a `NetworkToExport`."""
     config, dataset = network.config, network.loaded.dataset
-    colors = catalog.label_colormap(dataset) if config.with_colors else None
+    colors = catalog.label_colormap(dataset)
+    ids = mask_ids.of_dataset(dataset, colors).ids
+    colors = colors if config.with_colors else None
     wanted = (config.with_probabilities, config.with_logits)
     constant = _has_constant_weights(config)
-    return ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size)
+    return ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size, ids)
 
 
 def _has_constant_weights(config):

@@ -1,0 +1,1 @@
+"""Options of what the programs write about an image."""
