@@ -118,6 +118,7 @@ _BEGINNING = {
         lambda c: c.tf_initial_checkpoint is not None or c.backbone_weights is not None,
         "recalibrate_batch_norm",
         "use_moving_averages",
+        "extra_channels",
     ),
     **_table(
         "without --tf_initial_checkpoint, or with --noinitialize_last_layer",

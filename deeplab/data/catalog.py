@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from deeplab.config.data import is_tfds
 from deeplab.data import published_classes
+from deeplab.data.channels.facts import Channels, require_same, written
 from deeplab.errors import UserError
 from deeplab.files import atomic, formats
 
@@ -19,7 +20,7 @@ MAX_LABEL = 255  # labels are uint8 images
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
+class Dataset(Channels):
     """Facts about one data set. Tuples are empty if the fact is not known.
 
     Attributes:
@@ -35,6 +36,7 @@ class Dataset:
         the class}.
       mean_size: mean (height, width) of the images of the training split.
       largest_sizes: {split: the smallest (height, width) that holds every image}, of the splits for which it is known.
+      num_channels, value_range, bands: see `Channels`.
 
     Raises:
       UserError: a value is out of its range, or a tuple has not one entry per class.
@@ -63,6 +65,7 @@ class Dataset:
         object.__setattr__(self, "colors", tuple(tuple(int(v) for v in color) for color in self.colors))
         largest = {split: tuple(int(side) for side in size) for split, size in self.largest_sizes.items()}
         object.__setattr__(self, "largest_sizes", largest)
+        self.check_channels()
         if not 1 <= self.num_classes <= MAX_LABEL + 1:
             raise UserError(f"num_classes={self.num_classes}: expected 1 to {MAX_LABEL + 1}")
         if not 0 <= self.ignore_label <= MAX_LABEL:
@@ -143,6 +146,7 @@ def require_same_classes(predicted, dataset, network, dataset_dir):
     Raises:
       UserError: `class_difference` finds a difference.
     """
+    require_same(predicted, dataset, network, dataset_dir)
     difference = class_difference(predicted, dataset)
     if difference:
         place = f"{dataset.name} in {dataset_dir}" if dataset_dir else dataset.name
@@ -227,17 +231,19 @@ def load(dataset_dir, name=None):
     return CATALOG[name]
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Dataset))
+_OF_CHANNELS = tuple(field.name for field in dataclasses.fields(Channels))
+_FIELDS = tuple(field.name for field in dataclasses.fields(Dataset) if field.name not in _OF_CHANNELS)
 _COUNTS = [float]  # of pixels; large counts may be written as 1e12
 _KIND = formats.Kind(
     "a description of a data set",
     "build the data set again",
     _FIELDS[:2],
-    _FIELDS[2:],
+    _FIELDS[2:] + _OF_CHANNELS,
     types={
         **{"name": str, "num_classes": int, "ignore_label": int, "class_names": [str], "colors": [[float]]},
         **{"splits": {str: int}, "mean_size": [float], "largest_sizes": {str: [float]}},
         **{"class_histogram": ({str: _COUNTS}, _COUNTS), "class_image_pixels": {str: _COUNTS}},
+        **{"num_channels": int, "value_range": (str, [float]), "bands": [int]},
     },
 )
 
@@ -258,7 +264,7 @@ def save(dataset, dataset_dir):
 
 def to_json(dataset):
     """Returns `dataset` as the text of a dataset.json."""
-    return _KIND.text(dataclasses.asdict(dataset))
+    return _KIND.text(written(dataclasses.asdict(dataset)))
 
 
 def from_json(text, where):

@@ -73,6 +73,12 @@ def dataset_of(path, card, name=None):
     return catalog.load(None, name) if name else catalog.Dataset(UNKNOWN, catalog.MAX_LABEL + 1)
 
 
+def channels_of(path):
+    """Returns the facts about channels, see `channels.facts`, in the dataset.json of the folder of an export."""
+    is_there = tf.io.gfile.exists(tf.io.gfile.join(path, catalog.FILE))
+    return catalog.load(path).channel_facts if is_there else {}
+
+
 class Export:
     """A loaded SavedModel. It is often one of this project's, but the server runs those of other programs, too.
 
@@ -128,7 +134,7 @@ class Export:
             ) from None
 
     def segment(self, image):
-        """Returns labels (H, W) int32 of an image (H, W, 3) uint8, by the signature serving_default.
+        """Returns labels (H, W) int32 of an image (H, W, C), by the signature serving_default.
 
         Raises:
           UserError: the export takes no image of that size; some are made for images of one size.
@@ -160,7 +166,10 @@ class Export:
         return results[REFERENCE_LABELS][0].numpy(), results[REFERENCE_PROBABILITIES][0].numpy()
 
     def _outputs(self, images, signature, name):
-        """Returns the outputs, as tensors, of a signature for images (B, H, W, 3), which are its input `name`."""
+        """Returns the outputs, as tensors, of a signature for images (B, H, W, C), which are its input `name`."""
+        spec = self.signatures[signature].inputs.get(name) if signature in self.signatures else None
+        if spec is not None and spec.dtype != images.dtype and spec.dtype == "float32":
+            images = images.astype("float32")  # of a data set with a range of values
         try:
             return self._call(signature, {name: tf.constant(images)})
         except (tf.errors.InvalidArgumentError, TypeError) as error:

@@ -44,10 +44,18 @@ def configured(config, options=None) -> ModelConfig:
     return ModelConfig(**{"model_variant": config, **options})
 
 
-def checked_shape(shape) -> tuple[int | None, int | None, int]:
-    """Returns the input shape of a network as a tuple; a UserError unless it is (height or None, width or None, 3)."""
-    expected = "expected (height, width, 3), with None for sides that vary"
-    if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[2] != 3:
+def checked_shape(shape, num_channels=3) -> tuple[int | None, int | None, int]:
+    """Returns the input shape of a network as a tuple; None stands for images of any size.
+
+    Raises:
+      UserError: it is not (height or None, width or None, num_channels).
+    """
+    expected = f"expected (height, width, {num_channels}), with None for sides that vary"
+    if shape is None:
+        return None, None, num_channels
+    if isinstance(shape, (tuple, list)) and len(shape) == 3 and isinstance(shape[2], int) and shape[2] != num_channels:
+        expected += f", or num_channels={shape[2]}"
+    if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[2] != num_channels:
         raise UserError(f"input_shape={shape!r}: {expected}")
     if not all(side is None or (isinstance(side, int) and side > 0) for side in shape[:2]):
         raise UserError(f"input_shape={shape!r}: {expected}")

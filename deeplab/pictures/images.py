@@ -171,6 +171,12 @@ def _has_alpha(image):
     return image.mode in _ALPHA or "transparency" in image.info
 
 
+def reduces_depth(image):
+    """Tells whether Pillow gives 8 bits of an image, which is not loaded yet, whose file has more bits per value."""
+    layout = _layout(image)
+    return bool(_DEEP.search(layout)) or _maximum(image, layout) > 255
+
+
 def _layout(image):
     """Returns text that describes how values are stored in the file of a Pillow image that is not loaded yet."""
     return " ".join(str(tile[3]) for tile in image.tile)

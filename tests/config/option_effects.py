@@ -85,7 +85,7 @@ TAPS_OF_SPLITS = "programs/test_rates_and_crops.py::test_eval_warns_of_them_on_l
 RESTORED = {  # of every program that restores a network
     **ARCHITECTURE,
     **dict.fromkeys(OF_TRAINING, "config/test_effects.py::test_options_of_the_training_alone_are_refused_elsewhere"),
-    **_group(NETWORK, "num_classes"),
+    **_group(NETWORK, "num_classes num_channels"),
     **_group(ARRIVE, "checkpoint_dir checkpoint use_moving_averages preset dataset"),
     "zero_untrained_taps": TAPS_OF_SPLITS,
 }

@@ -234,7 +234,7 @@ NETWORKS = {
     },
 }  # fmt: skip
 TRIED = {
-    "num_classes": 5, "output_stride": 8,
+    "num_classes": 5, "num_channels": 5, "output_stride": 8,
     "atrous_rates": (2, 3), "depth_multiplier": 0.5, "divisible_by": 16, "image_pyramid": (1.0, 0.75),
     "merge_method": "avg", "add_image_level_feature": False, "image_pooling_crop_size": (33, 33),
     "image_pooling_stride": (2, 2), "aspp_with_batch_norm": False, "aspp_with_separable_conv": False,
