@@ -11,8 +11,8 @@ MEAN, ZERO = "mean", "zero"
 def with_channels(values, model, extra_channels):
     """Returns {name: kernel of the first convolution} for the channels of a network; {} where the file has as many.
 
-    With "mean", each channel that the file does not have gets the mean of the file's kernels, and all are scaled so that
-    an image with equal channels gives what an RGB image of it gives: for one channel, the sum of the three. With
+    With "mean", each channel that the file does not have gets the mean of the file's kernels, and all are scaled so
+    that an image with equal channels gives what an RGB image of it gives: for one channel, the sum of the three. With
     "zero", further channels get zeros, so that the network computes what it computed from the first ones alone.
     Source of the first: the networks of timm and segmentation_models.pytorch, which begin so.
 

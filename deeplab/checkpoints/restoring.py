@@ -46,7 +46,7 @@ def restore(
     """Loads the weights in `path` into `model` and returns a `RestoreReport`.
 
     If the model has another number of classes than the file, it gets everything but its logits. Batch norms whose
-    statistics are loaded skip the warm-up of their moving averages.
+    statistics are loaded skip their warm-up.
 
     Args:
       model: as `build_model` returns it, or any keras.Model whose layers are named by the rule in `model.names`.
@@ -56,8 +56,7 @@ def restore(
       strict: refuse a file that lacks a variable of the model, has more variables, or another number of classes.
       use_moving_averages: take the `ExponentialMovingAverage` of a variable if the file has one.
       class_sources: for each class of the model, the class of the file whose logits it gets, or None to keep its own.
-      extra_channels: "mean" or "zero": how the first convolution begins where the model takes images with another
-        number of channels than the file's network, see `first_layer`. None refuses such a file.
+      extra_channels: "mean" or "zero", see `first_layer`: for a model of other channels; None refuses such a file.
 
     Raises:
       UserError: the file is unreadable, holds another network or (strict) doesn't fit exactly; the model is unchanged.
@@ -65,8 +64,7 @@ def restore(
     file = path if isinstance(path, sources.WeightsFile) else sources.read(path)
     variables = {reference_name(variable): variable for variable in model.variables}
     values = _network_values(file, model, use_moving_averages)
-    values |= _with_classes(values, variables, class_sources)
-    values |= first_layer.with_channels(values, model, extra_channels)
+    values |= _with_classes(values, variables, class_sources) | first_layer.with_channels(values, model, extra_channels)
     excluded = () if initialize_last_layer else last_layers(last_layers_contain_logits_only)
     fitting, skipped = _matched(file, values, variables, excluded, strict)
     missing = [name for name in variables if not (name in fitting or name in skipped or is_bookkeeping(name))]

@@ -133,9 +133,9 @@ class TrainConfig(Checked):
     )
     extra_channels: str = option(
         "mean",
-        "How the first convolution begins when the initial weights are of a network for another number of channels, e.g. "
-        "RGB. mean: further channels get the mean of the kernels, scaled so that equal channels give what RGB gives. "
-        "zero: they get zeros.",
+        "How the first convolution begins when the initial weights are of a network for another number of channels, "
+        "e.g. RGB. mean: further channels get the mean of the kernels, scaled so that equal channels give what RGB "
+        "gives. zero: they get zeros.",
         choices=("mean", "zero"),
     )
     recalibrate_batch_norm: bool = option(

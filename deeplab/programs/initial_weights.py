@@ -60,7 +60,8 @@ def load(config, model_config, network, dataset):
             print(files.KERAS.told)
         how = (averages, config.extra_channels)
         print(restoring.restore_backbone(network, model_config, config.backbone_weights, *how), flush=True)
-        _tell_channels(config, sources.read(_fetched(config, "backbone_weights", of_backbone)).values, network)
+        if network.config.num_channels != 3 or "extra_channels" in changed_options(config):
+            _tell_channels(config, sources.read(_fetched(config, "backbone_weights", of_backbone)).values, network)
     if config.restart_batch_norm_averages:
         print(f"The averages of {restart_averages(network)} batch norms begin anew", flush=True)
 
@@ -76,8 +77,8 @@ def _tell_channels(config, values, network):
         print(f"{given} channels become {wanted} by --extra_channels={config.extra_channels}", flush=True)
     elif "extra_channels" in changed_options(config):
         raise UserError(
-            f"extra_channels={config.extra_channels!r}: has no effect, because the weights are of a network for {wanted} "
-            "channels, as the images have; leave it out"
+            f"extra_channels={config.extra_channels!r}: has no effect, because the weights are of a network for "
+            f"{wanted} channels, as the images have; leave it out"
         )
 
 

@@ -11,6 +11,7 @@ from deeplab.files import atomic
 from deeplab.inference import batch_size, output_folder, side_by_side, tiles
 from deeplab.layers import hardware
 from deeplab.pictures import drawing, images
+from deeplab.pictures.bands import files, shown
 
 
 class Result(NamedTuple):
@@ -45,7 +46,7 @@ def stages(segmenter, config):
 
     return side_by_side.Stages(
         measure=lambda job: images.size(job.path),
-        read=lambda job: (job, images.open_picture(job.path)),
+        read=lambda job: (job, files.open_picture(job.path, segmenter.dataset, config.max_image_pixels)),
         key=batched.key if batched else lambda height, width: (height, width),
         batch_size=most,
         start=start,
@@ -84,5 +85,5 @@ def _write_image(job, image, labels, probabilities, colors):
         content = io.BytesIO()
         np.savez_compressed(content, probabilities=probabilities.astype(np.float16))
         atomic.write(job.stem + output_folder.PROBABILITIES, content.getvalue())
-    drawing.save_png(job.stem + output_folder.OVERLAY, drawing.overlay(image, labels, colors))
+    drawing.save_png(job.stem + output_folder.OVERLAY, drawing.overlay(shown.rgb(image), labels, colors))
     drawing.save_png(job.stem + output_folder.IDS, labels, colors)

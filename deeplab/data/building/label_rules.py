@@ -12,13 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from deeplab.config.options import MAX_IMAGE_PIXELS
 from deeplab.data.building import upright
-from deeplab.errors import UserError
+from deeplab.data.building.bands import rules as image_rules
+from deeplab.errors import UserError, one_line
 from deeplab.pictures import headers, images
+from deeplab.pictures.bands.reading import check_size
 
 FORMATS = ("index", "palette", "rgb", "binary")
 DEFAULT_IGNORE = 255
 _GRAY_MODES = ("L", "1", "I", "I;16", "I;16B")
+_RGB = image_rules.ImageRules()
 _SHOWN = 6  # values that a message lists
 _SMOOTH_SHARE = 0.1  # largest share of a JPEG's pixels between black and white; compression blurs the edges
 _NEAR = 32  # grey levels from black or white that still count as black or white in a JPEG
@@ -35,6 +39,7 @@ class LabelRules(NamedTuple):
         are the labels.
       colors: (R, G, B) of each class, for the format "rgb".
       ignore_colors: colours of ignored pixels, for the format "rgb".
+      images: how image files become images of records.
     """
 
     num_classes: int
@@ -43,15 +48,17 @@ class LabelRules(NamedTuple):
     lookup: tuple | None = None
     colors: tuple = ()
     ignore_colors: tuple = ()
+    images: image_rules.ImageRules = image_rules.ImageRules()
 
 
 class StoredImage(NamedTuple):
     """What is stored for an image file."""
 
     data: bytes
-    format: str  # "jpeg" or "png"
+    format: str  # "jpeg", "png" or that of `channels.stored`
     size: tuple  # (height, width)
     orientation: int = 1  # EXIF orientation in the file, 1 to 8; `data` is upright
+    losses: tuple = ()  # keys of `bands.report.TOLD`
 
 
 def make_lookup(ignore_label, ignore_values=(), reduce_zero=False):
@@ -68,23 +75,24 @@ def make_lookup(ignore_label, ignore_values=(), reduce_zero=False):
     return tuple(values)
 
 
-def open_image(data):
+def open_image(data, max_pixels=MAX_IMAGE_PIXELS):
     """Returns the decoded PIL image of encoded bytes.
 
     Raises:
-      UserError: the bytes are no image, are cut off, or hold more pixels than Pillow allows (an image bomb).
+      UserError: the bytes are no image, are cut off, or hold more pixels than `max_pixels` (an image bomb).
     """
     if not data:
         raise UserError("the file is empty; get it again")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of the limit
             image = Image.open(io.BytesIO(data), formats=images.FORMATS)
             headers.read(data, "file")  # refuses what asks for much more work than it has pixels
+            check_size(image.height, image.width, max_pixels)
             image.load()
             return image
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(f"too large, {error}: shrink the image or leave it out") from None
+    except Image.DecompressionBombError as error:
+        raise UserError(f"too large, {one_line(error)}: shrink it, leave it out, or --max_image_pixels") from None
     except UnidentifiedImageError:
         raise UserError("no image that can be read; expected JPEG or PNG") from None
     except UserError:
@@ -93,21 +101,29 @@ def open_image(data):
         raise UserError(f"damaged or cut off ({error}); get the file again") from None
 
 
-def stored_image(data):
-    """Returns the `StoredImage` of an image file; unusual colour modes become RGB.
+def stored_image(data, rules=_RGB):
+    """Returns the `StoredImage` of an image file; unusual colour modes become RGB unless `rules` ask for bands.
 
     Raises:
-      UserError: as `open_image`, or the image has 32 bits.
+      UserError: as `open_image`, or the image has 32 bits or bands that RGB cannot hold.
     """
-    image = open_image(data)
+    if rules.reads_bands:
+        return StoredImage(*image_rules.read(data, rules))
+    try:
+        image = open_image(data, rules.max_pixels)
+    except UserError:
+        image_rules.refuse_bands(data)
+        raise
+    lost = image_rules.losses(data, image)
     orientation = upright.orientation(image)
     plain = image.mode in ("RGB", "L") and "transparency" not in image.info
     kind = "jpeg" if image.format in images.JPEGS else image.format.lower()
     if plain and orientation == 1 and kind in ("jpeg", "png"):
-        return StoredImage(data, kind, (image.height, image.width))
+        return StoredImage(data, kind, (image.height, image.width), losses=lost)
     try:
-        return StoredImage(*upright.encode(image), orientation)
+        return StoredImage(*upright.encode(image), orientation, lost)
     except ValueError as error:
+        image_rules.refuse_bands(data)
         raise UserError(str(error)) from None
 
 
@@ -124,7 +140,7 @@ def read_label(data, rules):
     Raises:
       UserError: the file cannot be read, has another format than `rules` say, or holds values outside the classes.
     """
-    image = open_image(data)
+    image = open_image(data, rules.images.max_pixels)
     if rules.format == "binary":
         return to_classes(_from_binary(image), rules)
     if image.format == "JPEG":

@@ -13,8 +13,8 @@ INPUT, OUTPUT = "images", "labels"
 class FixedSize(tf.Module):
     """A network for images of one size, which it may see at another size.
 
-    `labels` is a tf.function: images (1, H, W, C) -> {"labels": (1, H, W) int32}. Images are uint8, or float32 where the
-    data set has a range of values. `signature` is its input.
+    `labels` is a tf.function: images (1, H, W, C) -> {"labels": (1, H, W) int32}. Images are uint8, or float32 where
+    the data set has a range of values. `signature` is its input.
 
     Args:
       network: a `NetworkToExport`.

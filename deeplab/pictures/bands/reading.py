@@ -55,17 +55,17 @@ def read(content, bands=(), max_pixels=images.MAX_PIXELS):
     return np.ascontiguousarray(turned), orientation
 
 
-def number_of_bands(content):
-    """Returns how many bands `read` finds in the bytes of an image file when none are named.
+def number_of_bands(content, with_alpha=False):
+    """Returns how many bands the bytes of an image file have; without alpha, those that `read` takes if none are named.
 
     Raises:
       UserError: the file is no image, or damaged.
     """
     if tiff.is_tiff(content):
         found = tiff.layout(content)
-        return found.bands - bool(found.alpha) * (found.bands // found.samples)
+        return found.bands - (bool(found.alpha) and not with_alpha)
     with Image.open(io.BytesIO(content), formats=images.FORMATS) as image:
-        return len(_plain_mode(image)) - (_plain_mode(image)[-1] == "A")
+        return len(_plain_mode(image)) - (_plain_mode(image)[-1] == "A" and not with_alpha)
 
 
 def _listed(bands):

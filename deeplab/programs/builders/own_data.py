@@ -3,9 +3,12 @@
 import dataclasses
 import os
 
+import tensorflow as tf
+
 from deeplab.config.options import require
 from deeplab.data import catalog
 from deeplab.data.building import builder, folders, label_rules, listing, survey
+from deeplab.data.building.bands import survey as bands_survey
 from deeplab.errors import UserError
 from deeplab.programs.builders import arrangement
 
@@ -31,6 +34,7 @@ def build(config):
         print(f"taken as --label_format={config.label_format}", flush=True)
     rules = make_rules(config, dataset, labels_survey)
     splits = find_splits(config, images, labels)
+    dataset = dataclasses.replace(dataset, **channels_of(config, splits))
     builder.build(splits, dataset, rules, config)
     if len(splits) == 1 and not (config.list or config.split):
         print("all are for training: --val_fraction=0.2 keeps some to evaluate on, which deeplab.eval and vis want")
@@ -47,6 +51,16 @@ def find_splits(config, images, labels):
         return listing.random_split(pairs, config.val_fraction, config.seed)
     by_folder = arrangement.by_split_folder(pairs) if config.folder and not config.split else {}
     return by_folder or {config.split or "train": pairs}
+
+
+def channels_of(config, splits):
+    """Returns the facts about channels, see `bands.survey`, of the images of {split: pairs}; prints what was found."""
+    files = [pair.image for pairs in splits.values() for pair in pairs if pair.image]
+    is_there = tf.io.gfile.exists(os.path.join(config.output_dir, catalog.FILE))
+    found = bands_survey.channels(config, files, catalog.load(config.output_dir) if is_there else None)
+    if found:
+        print(bands_survey.summary(found), flush=True)
+    return found
 
 
 def describe(config):
