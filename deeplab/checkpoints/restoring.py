@@ -45,8 +45,7 @@ def restore(
 ) -> RestoreReport:
     """Loads the weights in `path` into `model` and returns a `RestoreReport`.
 
-    If the model has another number of classes than the file, it gets everything but its logits. Batch norms whose
-    statistics are loaded skip their warm-up.
+    If the model has another number of classes, it gets all but its logits. Loaded batch norms skip their warm-up.
 
     Args:
       model: as `build_model` returns it, or any keras.Model whose layers are named by the rule in `model.names`.
@@ -73,8 +72,8 @@ def restore(
     for name, value in fitting.items():
         assign(variables[name], np.asarray(value))
     _settle(fitting, variables)
-    loaded, left = (tuple(path_of(variables[name]) for name in names) for names in (fitting, missing))
-    return RestoreReport(file.path, file.kind, file.step, loaded, left, skipped)
+    loaded = (tuple(path_of(variables[name]) for name in names) for names in (fitting, missing))
+    return RestoreReport(file.path, file.kind, file.step, *loaded, skipped)
 
 
 def _matched(file, values, variables, excluded, strict):

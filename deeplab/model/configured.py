@@ -53,10 +53,8 @@ def checked_shape(shape, num_channels=3) -> tuple[int | None, int | None, int]:
     expected = f"expected (height, width, {num_channels}), with None for sides that vary"
     if shape is None:
         return None, None, num_channels
-    if isinstance(shape, (tuple, list)) and len(shape) == 3 and isinstance(shape[2], int) and shape[2] != num_channels:
-        expected += f", or num_channels={shape[2]}"
     if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[2] != num_channels:
-        raise UserError(f"input_shape={shape!r}: {expected}")
+        raise UserError(f"input_shape={shape!r}: {expected}; num_channels={num_channels} is an option of the network")
     if not all(side is None or (isinstance(side, int) and side > 0) for side in shape[:2]):
         raise UserError(f"input_shape={shape!r}: {expected}")
     return tuple(shape)

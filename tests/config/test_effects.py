@@ -55,6 +55,7 @@ ALONE = {  # (program, option): further flags that make it an option without eff
     ("export", "dataset_dir"): "--noverify",
     ("export", "constant_weights"): "--format=frozen_graph",
     ("serve", "batch_timeout_ms"): "--max_batch_size=1",
+    ("serve", "max_image_pixels"): "--max_pixels=1000",
 }  # fmt: skip
 TOGETHER = {  # words of the refusal: flags with which the option has an effect
     "without --dataset=tfds:NAME": "--dataset=tfds:voc --dataset_dir=",
@@ -253,8 +254,8 @@ def graph(config):
     from deeplab.model.network import build_model
 
     keras.backend.clear_session()  # counts the names of layers from the beginning
-    model = build_model(config, (65, 65, 3))
-    images = tf.TensorSpec((1, 65, 65, 3), tf.float32)
+    model = build_model(config, (65, 65, config.num_channels))
+    images = tf.TensorSpec((1, 65, 65, config.num_channels), tf.float32)
     definition = tf.function(lambda x: model(x, training=False)).get_concrete_function(images).graph.as_graph_def()
     weights = [(variable.path, tuple(variable.shape)) for variable in model.variables]
     return definition.SerializeToString(deterministic=True), weights

@@ -44,9 +44,8 @@ def read(content, bands=(), max_pixels=images.MAX_PIXELS):
     pixels, alpha, orientation = (_of_tiff if tiff.is_tiff(content) else _of_other)(content, max_pixels)
     count = pixels.shape[-1]
     if bands and max(bands) > count:
-        raise UserError(
-            f"it has {count} band{'s' * (count > 1)}, and band {max(bands)} is asked for (bands={_listed(bands)})"
-        )
+        has = f"it has {count} band{'s' * (count > 1)}"
+        raise UserError(f"{has}, and bands={_listed(bands)} asks for band {max(bands)}; name other --bands")
     taken = [band - 1 for band in bands] or [place for place in range(count) if place != alpha - 1]
     if taken != list(range(count)):
         pixels = pixels[..., taken]
@@ -143,7 +142,5 @@ def _of_known_type(pixels):
         raise UserError(f"integers of up to {int(native.max())}, which float32 does not hold; divide them first")
     if not np.isfinite(single).all():
         count = int((~np.isfinite(single)).sum())
-        raise UserError(
-            f"{count} values that are no finite numbers (NaN, infinite); replace them, e.g. by the lowest value"
-        )
+        raise UserError(f"{count} values are no finite numbers (NaN, infinite); replace them, e.g. by the lowest value")
     return single

@@ -16,7 +16,7 @@ from deeplab.errors import UserError, not_installed, one_line
 BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFFs
 _ORIENTATION, _EXTRA_SAMPLES = 274, 338  # tags
 _UNASSOCIATED, _ASSOCIATED = 2, 1  # values of _EXTRA_SAMPLES that mean alpha; 0 is a band without a meaning
-_LZW = 5
+_LZW, _OF_FLOATS = 5, 3  # a compression and a predictor
 
 
 class Layout(NamedTuple):
@@ -149,6 +149,8 @@ def _pixels(page):
             f"a TIFF compressed by {name}; save it with deflate, LZW or without compression, e.g. gdal_translate -co "
             "COMPRESS=DEFLATE IN OUT"
         )
+    if int(page.predictor) == _OF_FLOATS and int(page.predictor) not in _tifffile().TIFF.UNPREDICTORS:
+        raise UserError("a TIFF with the predictor for floats (PREDICTOR=3); save it with PREDICTOR=1 or 2")
     pixels = page.asarray()
     if "S" not in page.axes:
         return pixels[..., None]
