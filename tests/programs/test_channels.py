@@ -66,7 +66,9 @@ def test_five_bands_of_16_bits_train_evaluate_export_and_predict(tmp_path, short
     scores = evaluate.score(EvalConfig(checkpoint_dir=logdir, dataset_dir=shards))
     draw.visualize(VisConfig(checkpoint_dir=logdir, dataset_dir=shards))
     assert list((tmp_path / "zero" / "vis_val" / "segmentation_results").rglob("*.png"))
-    export = export_program.write_version(ExportConfig(checkpoint_dir=logdir, export_path=str(tmp_path / "export")))
+    export = export_program.write_version(
+        ExportConfig(checkpoint_dir=logdir, export_path=str(tmp_path / "export"), precision="float32")
+    )
     of_export = evaluate.score(EvalConfig(saved_model=export, dataset_dir=shards, eval_logdir=str(tmp_path / "scores")))
     assert of_export["miou"] == pytest.approx(scores["miou"], abs=1e-3)
 

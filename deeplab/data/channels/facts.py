@@ -69,9 +69,8 @@ def require_same(trained, dataset, network, dataset_dir):
     found = difference(trained, dataset)
     if found:
         place = f"{dataset.name} in {dataset_dir}" if dataset_dir else dataset.name
-        raise UserError(
-            f"{network} does not take the images of {place}: it has {found}; build them with the same flags"
-        )
+        way_out = "build the data set with the same --bands and --value_range"
+        raise UserError(f"{network} does not take the images of {place}: it has {found}; {way_out}")
 
 
 def _told(values):

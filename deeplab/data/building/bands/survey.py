@@ -65,13 +65,13 @@ def _bands(given, path):
 def _range(files, bands, config):
     """Returns (low, high, ...), a pair for each band, of all images; one pair where all bands have the same."""
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(len(files), _MOST_IMAGES)).astype(int))]
-    found = []
+    found, problems = [], []
     with progress_bar.show(len(chosen), "image", "value_range") as bar:
         for one in _in_workers(chosen, ImageRules(bands, max_pixels=config.max_image_pixels), config.workers):
             bar.update()
-            found += [one] if one is not None else []
+            (problems if isinstance(one, str) else found).append(one)
     if not found:
-        raise UserError(f"value_range={AUTO_RANGE}: none of {len(chosen)} images can be read, the first is {chosen[0]}")
+        raise UserError(f"--value_range={AUTO_RANGE}: none of {len(chosen)} images can be read. {problems[0]}")
     low, high = np.min([one[0] for one in found], axis=0), np.max([one[1] for one in found], axis=0)
     high = np.where(high > low, high, low + 1)
     return tuple(float(value) for pair in zip(low, high, strict=True) for value in pair)
@@ -87,10 +87,10 @@ def _in_workers(files, rules, workers):
 
 
 def _of_file(path, rules):
-    """Returns the lowest and the highest value of each band of an image; None if it cannot be read."""
+    """Returns the lowest and the highest value of each band of an image, or why it cannot be read, a text."""
     try:
         pixels, _orientation = reading.read(paths.read_regular(path), rules.bands, rules.max_pixels)
-    except (UserError, OSError):
-        return None
+    except (UserError, OSError) as error:
+        return f"{path}: {error}"
     step = max(1, int(np.sqrt(pixels.shape[0] * pixels.shape[1] / _MOST_PIXELS)))
     return np.percentile(pixels[::step, ::step].astype(np.float32), (_LOW, _HIGH), axis=(0, 1))
