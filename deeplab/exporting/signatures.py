@@ -63,7 +63,7 @@ class ExportedModule(tf.Module):
             self.weights = [tf_variable(variable) for variable in predictor.model.variables]
 
     def _spec(self, count, name):
-        return tf.TensorSpec((count, None, None, self._predict.config.num_channels), self._kind, name=name)
+        return tf.TensorSpec((count, None, None, self._channels.num_channels), self._kind, name=name)
 
     def signatures(self):
         """Returns {name: concrete function}, as `tf.saved_model.save` takes them."""

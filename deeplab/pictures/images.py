@@ -195,7 +195,7 @@ def _losses(image, layout):
     deep = image.mode in (*_SIXTEEN_BIT, "I")
     # The other pictures in an MPO are previews and further views of the photograph, which phones add to every JPEG.
     found = {
-        "pages": image.format not in JPEGS and _is_animated(image),
+        "pages": image.format not in JPEGS and is_animated(image),
         "bands": image.format == "TIFF" and _FURTHER_BANDS in layout,
         "transparency": not deep and _has_alpha(image) and image.convert("RGBA").getchannel("A").getextrema()[0] < 255,
         "depth": deep or bool(_DEEP.search(layout)) or _maximum(image, layout) > 255,
@@ -203,7 +203,7 @@ def _losses(image, layout):
     return tuple(kind for kind, is_lost in found.items() if is_lost)
 
 
-def _is_animated(image):
+def is_animated(image):
     """Tells whether a file has several pages or frames; a damaged second page does not make the first one useless."""
     with contextlib.suppress(Exception):
         return bool(getattr(image, "is_animated", False))

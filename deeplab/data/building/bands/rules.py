@@ -119,7 +119,7 @@ def losses(data, image):
         values = np.asarray(image)
         if image.mode.startswith("I") and int(values.max()) - int(values.min()) <= _NARROW * 65535:
             found.append("narrow")
-    if image.format not in images.JPEGS and getattr(image, "n_frames", 1) > 1:
+    if image.format not in images.JPEGS and images.is_animated(image):
         found.append("pages")
     if is_tiff and image.mode in ("L", "I;16", "RGB") and _samples(image) > len(image.getbands()):
         found.append("bands")
