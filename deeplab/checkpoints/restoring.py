@@ -63,17 +63,16 @@ def restore(
     file = path if isinstance(path, sources.WeightsFile) else sources.read(path)
     variables = {reference_name(variable): variable for variable in model.variables}
     values = _network_values(file, model, use_moving_averages)
-    values |= _with_classes(values, variables, class_sources) | first_layer.with_channels(values, model, extra_channels)
+    values |= _with_classes(values, variables, class_sources)
+    values |= first_layer.with_channels(values, model, extra_channels)
     excluded = () if initialize_last_layer else last_layers(last_layers_contain_logits_only)
     fitting, skipped = _matched(file, values, variables, excluded, strict)
     missing = [name for name in variables if not (name in fitting or name in skipped or is_bookkeeping(name))]
     if strict:
         _refuse_differences(file, missing, skipped)
-    for name, value in fitting.items():
-        assign(variables[name], np.asarray(value))
-    _settle(fitting, variables)
-    loaded = (tuple(path_of(variables[name]) for name in names) for names in (fitting, missing))
-    return RestoreReport(file.path, file.kind, file.step, *loaded, skipped)
+    _assign(fitting, variables)
+    loaded, left = (tuple(path_of(variables[name]) for name in names) for names in (fitting, missing))
+    return RestoreReport(file.path, file.kind, file.step, loaded, left, skipped)
 
 
 def _matched(file, values, variables, excluded, strict):
@@ -255,9 +254,10 @@ def _cause(name, given, wanted):
     return "compare model_variant and nas_stem_output_num_conv_filters"
 
 
-def _settle(fitting, variables):
-    """Ends the warm-up of batch norms whose statistics were loaded without the number of their updates."""
-    for name in fitting:
+def _assign(fitting, variables):
+    """Sets variables; ends the warm-up of batch norms whose statistics come without the number of their updates."""
+    for name, value in fitting.items():
+        assign(variables[name], np.asarray(value))
         scope, _, leaf = name.rpartition("/")
         counter = f"{scope}/updates"
         if leaf == "moving_mean" and counter in variables and counter not in fitting:
