@@ -87,6 +87,7 @@ TOGETHER = {  # words of the refusal: flags with which the option has an effect
     "without --programs": "--programs",
     "without --programs and --dataset_dir": "--programs --dataset_dir=data",
     "with --cost alone": "--input",
+    "above --max_pixels, which all images of a request share": "--max_pixels=200000000",
 }
 ROWS = [(program, name) for program, table in NEEDS.items() for name in table]
 
