@@ -66,6 +66,7 @@ def _content(config, loaded, input_size):
         "checkpoint": places.shortened(loaded.checkpoint),
         "step": loaded.step,
         **({"weights_from": loaded.weights_from} if loaded.weights_from else {}),
+        **{name: getattr(dataset, name) for name in ("value_range", "bands") if getattr(dataset, name)},
         "score": _score(loaded),
         "crop_size": config.crop_size,
         "inference_scales": config.inference_scales,

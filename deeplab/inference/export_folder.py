@@ -32,7 +32,7 @@ CARD = formats.Kind(
     ),
     others=(
         *("colors", "score", "multiply_adds", "multiply_adds_size", "versions", "input_size", "tf32"),
-        *("precision", "precision_reason", "quantize", "files", "weights_from"),
+        *("precision", "precision_reason", "quantize", "files", "weights_from", *run_folder.RANGE),
     ),
     types={
         **{"config": {"model_variant": str, "output_stride": int}, "classes": [str], "colors": (None, [[int]])},
@@ -47,6 +47,7 @@ CARD = formats.Kind(
         "input_size": (None, {"rule": str, "trained_size": _SIZE, "fit_into": _SIZE, "longer_than": int}),
         "files": {str: {manifest.SIZE: int, manifest.HASH: str}},
         "weights_from": (None, run_folder.ORIGIN),
+        **run_folder.RANGE,
         **{"multiply_adds": (None, float), "multiply_adds_size": formats.is_size, "score": (None, dict)},
     },
 )

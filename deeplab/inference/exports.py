@@ -66,17 +66,19 @@ def dataset_of(path, card, name=None):
     if card:
         names, colors = card["classes"], card.get("colors") or ()
         try:
-            return catalog.Dataset("export", len(names), class_names=names, colors=colors)
+            return catalog.Dataset("export", len(names), class_names=names, colors=colors, **channels_of(path, card))
         except (UserError, TypeError, ValueError) as error:
             where = f"{path}/{export_folder.CARD_FILE}"
             raise UserError(f"{where}: {one_line(error, 200)}") from None
     return catalog.load(None, name) if name else catalog.Dataset(UNKNOWN, catalog.MAX_LABEL + 1)
 
 
-def channels_of(path):
-    """Returns the facts about channels, see `channels.facts`, in the dataset.json of the folder of an export."""
-    is_there = tf.io.gfile.exists(tf.io.gfile.join(path, catalog.FILE))
-    return catalog.load(path).channel_facts if is_there else {}
+def channels_of(path, card):
+    """Returns the `channels.facts` of the export in a folder, from its dataset.json, or else from its card."""
+    if tf.io.gfile.exists(tf.io.gfile.join(path, catalog.FILE)):
+        return catalog.load(path).channel_facts
+    recorded = {name: card[name] for name in ("value_range", "bands") if name in card}
+    return {"num_channels": card["config"].get("num_channels", 3), **recorded}
 
 
 class Export:

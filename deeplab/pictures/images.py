@@ -133,7 +133,7 @@ def describe_losses(files_of):
     ]
 
 
-def _decode(content, name, max_pixels):
+def _decode(content, name, max_pixels=MAX_PIXELS):
     """Returns the `Picture` in `content`; raises what `decode` raises."""
     try:
         header = headers.read(content, name)

@@ -16,6 +16,7 @@ from deeplab.config.optimization import ScheduleConfig
 from deeplab.config.training import RunConfig, TrainConfig
 from deeplab.data import catalog
 from deeplab.errors import UserError
+from deeplab.inference import exports
 from deeplab.programs import draw, evaluate, predict, train
 from deeplab.programs import export as export_program
 from deeplab.programs.builders import folder
@@ -87,6 +88,9 @@ def test_five_bands_of_16_bits_train_evaluate_export_and_predict(tmp_path, short
         segmenter(pixels[..., :3])
     with pytest.raises(UserError, match="it has 3 channels, not 5; build the data set with the same"):
         evaluate.score(EvalConfig(checkpoint_dir=rgb_logdir, dataset_dir=shards))
+    card = json.loads((tmp_path / "export" / "1" / "model.json").read_text("utf-8"))
+    assert (card["value_range"], card["bands"]) == ([0, 4095], [1, 2, 3, 4, 5])
+    assert exports.dataset_of(str(tmp_path), card).num_channels == 5  # without the dataset.json beside it
     signatures = tf.saved_model.load(export).signatures
     assert "bytes" not in signatures
     assert signatures["serving_default"].structured_input_signature[1]["images"].shape.as_list() == [

@@ -23,8 +23,9 @@ class FixedSize(tf.Module):
     def __init__(self, network):
         super().__init__(name="deeplab")
         self._predict, self._input_size = network.predictor, network.input_size
-        self._values = network.loaded.dataset.value_range
-        channels, kind = network.predictor.config.num_channels, tf.float32 if self._values else tf.uint8
+        dataset = network.loaded.dataset
+        self._values = dataset.value_range
+        channels, kind = dataset.num_channels, tf.float32 if self._values else tf.uint8
         self.signature = [tf.TensorSpec((1, *network.size, channels), kind, name=INPUT)]
         self.labels = tf.function(self._labels, input_signature=self.signature, autograph=False)
 

@@ -55,5 +55,5 @@ def _generated(network, count):
     """Yields images (8, 8, C) of coloured noise, which is smooth once it is resized."""
     rng, values = np.random.default_rng(0), network.loaded.dataset.value_range
     for _ in range(count):
-        pixels = rng.uniform(0, 255, (8, 8, network.predictor.config.num_channels)).astype(np.float32)
+        pixels = rng.uniform(0, 255, (8, 8, network.loaded.dataset.num_channels)).astype(np.float32)
         yield to_values(pixels, values) if values else pixels
