@@ -112,7 +112,7 @@ def _naive(split, crop_size):
     @tf.autograph.experimental.do_not_convert
     def example(position):
         record = split.record(position % len(split))
-        image, label = records.whole_image(record), records.whole_label(record, split)[..., tf.newaxis]
+        image, label = records.whole_image(record, split.dataset), records.whole_label(record, split)[..., tf.newaxis]
         size = tf.shape(image)
         drawn, *_ = sampling.draw((size[0], size[1]), crop_size, config, tf.stack([_SEED, position]))
         image, label = augment.train_pair(image, label, config, drawn, crop)
@@ -127,7 +127,7 @@ def _decoding(split):
     @tf.autograph.experimental.do_not_convert
     def example(position):
         record = split.record(position % len(split))
-        return records.whole_image(record), records.whole_label(record, split)
+        return records.whole_image(record, split.dataset), records.whole_label(record, split)
 
     return _endless(example).batch(_BATCH).prefetch(tf.data.AUTOTUNE)
 

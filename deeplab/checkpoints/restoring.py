@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from deeplab.checkpoints import keras_applications, sources
+from deeplab.checkpoints import first_layer, keras_applications, sources
 from deeplab.checkpoints.batch_norms import SETTLED, unfolded
 from deeplab.checkpoints.published import addresses, cache
 from deeplab.checkpoints.report import COUNTER, OF_TRAINING, OPTIMIZER, STEP, RestoreReport
@@ -41,11 +41,11 @@ def restore(
     strict: bool = False,
     use_moving_averages: bool = False,
     class_sources: Sequence[int | None] | None = None,
+    extra_channels: str | None = None,
 ) -> RestoreReport:
     """Loads the weights in `path` into `model` and returns a `RestoreReport`.
 
-    If the model has another number of classes than the file, it gets everything but its logits. Batch norms whose
-    statistics are loaded skip the warm-up of their moving averages.
+    If the model has another number of classes, it gets all but its logits. Loaded batch norms skip their warm-up.
 
     Args:
       model: as `build_model` returns it, or any keras.Model whose layers are named by the rule in `model.names`.
@@ -55,6 +55,7 @@ def restore(
       strict: refuse a file that lacks a variable of the model, has more variables, or another number of classes.
       use_moving_averages: take the `ExponentialMovingAverage` of a variable if the file has one.
       class_sources: for each class of the model, the class of the file whose logits it gets, or None to keep its own.
+      extra_channels: "mean" or "zero", see `first_layer`: for a model of other channels; None refuses such a file.
 
     Raises:
       UserError: the file is unreadable, holds another network or (strict) doesn't fit exactly; the model is unchanged.
@@ -63,14 +64,13 @@ def restore(
     variables = {reference_name(variable): variable for variable in model.variables}
     values = _network_values(file, model, use_moving_averages)
     values |= _with_classes(values, variables, class_sources)
+    values |= first_layer.with_channels(values, model, extra_channels)
     excluded = () if initialize_last_layer else last_layers(last_layers_contain_logits_only)
     fitting, skipped = _matched(file, values, variables, excluded, strict)
     missing = [name for name in variables if not (name in fitting or name in skipped or is_bookkeeping(name))]
     if strict:
         _refuse_differences(file, missing, skipped)
-    for name, value in fitting.items():
-        assign(variables[name], np.asarray(value))
-    _settle(fitting, variables)
+    _assign(fitting, variables)
     loaded, left = (tuple(path_of(variables[name]) for name in names) for names in (fitting, missing))
     return RestoreReport(file.path, file.kind, file.step, loaded, left, skipped)
 
@@ -88,14 +88,14 @@ def _matched(file, values, variables, excluded, strict):
     return fitting, skipped | other_classes
 
 
-def restore_backbone(model, config, weights, use_moving_averages=False):
+def restore_backbone(model, config, weights, use_moving_averages=False, extra_channels=None):
     """Loads the weights of the backbone only; of "imagenet_coco" also what fits of the head, but for the logits.
 
     Args:
       model: as `build_model(config)` returns it.
       config: its `ModelConfig`.
       weights: "imagenet" or "imagenet_coco" for published weights (downloaded once), or anything that `restore` takes.
-      use_moving_averages: as for `restore`.
+      use_moving_averages, extra_channels: as for `restore`.
 
     Returns:
       A `RestoreReport`.
@@ -105,9 +105,11 @@ def restore_backbone(model, config, weights, use_moving_averages=False):
     """
     path = backbone_file(config, weights)
     if weights != files.IMAGENET_COCO:
-        return restore(model, path, initialize_last_layer=False, use_moving_averages=use_moving_averages)
+        how = {"use_moving_averages": use_moving_averages, "extra_channels": extra_channels}
+        return restore(model, path, initialize_last_layer=False, **how)
     file, others = _without_other_shapes(sources.read(path), model)
-    report = restore(model, file, initialize_last_layer=False, last_layers_contain_logits_only=True)
+    how = {"last_layers_contain_logits_only": True, "extra_channels": extra_channels}
+    report = restore(model, file, initialize_last_layer=False, **how)
     return dataclasses.replace(report, skipped=report.skipped | others)
 
 
@@ -228,12 +230,19 @@ def _check_shapes(file, fitting, variables):
         given, wanted = np.shape(value), tuple(variables[name].shape)
         if given != wanted:
             raise UserError(
-                f"{file.path}: {name} has shape {given} in the file and {wanted} in the model; {_cause(name)}"
+                f"{file.path}: {name} has shape {given} in the file and {wanted} in the model; "
+                f"{_cause(name, given, wanted)}"
             )
 
 
-def _cause(name):
+def _cause(name, given, wanted):
     """Returns which options to compare if the variable `name` has another shape."""
+    if (
+        len(given) == len(wanted) == 4
+        and (*given[:2], given[3]) == (*wanted[:2], wanted[3])
+        and 3 in (given[2], wanted[2])
+    ):
+        return f"compare num_channels: {given[2]} in the file, {wanted[2]} in the model"
     if name.startswith("logits/"):
         return "compare num_classes, logits_kernel_size and the options of the ASPP and decoder"
     if name.startswith("decoder/"):
@@ -245,9 +254,10 @@ def _cause(name):
     return "compare model_variant and nas_stem_output_num_conv_filters"
 
 
-def _settle(fitting, variables):
-    """Ends the warm-up of batch norms whose statistics were loaded without the number of their updates."""
-    for name in fitting:
+def _assign(fitting, variables):
+    """Sets variables; ends the warm-up of batch norms whose statistics come without the number of their updates."""
+    for name, value in fitting.items():
+        assign(variables[name], np.asarray(value))
         scope, _, leaf = name.rpartition("/")
         counter = f"{scope}/updates"
         if leaf == "moving_mean" and counter in variables and counter not in fitting:

@@ -118,6 +118,7 @@ _BEGINNING = {
         lambda c: c.tf_initial_checkpoint is not None or c.backbone_weights is not None,
         "recalibrate_batch_norm",
         "use_moving_averages",
+        "extra_channels",
     ),
     **_table(
         "without --tf_initial_checkpoint, or with --noinitialize_last_layer",
@@ -196,7 +197,11 @@ EXPORT = {
     **_table("without --format=saved_model", lambda c: c.format == "saved_model",
              "constant_weights"),
 }  # fmt: skip
-SERVE = _table("with --max_batch_size=1", lambda c: c.max_batch_size > 1, "batch_timeout_ms")
+SERVE = {
+    **_table("with --max_batch_size=1", lambda c: c.max_batch_size > 1, "batch_timeout_ms"),
+    **_table("above --max_pixels, which all images of a request share", lambda c: c.max_image_pixels <= c.max_pixels,
+             "max_image_pixels"),
+}  # fmt: skip
 BENCHMARK = {
     **_table("without --export or --programs", lambda c: c.export or c.programs, "checkpoint_dir"),
     **_table("without --export", lambda c: c.export, "size"),

@@ -16,6 +16,7 @@ from deeplab.config.options import (
     check_scales,
     dry_run_option,
     gpu_options,
+    max_pixels_option,
     nested,
     option,
     overrides,
@@ -246,6 +247,7 @@ class PredictConfig(NetworkConfig):
         False, "Images: also write NAME.npz, compressed, with probabilities (H, W, classes) in float16."
     )
     save_frames: bool = option(False, "Videos: also write the ids of every frame: NAME_frames/000000.png and so on.")
+    max_image_pixels: int = max_pixels_option()
     overwrite: bool = option(
         False, "Segment all inputs. False: skip inputs whose results are in the output folder already."
     )
@@ -263,6 +265,7 @@ class PredictConfig(NetworkConfig):
         """Raises a UserError if the options that say what segments, and how, make no sense together."""
         require_pair("crop_size", self.crop_size)
         require_count("batch_size", self.batch_size)
+        require_count("max_image_pixels", self.max_image_pixels)
         input_size.check(self.input_size, tile_size=self.tiles.tile_size)
         both = self.checkpoint_dir and self.saved_model
         require(not both, "checkpoint_dir", self.checkpoint_dir, "it or --saved_model, one of the two")

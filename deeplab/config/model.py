@@ -20,6 +20,7 @@ MOBILENETS = ("mobilenet_v2", "mobilenet_v3_large_seg", "mobilenet_v3_small_seg"
 NAS = ("nas_pnasnet", "nas_hnasnet")
 MODEL_VARIANTS = XCEPTIONS + RESNETS + MOBILENETS + NAS
 OUTPUT_STRIDES = (8, 16, 32)
+_MAX_CHANNELS = 1 << 10  # hyperspectral cameras have some hundred
 PROGRAM_DEFAULTS: dict[str, Any] = {
     "output_stride": 16
 }  # reference: train.py, eval.py and vis.py; its model code says 8
@@ -29,6 +30,7 @@ _MOST = {
     **dict.fromkeys(("num_classes", "aspp_convs_filters", "decoder_filters", "divisible_by"), 1 << 14),
     **dict.fromkeys(("crop_size", "image_pooling_crop_size", "image_pooling_stride", "atrous_rates"), 1 << 16),
     **dict.fromkeys(("depth_multiplier", "image_pyramid", "multi_grid"), 64),
+    "num_channels": _MAX_CHANNELS,
     **{"nas_stem_output_num_conv_filters": 1 << 10, "logits_kernel_size": 1 << 8},
 }
 RETIRED_MODEL_FLAGS = {
@@ -48,6 +50,11 @@ class ModelConfig(Checked):
 
     model_variant: str = option("mobilenet_v2", "Backbone of the network.", choices=MODEL_VARIANTS)
     num_classes: int = option(21, "Number of classes. The background is a class, the ignore label is not.")
+    num_channels: int = option(
+        3,
+        "Number of channels of the images: 3 for RGB. train takes the number from dataset.json. As in the original, "
+        "ResNets that subtract the mean colour take 0 for the mean of further channels.",
+    )
     crop_size: tuple[int, ...] | None = option(
         None, "Height and width for which image pooling and resizes are computed. Not given: the size of the image."
     )
@@ -157,7 +164,8 @@ class ModelConfig(Checked):
         return min(self.decoder_output_stride) if self.decoder_output_stride else self.output_stride
 
     def check(self):
-        require(self.num_classes >= 1, "num_classes", self.num_classes, "at least 1")
+        for name in ("num_classes", "num_channels"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name, most in _MOST.items():
             value = getattr(self, name)
             largest = max(value, default=0) if isinstance(value, tuple) else value or 0

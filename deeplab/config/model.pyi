@@ -30,6 +30,10 @@ class ModelConfig(Checked):
     """
     num_classes: int = 21
     """Number of classes. The background is a class, the ignore label is not."""
+    num_channels: int = 3
+    """Number of channels of the images: 3 for RGB. train takes the number from dataset.json. As in the original,
+    ResNets that subtract the mean colour take 0 for the mean of further channels.
+    """
     crop_size: tuple[int, ...] | None = None
     """Height and width for which image pooling and resizes are computed. Not given: the size of the image."""
     output_stride: int = 8

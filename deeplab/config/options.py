@@ -15,6 +15,9 @@ from deeplab.errors import UserError
 from deeplab.files import nearest
 from deeplab.files.formats import refuse_unknown
 
+# A small file with more pixels may be an attack on the memory. The limit of builders, predict and the server, and
+# Pillow's own limit; --max_image_pixels is another one.
+MAX_IMAGE_PIXELS = 178_956_970
 _MAX_INT = (1 << 63) - 1  # TensorFlow and NumPy have no larger integers
 _MAX_ITEMS = 100_000  # of a sequence
 _MAX_SHOWN = 200  # letters of a wrong value in a message
@@ -48,6 +51,11 @@ def overrides(config_class, hide=(), defaults=None):
     """
     metadata = {"overrides": config_class, "hide": tuple(hide), "defaults": defaults}
     return dataclasses.field(default_factory=dict, metadata=metadata)
+
+
+def max_pixels_option():
+    """Declares `max_image_pixels`, which has one meaning and one default in all programs that read image files."""
+    return option(MAX_IMAGE_PIXELS, "Refuse images with more pixels, before they are decoded.")
 
 
 def dry_run_option(activity):

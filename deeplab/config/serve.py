@@ -4,7 +4,7 @@ import dataclasses
 import re
 
 from deeplab.config import effects
-from deeplab.config.options import Checked, GpuConfig, gpu_options, option, require
+from deeplab.config.options import Checked, GpuConfig, gpu_options, max_pixels_option, option, require
 
 _HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9_.-]+(:[0-9]{1,5})?")
@@ -44,6 +44,7 @@ class ServeConfig(Checked):
         "Number of pixels that the images of a request may have together. More get a 413. A million pixels take about "
         "0.3 GB, and 0.8 s on 2 cores (mobilenet_v2 with decoder).",
     )
+    max_image_pixels: int = max_pixels_option()
     memory_budget_bytes: int = option(
         0,
         "Bytes of memory that requests may take together; what the network needs is measured when it is loaded. A "
@@ -76,6 +77,11 @@ class ServeConfig(Checked):
     )
     gpu: GpuConfig = gpu_options()
 
+    @property
+    def limits(self):
+        """The pixels that all images of a request may have, and those that one image may have."""
+        return self.max_pixels, self.max_image_pixels
+
     def check(self):
         require(self.saved_model, "saved_model", self.saved_model, "a value: --saved_model=...")
         other = "auto: the export has the rule built in; for another one: python -m deeplab.export --input_size=..."
@@ -87,6 +93,7 @@ class ServeConfig(Checked):
             "max_images",
             "max_request_bytes",
             "max_pixels",
+            "max_image_pixels",
             "page_pixels",
         ):
             require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")

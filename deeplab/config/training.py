@@ -131,6 +131,13 @@ class TrainConfig(Checked):
         "mobilenet_v2 (of keras.applications), xception_41, xception_65, xception_71, resnet_v1_50_beta and "
         "resnet_v1_101_beta; imagenet_coco for xception_65, which also loads what fits of the head.",
     )
+    extra_channels: str = option(
+        "mean",
+        "How the first convolution begins when the initial weights are of a network for another number of channels, "
+        "e.g. RGB. mean: further channels get the mean of the kernels, scaled so that equal channels give what RGB "
+        "gives. zero: they get zeros.",
+        choices=("mean", "zero"),
+    )
     recalibrate_batch_norm: bool = option(
         False, "Measure the batch norm statistics of the initial weights again. Needed for weights from a .tflite file."
     )
@@ -206,12 +213,14 @@ class TrainConfig(Checked):
         region = [f"region_loss={self.loss.region_loss}"]
         return mined * (self.loss.top_k_percent_pixels < 1) + region * (self.loss.region_loss != "none")
 
-    def model_config(self, num_classes):
-        """Returns the ModelConfig that preset and model flags describe, for a data set of `num_classes` classes.
+    def model_config(self, num_classes, num_channels=3):
+        """Returns the ModelConfig that preset and model flags describe, for a data set with these numbers.
 
         `atrous_rates="auto"` becomes numbers here, so that config.json and the network only know numbers.
         """
-        size = {"num_classes": num_classes, "crop_size": self.train_crop_size}
+        given = self.model.get("num_channels", num_channels)
+        require(given == num_channels, "num_channels", given, f"{num_channels}, as the images of the data set have")
+        size = {"num_classes": num_classes, "num_channels": num_channels, "crop_size": self.train_crop_size}
         options = {**PROGRAM_DEFAULTS, **model_options(self.preset), **self.model, **size}
         if options.get("atrous_rates") == atrous_rates.AUTO:
             cell = options.get("dense_prediction_cell_json")
@@ -230,6 +239,7 @@ _BEGINNING = (
     "initialize_last_layer",
     "use_moving_averages",
     "map_classes_by_name",
+    "extra_channels",
     "restart_batch_norm_averages",
 )
 _RUN = {field.name for field in dataclasses.fields(RunConfig)} - {"mixed_precision", "random_seed"}

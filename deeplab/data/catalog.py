@@ -5,11 +5,11 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from deeplab.config.data import is_tfds
 from deeplab.data import published_classes
+from deeplab.data.channels.facts import Channels, require_same, written
 from deeplab.errors import UserError
 from deeplab.files import atomic, formats
 
@@ -20,7 +20,7 @@ MAX_SOURCE_ID = 65535  # label files that people have may hold 16 bits
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
+class Dataset(Channels):
     """Facts about one data set. Tuples are empty if the fact is not known.
 
     Attributes:
@@ -38,6 +38,7 @@ class Dataset:
       largest_sizes: {split: the smallest (height, width) that holds every image}, of the splits for which it is known.
       source_ids: for each class the id 0 to 65535 that it has in the label files, where that is another number.
       source_colors: for each class the (R, G, B) that it has in the label files, where these were read by colour.
+      num_channels, value_range, bands: see `Channels`.
 
     Raises:
       UserError: a value is out of its range, or a tuple has not one entry per class.
@@ -70,6 +71,7 @@ class Dataset:
             object.__setattr__(self, field, tuple(tuple(int(v) for v in color) for color in given))
         largest = {split: tuple(map(int, size)) for split, size in self.largest_sizes.items()}
         object.__setattr__(self, "largest_sizes", largest)
+        self.check_channels()
         self._check()
 
     def _check(self):
@@ -155,6 +157,7 @@ def require_same_classes(predicted, dataset, network, dataset_dir):
     Raises:
       UserError: `class_difference` finds a difference.
     """
+    require_same(predicted, dataset, network, dataset_dir)
     difference = class_difference(predicted, dataset)
     if difference:
         place = f"{dataset.name} in {dataset_dir}" if dataset_dir else dataset.name
@@ -238,18 +241,20 @@ def load(dataset_dir, name=None):
     return CATALOG[name]
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Dataset))
+_OF_CHANNELS = tuple(field.name for field in dataclasses.fields(Channels))
+_FIELDS = tuple(field.name for field in dataclasses.fields(Dataset) if field.name not in _OF_CHANNELS)
 _COUNTS = [float]  # of pixels; large counts may be written as 1e12
 _KIND = formats.Kind(
     "a description of a data set",
     "build the data set again",
     _FIELDS[:2],
-    _FIELDS[2:],
+    _FIELDS[2:] + _OF_CHANNELS,
     types={
         **{"name": str, "num_classes": int, "ignore_label": int, "class_names": [str], "colors": [[float]]},
         **{"source_ids": ([int], None), "source_colors": ([[int]], None)},
         **{"splits": {str: int}, "mean_size": [float], "largest_sizes": {str: [float]}},
         **{"class_histogram": ({str: _COUNTS}, _COUNTS), "class_image_pixels": {str: _COUNTS}},
+        **{"num_channels": int, "value_range": (str, [float]), "bands": [int]},
     },
 )
 
@@ -270,7 +275,7 @@ def save(dataset, dataset_dir):
 
 def to_json(dataset):
     """Returns `dataset` as the text of a dataset.json."""
-    return _KIND.text(dataclasses.asdict(dataset))
+    return _KIND.text(written(dataclasses.asdict(dataset)))
 
 
 def from_json(text, where):
@@ -290,11 +295,6 @@ def _of_values(values, where):
 def label_colormap(dataset):
     """Returns (256, 3) uint8: the colour of every label value.
 
-    Data sets with PASCAL's colours, or with none, get the colour of PASCAL's rule for every value. For other data sets
-    values outside the classes are black. Source: reference, utils/get_dataset_colormap.py.
+    See `published_classes.colormap`. Source: reference, utils/get_dataset_colormap.py.
     """
-    rule = np.array(published_classes.bit_colors(256), np.uint8)
-    colors = np.array(dataset.colors, np.uint8).reshape(-1, 3)
-    if np.array_equal(rule[: len(colors)], colors):
-        return rule
-    return np.pad(colors, ((0, 256 - len(colors)), (0, 0)))
+    return published_classes.colormap(dataset.colors)

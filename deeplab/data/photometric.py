@@ -28,11 +28,18 @@ def recolor(image, augment, seed):
         gain = [tf.random.stateless_uniform((), seeds[i], 1 - share, 1 + share) for i in range(3)]
         image = image * gain[0]
         image = (image - tf.reduce_mean(image)) * gain[1] + tf.reduce_mean(image)
-        gray = tf.reduce_sum(image * (0.299, 0.587, 0.114), axis=-1, keepdims=True)  # ITU-R BT.601 luma
+        gray = _gray(image)
         image = tf.clip_by_value(gray + (image - gray) * gain[2], 0, 255)
     if augment.blur_sigma:
         image = blur(image, tf.random.stateless_uniform((), seeds[3], 1e-3, augment.blur_sigma), augment.blur_sigma)
     return image
+
+
+def _gray(image):
+    """Returns the brightness (H, W, 1) of an image: the luma of RGB, the mean of other bands."""
+    if image.shape[-1] != 3:
+        return tf.reduce_mean(image, axis=-1, keepdims=True)
+    return tf.reduce_sum(image * (0.299, 0.587, 0.114), axis=-1, keepdims=True)  # ITU-R BT.601 luma
 
 
 def blur(image, sigma, largest_sigma):
@@ -40,7 +47,7 @@ def blur(image, sigma, largest_sigma):
     radius = max(1, math.ceil(3 * largest_sigma))
     offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
     weights = tf.exp(-tf.square(offsets / sigma) / 2)
-    weights = tf.tile(tf.reshape(weights / tf.reduce_sum(weights), (-1, 1, 1, 1)), (1, 1, 3, 1))
+    weights = tf.tile(tf.reshape(weights / tf.reduce_sum(weights), (-1, 1, 1, 1)), (1, 1, tf.shape(image)[-1], 1))
     height, width = tf.unstack(tf.shape(image)[:2])
     for axis, side in enumerate((height, width)):  # pixels beyond the edge repeat those at the edge
         image = tf.gather(image, tf.clip_by_value(tf.range(-radius, side + radius), 0, side - 1), axis=axis)
@@ -106,7 +113,7 @@ def _quarter_turns(x, count):
 
 
 def rotate(image, label, augment, pad_rgb, ignore_label, seed):
-    """Rotates a uint8 crop (H, W, 3) and its label (H, W) about the centre by a random angle, and pads the corners."""
+    """Rotates a crop (H, W, C) and its label (H, W) about the centre by a random angle, and pads the corners."""
     limit = math.radians(augment.rotation_degrees)
     angle = tf.random.stateless_uniform((), seed, -limit, limit)
     shape = tf.shape(image)
@@ -127,6 +134,7 @@ def rotate(image, label, augment, pad_rgb, ignore_label, seed):
         )[0]
 
     pixel = tf.constant(pad_rgb, tf.float32)
+    kept = to_uint8 if image.dtype == tf.uint8 else tf.identity
     image = transform(tf.cast(image, tf.float32) - pixel, "BILINEAR") + pixel
     label = transform(tf.cast(label, tf.int32)[..., tf.newaxis] - ignore_label, "NEAREST") + ignore_label
-    return to_uint8(image), tf.cast(label[..., 0], tf.uint8)
+    return kept(image), tf.cast(label[..., 0], tf.uint8)

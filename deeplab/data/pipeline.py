@@ -45,7 +45,7 @@ class Batches:
 
     crop_size: tuple[int, int]
     batch_size: int
-    pad_rgb: tuple[float, float, float]
+    pad_rgb: tuple[float, ...]
     seed: int = 0
     host: int = 0
     hosts: int = 1
@@ -58,8 +58,8 @@ class Batches:
 def train_batches(split, augment, batches, start_step=0, cache=False, data_service=()):
     """Returns an endless dataset of (images, labels, filenames) for the steps start_step, start_step + 1, ...
 
-    images: (B, H, W, 3) uint8; labels: (B, H, W) uint8 with the data set's ignore label; filenames: (B,) string, for
-    messages. B is this host's share.
+    images: (B, H, W, C) uint8, or float32 in [0, 255] of a data set with a range of values; labels: (B, H, W) uint8
+    with the data set's ignore label; filenames: (B,) string, for messages. B is this host's share.
 
     Example i of the stream, where i = step * batch_size + place in the batch, is record shuffle(seed, epoch)[i mod N]
     of the N records, augmented with the seed (seed, i). A training that is resumed at any step therefore sees the
@@ -131,12 +131,13 @@ def _example_function(split, augment, batches, load):
         orientation = photometric.draw_orientation(augment, seeds[2])
         crop = photometric.size_before(size, orientation)
         image, label, flip = sample_pair(record, split, augment, crop, seeds[0])
-        image = sampling.to_uint8(photometric.recolor(image, augment, seeds[1]))
+        image = photometric.recolor(image, augment, seeds[1])
+        image = image if split.dataset.value_range else sampling.to_uint8(image)
         image, label = sampling.pad_crop(image, label, crop, flip, batches.pad_rgb, ignore)
         image, label = photometric.orient(image, label, orientation)
         if augment.rotation_degrees:
             image, label = photometric.rotate(image, label, augment, batches.pad_rgb, ignore, seeds[2])
-        image.set_shape((*size, 3))
+        image.set_shape((*size, split.dataset.num_channels))
         label.set_shape(size)
         return image, label, record["filename"]
 
@@ -147,12 +148,12 @@ def sample_pair(record, split, augment, crop_size, seed):
     """Draws the crop of a record at random and samples it, without padding.
 
     Returns:
-      image (h, w, 3) float32 in [0, 255], label (h, w) uint8, and whether they are mirrored, a bool scalar tensor.
+      image (h, w, C) float32 in [0, 255], label (h, w) uint8, and whether they are mirrored, a bool scalar tensor.
     """
-    size, record = records.check_record(record)
+    size, record = records.check_record(record, split.dataset)
     drawn, rows, columns = sampling.draw(size, crop_size, augment, seed)
     resizes = augment.min_resize_value is not None
-    image = sampling.sample_image(records.read_box(record, size), rows, columns, drawn.flip, resizes)
+    image = sampling.sample_image(records.read_box(record, size, split.dataset), rows, columns, drawn.flip, resizes)
     label = sampling.sample_label(records.whole_label(record, split), rows, columns, drawn.flip)
     return image, records.check_labels(label, record, split.dataset), drawn.flip
 
@@ -165,6 +166,7 @@ def _cached(split):
         labels.append(tf.cast(tf.reshape(record["label"], (-1,)), tf.uint8))
         sizes.append(tf.shape(record["label"]))
         names.append(record["filename"])
+    channels = split.dataset.num_channels
     areas = [int(size[0]) * int(size[1]) for size in sizes]
     starts = tf.constant([sum(areas[:i]) for i in range(len(areas))], tf.int64)
     pixels, labels, sizes, names = tf.concat(pixels, 0), tf.concat(labels, 0), tf.stack(sizes), tf.stack(names)
@@ -176,14 +178,14 @@ def _cached(split):
             "filename": names[number],
             "shard": tf.constant("memory"),
             "size": (height, width),
-            "pixels": tf.reshape(pixels[start * 3 : (start + area) * 3], (height, width, 3)),
+            "pixels": tf.reshape(pixels[start * channels : (start + area) * channels], (height, width, channels)),
             "label_pixels": tf.reshape(labels[start : start + area], (height, width)),
         }
 
     return load
 
 
-def eval_examples(split, resize=None, numbers=None, with_labels=True, checked=True, dct_method=""):
+def eval_examples(split, resize=None, numbers=None, with_labels=True, checked=True, dct_method="", as_stored=False):
     """Returns a dataset of the images of a split, not padded.
 
     Args:
@@ -194,16 +196,18 @@ def eval_examples(split, resize=None, numbers=None, with_labels=True, checked=Tr
       checked: whether label values outside the classes are an error.
       dct_method: "INTEGER_ACCURATE" decodes JPEGs as other programs do; TensorFlow's default, which the reference uses,
         is up to 15 grey levels off.
+      as_stored: whether images of a data set with a range of values keep their values, as exports take them.
 
     Returns:
-      A tf.data.Dataset of dicts: "image" (H, W, 3) uint8, or float32 if resized; "label" (H, W) int32; if resized
-      "source_label" (height, width) int32, which is not; "filename"; "height" and "width" in the data set.
+      A tf.data.Dataset of dicts: "image" (H, W, C) uint8, or float32 if resized or with a range of values; "label"
+      (H, W) int32; if resized "source_label" (height, width) int32, which is not; "filename"; "height" and "width" in
+      the data set.
     """
     resize = resize or ResizeConfig()
 
     @tf.autograph.experimental.do_not_convert
     def example(record):
-        decoded = _decoded(record, split, with_labels, dct_method)
+        decoded = _decoded(record, split, with_labels, dct_method, as_stored)
         if with_labels and checked:
             decoded["label"] = records.check_labels(decoded["label"], record, split.dataset)
         image, label = decoded["image"], decoded.get("label")
@@ -213,7 +217,7 @@ def eval_examples(split, resize=None, numbers=None, with_labels=True, checked=Tr
                 result["source_label"] = tf.cast(label, tf.int32)
             image, label = resize_to_range(image, None if label is None else label[..., tf.newaxis], resize)
             label = None if label is None else label[..., 0]
-        result["image"] = tf.ensure_shape(image, (None, None, 3))
+        result["image"] = tf.ensure_shape(image, (None, None, split.dataset.num_channels))
         if label is not None:
             result["label"] = tf.cast(label, tf.int32)
         return result
@@ -227,7 +231,7 @@ def refuse_unlabelled(split):
     """Raises a UserError if no pixel of a split has a class; reads labels only until one has such a pixel."""
 
     def has_class(number):
-        _size, record = records.check_record(split.record(number))
+        _size, record = records.check_record(split.record(number), split.dataset)
         return tf.reduce_any(tf.not_equal(records.whole_label(record, split), split.dataset.ignore_label))
 
     found = tf.data.Dataset.range(len(split)).map(has_class, num_parallel_calls=2).filter(tf.identity)
@@ -241,9 +245,9 @@ def refuse_unlabelled(split):
     )
 
 
-def _decoded(record, split, with_labels, dct_method):
-    (height, width), record = records.check_record(record, with_labels)
-    image = records.whole_image(record, dct_method)
+def _decoded(record, split, with_labels, dct_method, as_stored):
+    (height, width), record = records.check_record(record, split.dataset, with_labels)
+    image = records.whole_image(record, split.dataset, dct_method, as_stored)
     decoded = {"filename": record["filename"], "height": height, "width": width, "image": image}
     if with_labels:
         decoded["label"] = records.whole_label(record, split)

@@ -1,5 +1,7 @@
 """Class names and colours of the published data sets, as their authors give them."""
 
+import numpy as np
+
 
 def bit_colors(count):
     """Returns `count` RGB triples by PASCAL's rule: the bits of the label, spread over the three channels.
@@ -10,6 +12,13 @@ def bit_colors(count):
         tuple(sum(((label >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(8)) for channel in range(3))
         for label in range(count)
     )
+
+
+def colormap(colors):
+    """Returns (256, 3) uint8: PASCAL's rule where `colors` begin as it does, else they, and black for other values."""
+    rule = np.array(bit_colors(256), np.uint8)
+    given = np.array(colors, np.uint8).reshape(-1, 3)
+    return rule if np.array_equal(rule[: len(given)], given) else np.pad(given, ((0, 256 - len(given)), (0, 0)))
 
 
 def _names(text):

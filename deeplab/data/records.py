@@ -10,6 +10,7 @@ import re
 import tensorflow as tf
 
 from deeplab.data import sampling, shard_state, tfrecord
+from deeplab.data.channels import graph
 from deeplab.errors import UserError, one_line
 from deeplab.pictures.images import MAX_PIXELS
 
@@ -59,8 +60,8 @@ def reading(split):
     shard_state.refuse_changed(split.states)
 
 
-def check_record(record, with_label=True):
-    """Checks that a record is complete and that image and label have one size.
+def check_record(record, dataset, with_label=True):
+    """Checks that a record of a `catalog.Dataset` is complete and that image and label have one size.
 
     Returns:
       (height, width) of the image, int32 scalars, and the record. Its bytes depend on the checks in the graph, so
@@ -76,34 +77,63 @@ def check_record(record, with_label=True):
     ]
     with tf.control_dependencies(present):
         encoded = {part: tf.identity(record[part]) for part in keys}
-    known = [
-        _require(
-            sampling.is_jpeg(encoded[part]) | sampling.is_png(encoded[part]),
-            *(shard, ": record ", name, f" has {key} that is neither JPEG nor PNG; {_LINTER}"),
-        )
-        for part, key in keys.items()
-    ]
+    known = [_require_form(part, key, encoded[part], (shard, ": record ", name), dataset) for part, key in keys.items()]
     with tf.control_dependencies(known):
-        sizes = [sampling.image_size(tf.identity(record[part])) for part in keys]
+        sizes = [_size_of(part)(tf.identity(record[part]), dataset) for part in keys]
     (height, width), (label_height, label_width) = sizes[0], sizes[-1]
     same = tf.logical_and(tf.equal(height, label_height), tf.equal(width, label_width))
     shown = (width, "x", height, ", its label ", label_width, "x", label_height)
     fits = _require(same, shard, ": ", name, " is ", *shown, f" (width x height); {_LINTER}")
-    few = tf.cast(height, tf.int64) * tf.cast(width, tf.int64) <= MAX_PIXELS
-    decodes = _require(few, shard, ": ", name, " is ", *shown[:3], f"; more than {MAX_PIXELS} pixels are refused")
+    most = most_pixels(dataset)
+    few = tf.cast(height, tf.int64) * tf.cast(width, tf.int64) <= most
+    decodes = _require(few, shard, ": ", name, " is ", *shown[:3], f"; more than {most} pixels are refused")
     with tf.control_dependencies([fits, decodes]):
         return (tf.identity(height), tf.identity(width)), {**record, **{k: tf.identity(record[k]) for k in keys}}
 
 
-def read_box(record, size):
+def most_pixels(dataset):
+    """Returns how many pixels an image of a `catalog.Dataset` may have: the usual limit, or what the builder took."""
+    return max([MAX_PIXELS, *(height * width for height, width in dataset.largest_sizes.values())])
+
+
+def _require_form(part, key, encoded, where, dataset):
+    """Returns an op that fails unless the bytes of an image or a label have the form that the data set is stored in."""
+    if part == "image" and dataset.stores_bands:
+        _kind, height, width, channels = graph.header(encoded)
+        fits = graph.is_bands(encoded) & (channels == dataset.num_channels) & (tf.minimum(height, width) > 0)
+        return _require(fits, *where, f" has {key} that is no image of {dataset.num_channels} bands; {_LINTER}")
+    known = sampling.is_jpeg(encoded) | sampling.is_png(encoded)
+    return _require(known, *where, f" has {key} that is neither JPEG nor PNG; {_LINTER}")
+
+
+def _size_of(part):
+    return image_size if part == "image" else lambda encoded, _dataset: sampling.image_size(encoded)
+
+
+def image_size(encoded, dataset):
+    """Returns (height, width), int32 scalars, of the encoded image of a record of a `catalog.Dataset`."""
+    return graph.size(encoded) if dataset.stores_bands else sampling.image_size(encoded)
+
+
+def read_box(record, size, dataset):
     """Returns the function `read_box` that `sampling.sample_image` takes, for a record whose image has `size`."""
     if "pixels" in record:
         return lambda top, left, height, width: (record["pixels"], 0, 0)
+    if dataset.stores_bands:
+        return lambda top, left, height, width: (graph.pixels(record["image"], dataset), 0, 0)
     return sampling.jpeg_or_png_box(record["image"], size)
 
 
-def whole_image(record, dct_method=""):
-    """Returns the image (H, W, 3) uint8; `dct_method` as in tf.io.decode_jpeg."""
+def whole_image(record, dataset, dct_method="", as_stored=False):
+    """Returns the image of a record of a `catalog.Dataset`: (H, W, 3) uint8, or what `channels.graph` makes of it.
+
+    Args:
+      record, dataset: see above.
+      dct_method: as in tf.io.decode_jpeg.
+      as_stored: give the values of the record where the data set has a range of values, as exports take them.
+    """
+    if dataset.stores_bands:
+        return (graph.decode if as_stored else graph.pixels)(record["image"], dataset)
     return tf.io.decode_jpeg(record["image"], 3, dct_method=dct_method)  # decodes PNGs as well
 
 

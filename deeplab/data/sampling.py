@@ -230,7 +230,7 @@ def to_uint8(image):
 
 
 def pad_crop(image, label, crop_size, flip, pad_rgb, ignore_label):
-    """Pads uint8 image and label of a crop to `crop_size` at the bottom and right, or left if the crop is mirrored."""
+    """Pads image and label of a crop to `crop_size` at the bottom and right, or left if the crop is mirrored."""
     shape = tf.shape(label)
     below, beside = crop_size[0] - shape[0], crop_size[1] - shape[1]
 
@@ -240,7 +240,8 @@ def pad_crop(image, label, crop_size, flip, pad_rgb, ignore_label):
         wide = tf.cond(flip, lambda: tf.concat([right, x], 1), lambda: tf.concat([x, right], 1))
         return tf.concat([wide, bottom], 0)
 
-    pixel = to_uint8(tf.constant(pad_rgb, tf.float32))
+    pixel = tf.constant(pad_rgb, tf.float32)
+    pixel = to_uint8(pixel) if image.dtype == tf.uint8 else pixel
     padded = (below > 0) | (beside > 0)
     return tf.cond(
         padded,

@@ -19,7 +19,7 @@ from deeplab.data import checksums
 from deeplab.errors import UserError
 from deeplab.files import atomic, paths
 
-IMAGE = "image/encoded"  # JPEG or PNG bytes
+IMAGE = "image/encoded"  # JPEG or PNG bytes, or as in `channels.stored`
 FILENAME = "image/filename"  # without suffix
 FORMAT = "image/format"
 HEIGHT, WIDTH, CHANNELS = "image/height", "image/width", "image/channels"
@@ -36,11 +36,12 @@ class Example(NamedTuple):
     """One image with its labels as builders write them, encoded."""
 
     filename: str  # without suffix
-    image: bytes  # JPEG or PNG
-    image_format: str  # "jpeg" or "png"
+    image: bytes  # JPEG or PNG, or as in `channels.stored`
+    image_format: str  # "jpeg" or "png", or as in `channels.stored`
     label: bytes  # PNG, one channel
     height: int  # pixels
     width: int
+    channels: int = 3
 
 
 def serialize(example):
@@ -52,7 +53,7 @@ def serialize(example):
         LABEL: example.label,
         LABEL_FORMAT: b"png",
     }
-    numbers = {HEIGHT: example.height, WIDTH: example.width, CHANNELS: 3}
+    numbers = {HEIGHT: example.height, WIDTH: example.width, CHANNELS: example.channels}
     features = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text])) for key, text in texts.items()}
     for key, number in numbers.items():
         features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))

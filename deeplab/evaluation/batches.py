@@ -7,21 +7,22 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from deeplab.data import augment, pipeline, records, sampling
+from deeplab.data import augment, pipeline, records
 
 _HEADERS = 2000  # that `trained_size` reads at most, which takes a few seconds
 DCT_METHOD = "INTEGER_ACCURATE"  # decodes JPEGs as every other program does, so that exports score the same
 
 
-def examples(split, resize=None, numbers=None):
+def examples(split, resize=None, numbers=None, as_stored=False):
     """Returns the dataset of `pipeline.eval_examples`: the images of a split once.
 
     Args:
       split: the `source.Split`.
       resize: the `ResizeConfig` that images and labels are resized by; None leaves them at their source size.
       numbers: which records, and in which order; None gives all of them in file order.
+      as_stored: whether images of a data set with a range of values keep their values, as exports take them.
     """
-    return pipeline.eval_examples(split, resize, numbers, dct_method=DCT_METHOD)
+    return pipeline.eval_examples(split, resize, numbers, dct_method=DCT_METHOD, as_stored=as_stored)
 
 
 def image_sizes(split, resize):
@@ -54,7 +55,7 @@ def _sizes(split, resize, numbers):
     """Returns the dataset of two (height, width) for each of these records: in the data set, and resized."""
 
     def sizes(number):
-        height, width = sampling.image_size(split.record(number)["image"])
+        height, width = records.image_size(split.record(number)["image"], split.dataset)
         return tf.stack([height, width]), tf.stack(augment.range_size(height, width, resize))
 
     return tf.data.Dataset.from_tensor_slices(numbers.astype(np.int64)).map(sizes, os.cpu_count() or 1)
@@ -102,7 +103,8 @@ def padded_batches(examples, counts, padded_size, ignore_label, fillers=0):
         image = tf.pad(example["image"], [*margins, [0, 0]])
         label = tf.pad(example["label"], margins, constant_values=ignore_label)
         shape = [side if isinstance(side, int) else None for side in size]
-        image, label = tf.ensure_shape(image, (*shape, 3)), tf.ensure_shape(label, shape)
+        channels = example["image"].shape[-1]
+        image, label = tf.ensure_shape(image, (*shape, channels)), tf.ensure_shape(label, shape)
         return batch, {**example, "image": image, "label": label, "sizes": tf.stack([height, width])}
 
     numbers = tf.data.Dataset.from_tensor_slices(np.repeat(np.arange(len(counts)), counts))
@@ -126,7 +128,13 @@ def pixels(batch):
 def _filler(spec, padded_size, ignore_label):
     """Returns a batch that holds one image without pixels; its shapes fit the `spec` of the other batches."""
     height, width = padded_size(1, 1)
-    shapes = {"image": (1, height, width, 3), "label": (1, height, width), "source_label": (1, 1, 1), "sizes": (1, 2)}
+    channels = spec["image"].shape[-1]
+    shapes = {
+        "image": (1, height, width, channels),
+        "label": (1, height, width),
+        "source_label": (1, 1, 1),
+        "sizes": (1, 2),
+    }
     values = {"label": ignore_label, "source_label": ignore_label, "filename": ""}
     return {
         name: tf.cast(tf.fill(shapes.get(name, (1,)), values.get(name, 0)), tensor.dtype)

@@ -182,7 +182,9 @@ def _open_export(config):
     pipeline.refuse_unlabelled(split)
     catalog.refuse_other(config.dataset, split.dataset)
     card = export_folder.read_card(path)
-    predicted = catalog.Dataset("export", len(card["classes"]), class_names=card["classes"])
+    predicted = catalog.Dataset(
+        "export", len(card["classes"]), class_names=card["classes"], **exports.channels_of(path, card)
+    )
     catalog.require_same_classes(predicted, split.dataset, path, config.dataset_dir)
     facts = {
         "saved_model": path,

@@ -146,8 +146,8 @@ def score_in_stacks(split, segment, batch_size=None, collectors=()):
 
     Args:
       split: the `source.Split`.
-      segment: function from images (B, H, W, 3) uint8 to their class ids, a tensor (B, H, W) int32 that the device may
-        still compute when the function returns.
+      segment: function from images (B, H, W, C), as the records hold them, to their class ids, a tensor (B, H, W) int32
+        that the device may still compute when the function returns.
       batch_size: the most images of one size that it gets at once; None takes what suits the device and the size.
       collectors: `Collector`s that are given every image.
 
@@ -160,7 +160,7 @@ def score_in_stacks(split, segment, batch_size=None, collectors=()):
         sizes, _resized = batches.image_sizes(split, ResizeConfig())
         plan = batches.plan(sizes.tolist(), lambda size: images_at_once.images_at_once(batch_size, *size))
     with progress_bar.show(len(split), "image") as bar, records.reading(split):
-        examples, before = iter(batches.examples(split, numbers=list(itertools.chain(*plan)))), ()
+        examples, before = iter(batches.examples(split, numbers=list(itertools.chain(*plan)), as_stored=True)), ()
         stacks = (_stack(itertools.islice(examples, len(numbers))) for numbers in plan)
 
         def step(stack):

@@ -24,6 +24,7 @@ from deeplab.inference import batch_size as batch_size_of
 from deeplab.inference import input_size, trained, two_at_once, untrained
 from deeplab.inference.predictor import Predictor
 from deeplab.layers.resize import resize_bilinear, resize_labels
+from deeplab.pictures.bands import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +187,7 @@ class PredictedImage(NamedTuple):
     """One image of a split and what the network predicts for it, NumPy arrays at source size."""
 
     filename: str  # as in the records
-    image: np.ndarray  # (H, W, 3) uint8
+    image: np.ndarray  # (H, W, 3) uint8, as `pictures.bands.shown` shows it
     label: np.ndarray  # (H, W) int32
     prediction: np.ndarray  # (H, W) int32
 
@@ -194,7 +195,7 @@ class PredictedImage(NamedTuple):
 def predicted_images(split_predictor, batch_size, total):
     """Yields the first `total` images of a split, in file order, each as a `PredictedImage`; shows progress."""
 
-    plan = split_predictor.plan(batch_size, total)
+    dataset, plan = split_predictor.split.dataset, split_predictor.plan(batch_size, total)
     stream = split_predictor.batches(plan)
     signature = {name: spec for name, spec in stream.element_spec.items() if name != "filename"}
 
@@ -214,7 +215,7 @@ def predicted_images(split_predictor, batch_size, total):
             seen_sizes = batch["sizes"].numpy()
             for i, (height, width) in enumerate(source_sizes):
                 rows, columns = seen_sizes[i]
-                image = _image_of_size(batch["image"][i, :rows, :columns], (height, width))
+                image = _image_of_size(batch["image"][i, :rows, :columns], (height, width), dataset)
                 label, prediction = labels[i, :height, :width], predictions[i, :height, :width]
                 yield PredictedImage(escaping.decoded(filenames[i].numpy()), image, label, prediction)
                 bar.update()
@@ -224,8 +225,10 @@ def _with_int32_size(example):
     return {**example, "height": tf.cast(example["height"], tf.int32), "width": tf.cast(example["width"], tf.int32)}
 
 
-def _image_of_size(image, size):
-    """Returns an image (h, w, 3), as the network saw it, as (H, W, 3) uint8 of `size`."""
+def _image_of_size(image, size, dataset):
+    """Returns an image (h, w, C), as the network saw it, as (H, W, 3) uint8 of `size`."""
     if tuple(image.shape[:2]) != tuple(size):
         image = resize_bilinear(image[tf.newaxis], size)[0]
+    if dataset.stores_bands:
+        return shown.rgb(image.numpy())
     return image.numpy().round().clip(0, 255).astype(np.uint8)

@@ -67,6 +67,7 @@ def _content(config, loaded, input_size):
         "checkpoint": places.shortened(loaded.checkpoint),
         "step": loaded.step,
         **({"weights_from": loaded.weights_from} if loaded.weights_from else {}),
+        **{name: getattr(dataset, name) for name in ("value_range", "bands") if getattr(dataset, name)},
         "score": _score(loaded),
         "crop_size": config.crop_size,
         "inference_scales": config.inference_scales,
@@ -75,7 +76,7 @@ def _content(config, loaded, input_size):
         CARD_KEY: input_size.card(),
         # Of the verification: the graph itself does not say how a GPU computes it.
         "tf32": devices.computes_in_tf32() if config.verify else None,
-        "multiply_adds": count_multiply_adds(loaded.config, (*size, 3), **passes),
+        "multiply_adds": count_multiply_adds(loaded.config, (*size, loaded.config.num_channels), **passes),
         "multiply_adds_size": size,
         "versions": {"deeplab": deeplab.__version__, "tensorflow": tf.__version__, "keras": tf.keras.__version__},
     }

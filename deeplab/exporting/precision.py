@@ -45,7 +45,8 @@ def choose(original, made):
     network = made("bfloat16")
     images = list(trial_images.of_size(network, _IMAGES))
     labels = _labels_of(network)
-    expected = ExportedModule(original, network.config.resize, input_size=network.input_size)
+    how = {"input_size": network.input_size, "channels": network.loaded.dataset}
+    expected = ExportedModule(original, network.config.resize, **how)
     with progress_bar.show(len(images) + _WARM_UP + _TURNS, "image", f"precision={AUTO}") as bar:
         same = _agreement(expected, labels, images, bar)
         told = f"{100 * same:.2f} % of the labels of {_told(images, network.config)} are the same"

@@ -6,11 +6,14 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from deeplab.config.data import ResizeConfig
 from deeplab.data.augment import range_size
+from deeplab.data.channels.facts import Channels
+from deeplab.data.channels.value_range import to_pixels
+from deeplab.exporting import files_in_graph
 from deeplab.inference import input_size
 from deeplab.inference.exports import DEFAULT_SIGNATURE, REFERENCE_LABELS, REFERENCE_PROBABILITIES, REFERENCE_SIGNATURE
 from deeplab.layers.resize import resize_bilinear, resize_labels
 
-_NO_RESIZE, _ORIGINAL = ResizeConfig(), input_size.InputSize()
+_NO_RESIZE, _ORIGINAL, _RGB = ResizeConfig(), input_size.InputSize(), Channels()
 
 
 class ExportedModule(tf.Module):
@@ -30,7 +33,9 @@ class ExportedModule(tf.Module):
         function besides. This project's programs avoid that for large networks, see `inference.shared_weights`.
       input_size: an `InputSize`, which says which images the network sees at another size. It has no effect if `resize`
         asks for resizing.
-      ids: (K,), the id of each class in the PNG files of `bytes`; None stands for class ids.
+      channels: the `Channels` of the data set, usually a `catalog.Dataset`, whose `source_ids` are in the PNG files of
+        `bytes`; without them, class ids do. Where it has a range of values, images are float32 and have the values of
+        files. There is no signature `bytes` where TensorFlow cannot decode such files.
     """
 
     def __init__(
@@ -42,15 +47,17 @@ class ExportedModule(tf.Module):
         colors=None,
         constant=False,
         input_size=_ORIGINAL,
-        ids=None,
+        channels=_RGB,
     ):
         super().__init__(name="deeplab")
-        self._predict, self._resize, self._input_size = predictor, resize, input_size
+        self._predict, self._resize, self._input_size, self._channels = predictor, resize, input_size, channels
+        self._kind = tf.float32 if channels.value_range else tf.uint8
         wanted = {"labels": True, "probabilities": with_probabilities, "logits": with_logits}
         self._outputs = [name for name, is_wanted in wanted.items() if is_wanted]  # of serving_default
         self._colors = None if colors is None else np.asarray(colors, np.uint8)
-        self._ids = None if ids is None else np.asarray(ids, np.int32)
-        images = tf.TensorSpec((None, None, None, 3), tf.uint8)
+        ids = getattr(channels, "source_ids", ())
+        self._ids = np.asarray(ids, np.int32) if ids else None
+        images = self._spec(None, None)
         self._segment = tf.function(self.segment, input_signature=[images])  # one trace for all signatures
         if constant:
             segment = self._segment.get_concrete_function()
@@ -58,20 +65,27 @@ class ExportedModule(tf.Module):
         else:
             self.weights = [tf_variable(variable) for variable in predictor.model.variables]
 
+    def _spec(self, count, name):
+        return tf.TensorSpec((count, None, None, self._channels.num_channels), self._kind, name=name)
+
     def signatures(self):
         """Returns {name: concrete function}, as `tf.saved_model.save` takes them."""
-        images = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
-        one = tf.TensorSpec((1, None, None, 3), tf.uint8, name="ImageTensor")
         encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
+        of_files = {"bytes": self.bytes.get_concrete_function(encoded)} if self.takes_files else {}
         return {
-            DEFAULT_SIGNATURE: self.serving_default.get_concrete_function(images),
-            "bytes": self.bytes.get_concrete_function(encoded),
-            REFERENCE_SIGNATURE: self.reference.get_concrete_function(one),
+            DEFAULT_SIGNATURE: self.serving_default.get_concrete_function(self._spec(None, "images")),
+            **of_files,
+            REFERENCE_SIGNATURE: self.reference.get_concrete_function(self._spec(1, "ImageTensor")),
         }
+
+    @property
+    def takes_files(self):
+        """Tells whether there is a signature `bytes`."""
+        return files_in_graph.can_decode(self._channels)
 
     @tf.function
     def serving_default(self, images):
-        """images (B, H, W, 3) uint8 -> labels (B, H, W) int32; on request probabilities, logits (B, H, W, K) float32.
+        """images (B, H, W, C) -> labels (B, H, W) int32; on request probabilities, logits (B, H, W, K) float32.
 
         Logits are the logarithms of the probabilities, so that their softmax gives the probabilities again. The
         network's own logits differ from them by a constant per pixel, and with several passes there is no single
@@ -89,7 +103,7 @@ class ExportedModule(tf.Module):
         Ids are class ids, or those of the label files that the network learned from, see `pictures.mask_ids`.
         Images may have different sizes; each result has the size of its image. The names end in _bytes because
         TensorFlow Serving's REST interface writes such outputs in base64. Pixels are taken as they are stored, since
-        TensorFlow ignores EXIF.
+        TensorFlow ignores EXIF. Transparent pixels are laid on white, as by the other programs.
         """
         names = ("label_bytes", "color_bytes") if self._colors is not None else ("label_bytes",)
         files = tf.map_fn(
@@ -99,8 +113,7 @@ class ExportedModule(tf.Module):
 
     def _one_file(self, image_bytes):
         """Returns a list for one image file: the PNG file of its labels, then, if wanted, the PNG file in colours."""
-        image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-        image = tf.ensure_shape(image, (None, None, 3))
+        image = files_in_graph.decode(image_bytes, self._channels)
         labels = self._segment(image[None])[0][0, :, :, None]
         most = self._predict.num_classes - 1 if self._ids is None else self._ids.max()
         with tf.device("CPU:0"):  # the bytes are for the host; GPUs can neither gather uint8 nor write PNG
@@ -112,12 +125,14 @@ class ExportedModule(tf.Module):
 
     @tf.function
     def reference(self, ImageTensor):  # REFERENCE_INPUT: a signature names its inputs after the arguments
-        """The reference's frozen graph: ImageTensor (1, H, W, 3) uint8 -> SemanticPredictions (1, H, W) int32."""
+        """The reference's frozen graph: ImageTensor (1, H, W, C) -> SemanticPredictions (1, H, W) int32."""
         labels, probabilities = self._segment(ImageTensor)
         return {REFERENCE_LABELS: labels, REFERENCE_PROBABILITIES: probabilities}
 
     def segment(self, images):
-        """Returns labels (B, H, W) int32 and probabilities (B, H, W, K) float32 of images (B, H, W, 3)."""
+        """Returns labels (B, H, W) int32 and probabilities (B, H, W, K) float32 of images (B, H, W, C)."""
+        if self._channels.value_range:
+            images = to_pixels(images, self._channels.value_range)
         if self._resize.min_resize_value is None:
             return input_size.segment(self._predict, images, self._input_size)
         size = tf.shape(images)[1:3]

@@ -15,20 +15,23 @@ _KEY, _VALUE = 1, 2  # in an entry of a map
 _LENGTH_DELIMITED = 2  # wire type of strings, bytes and messages
 
 
-def write(folder, size, model_name="deeplab"):
-    """Writes one request for `serving_default` and one for `bytes` into a SavedModel folder.
+def write(folder, size, images, takes_files=True, model_name="deeplab"):
+    """Writes one request for `serving_default`, and one for `bytes` where there is that one, into a SavedModel folder.
 
     Args:
       folder: the folder.
       size: (height, width) of the grey image in the requests.
+      images: the tf.TensorSpec (1, None, None, C) of the images that `serving_default` takes.
+      takes_files: whether there is a signature `bytes`.
       model_name: name of the model in the requests, which TensorFlow Serving ignores.
     """
-    grey = tf.make_tensor_proto(128, tf.uint8, (1, *size, 3))  # stored as one number that stands for all
+    grey = tf.make_tensor_proto(
+        128, images.dtype, (1, *size, images.shape[-1])
+    )  # stored as one number that stands for all
     jpeg = tf.io.encode_jpeg(tf.fill((*size, 3), tf.constant(128, tf.uint8))).numpy()
-    requests = {
-        "serving_default": ("images", grey),
-        "bytes": ("image_bytes", tf.make_tensor_proto([jpeg], tf.string)),
-    }
+    requests = {"serving_default": ("images", grey)}
+    if takes_files:
+        requests["bytes"] = ("image_bytes", tf.make_tensor_proto([jpeg], tf.string))
     path = f"{folder}/{FILE}"
     tf.io.gfile.makedirs(path.rpartition("/")[0])
     with tf.io.TFRecordWriter(path) as writer:

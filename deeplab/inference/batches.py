@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from deeplab.data.channels.value_range import to_pixels
 from deeplab.inference import input_size
-
-_ANY_SIZE = tf.TensorSpec((None, None, None, 3), tf.uint8)  # one trace for images of every size
 
 
 class Batched(NamedTuple):
@@ -24,8 +23,20 @@ class Batched(NamedTuple):
     start: Callable[[Sequence[np.ndarray]], Callable[[], list[np.ndarray]]]
 
 
-def of_predictor(predictor, seen):
-    """Returns the `Batched` of a `Predictor` behind an `InputSize`.
+def image_spec(predictor, count=None, value_range=()):
+    """Returns the tf.TensorSpec of images of any size: uint8, or float32 where they have a range of values.
+
+    Args:
+      predictor: the `Predictor`.
+      count: number of images; None for any number.
+      value_range: as in `catalog.Dataset`.
+    """
+    kind = tf.float32 if value_range else tf.uint8
+    return tf.TensorSpec((count, None, None, predictor.config.num_channels), kind)
+
+
+def of_predictor(predictor, seen, value_range=()):
+    """Returns the `Batched` of a `Predictor` behind an `InputSize`, for a data set with this range of values.
 
     Images that are padded to the same size share a batch. An image that is resized only shares it with images of its
     own size.
@@ -37,19 +48,23 @@ def of_predictor(predictor, seen):
     def key(height, width):
         return (height, width) if seen.resizes(height, width) else ("padded", *padded_size(height, width))
 
-    @tf.function(input_signature=[_ANY_SIZE, tf.TensorSpec((None, 2), tf.int32)])
+    any_size = image_spec(predictor, value_range=value_range)
+
+    @tf.function(input_signature=[any_size, tf.TensorSpec((None, 2), tf.int32)])
     def padded(images, sizes):
         return predictor.on_padded(images, sizes)[0]
 
-    @tf.function(input_signature=[_ANY_SIZE])
+    @tf.function(input_signature=[any_size])
     def resized(images):
         return input_size.segment(predictor, images, seen)[0]
 
     def start(images):
+        images = [to_pixels(image, value_range) for image in images] if value_range else images
         height, width = images[0].shape[:2]
         if seen.resizes(height, width):
             return _fetch(resized(np.stack(images)), images)
-        batch = np.zeros((len(images), *padded_size(height, width), 3), np.uint8)
+        channels, kind = images[0].shape[-1], any_size.dtype.as_numpy_dtype
+        batch = np.zeros((len(images), *padded_size(height, width), channels), kind)
         for place, image in zip(batch, images, strict=True):
             place[: image.shape[0], : image.shape[1]] = image
         return _fetch(padded(batch, np.array([image.shape[:2] for image in images], np.int32)), images)

@@ -33,6 +33,7 @@ CARD = formats.Kind(
     others=(
         *("colors", "score", "multiply_adds", "multiply_adds_size", "versions", "input_size", "tf32"),
         *("precision", "precision_reason", "quantize", "files", "weights_from", "source_ids", "source_colors"),
+        *run_folder.RANGE,
     ),
     types={
         **{"config": {"model_variant": str, "output_stride": int}, "classes": [str], "colors": (None, [[int]])},
@@ -48,6 +49,7 @@ CARD = formats.Kind(
         "files": {str: {manifest.SIZE: int, manifest.HASH: str}},
         "weights_from": (None, run_folder.ORIGIN),
         **{"source_ids": (None, [int]), "source_colors": (None, [[int]])},
+        **run_folder.RANGE,
         **{"multiply_adds": (None, float), "multiply_adds_size": formats.is_size, "score": (None, dict)},
     },
 )

@@ -67,11 +67,19 @@ def dataset_of(path, card, name=None):
     if card:
         names, known = card["classes"], {name: card.get(name) or () for name in _COLORS_AND_IDS}
         try:
-            return catalog.Dataset("export", len(names), class_names=names, **known)
+            return catalog.Dataset("export", len(names), class_names=names, **known, **channels_of(path, card))
         except (UserError, TypeError, ValueError) as error:
             where = f"{path}/{export_folder.CARD_FILE}"
             raise UserError(f"{where}: {one_line(error, 200)}") from None
     return catalog.load(None, name) if name else catalog.Dataset(UNKNOWN, catalog.MAX_LABEL + 1)
+
+
+def channels_of(path, card):
+    """Returns the `channels.facts` of the export in a folder, from its dataset.json, or else from its card."""
+    if tf.io.gfile.exists(tf.io.gfile.join(path, catalog.FILE)):
+        return catalog.load(path).channel_facts
+    recorded = {name: card[name] for name in ("value_range", "bands") if name in card}
+    return {"num_channels": card["config"].get("num_channels", 3), **recorded}
 
 
 class Export:
@@ -129,7 +137,7 @@ class Export:
             ) from None
 
     def segment(self, image):
-        """Returns labels (H, W) int32 of an image (H, W, 3) uint8, by the signature serving_default.
+        """Returns labels (H, W) int32 of an image (H, W, C), by the signature serving_default.
 
         Raises:
           UserError: the export takes no image of that size; some are made for images of one size.
@@ -161,7 +169,10 @@ class Export:
         return results[REFERENCE_LABELS][0].numpy(), results[REFERENCE_PROBABILITIES][0].numpy()
 
     def _outputs(self, images, signature, name):
-        """Returns the outputs, as tensors, of a signature for images (B, H, W, 3), which are its input `name`."""
+        """Returns the outputs, as tensors, of a signature for images (B, H, W, C), which are its input `name`."""
+        spec = self.signatures[signature].inputs.get(name) if signature in self.signatures else None
+        if spec is not None and spec.dtype != images.dtype and spec.dtype == "float32":
+            images = images.astype("float32")  # of a data set with a range of values
         try:
             return self._call(signature, {name: tf.constant(images)})
         except (tf.errors.InvalidArgumentError, TypeError) as error:

@@ -131,7 +131,7 @@ def segment(predictor, images, input_size):
     # Only resizing is conditional, so that the graph holds the network once. Labels and probabilities are chosen each
     # by itself, so that TensorFlow can leave out what nobody asks for.
     seen = tf.cond(resizes, lambda: resize_antialiased(images, fitted), lambda: tf.cast(images, tf.float32))
-    labels, probabilities = predictor(tf.ensure_shape(seen, (images.shape[0], None, None, 3)))
+    labels, probabilities = predictor(tf.ensure_shape(seen, (images.shape[0], None, None, images.shape[-1])))
     size = tf.cast(size, tf.int32)
     return (
         tf.cond(resizes, lambda: resize_labels(labels, size), lambda: labels),

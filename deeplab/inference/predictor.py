@@ -30,22 +30,23 @@ def predict_labels(
 
     Args:
       model: as `build_model` returns it.
-      images: (B, H, W, 3) RGB in [0, 255], uint8 or float.
+      images: (B, H, W, num_channels) in [0, 255], uint8 or float; RGB for 3 channels.
       eval_scales: sizes, relative to the image, at which the network looks at it.
       add_flipped_images: also look at the images reversed left to right.
 
     Returns:
       labels (B, H, W) int32; probabilities (B, H, W, K) float32, the mean of the softmax over the passes.
     """
-    images = checked_images(images)
+    images = checked_images(images, config_of(model).num_channels)
     _refuse_larger(config_of(model).crop_size, images.shape[1:3])
     predict = _compiled(model, tuple(float(scale) for scale in eval_scales), bool(add_flipped_images))
     return predict(tf.cast(images, tf.float32))
 
 
-def checked_images(images):
-    """Returns images as a tensor (B, H, W, 3) of numbers; a UserError says what it got in place of that."""
-    expected = "expected RGB images in [0, 255] as an array (batch, height, width, 3)"
+def checked_images(images, num_channels=3):
+    """Returns images as a tensor (B, H, W, num_channels) of numbers; a UserError says what it got in place of that."""
+    kind = "RGB images" if num_channels == 3 else f"images of {num_channels} channels"
+    expected = f"expected {kind} in [0, 255] as an array (batch, height, width, {num_channels})"
     given = type(images).__name__
     try:
         images = tf.convert_to_tensor(images)
@@ -53,8 +54,9 @@ def checked_images(images):
         raise UserError(f"images: got {given}; {expected}, all of one size") from None
     if not (images.dtype.is_floating or images.dtype.is_integer):  # such as a path
         raise UserError(f"images: got {given} of type {images.dtype.name}; {expected}, uint8 or float")
-    if images.shape.rank != 4 or images.shape[-1] != 3 or 0 in images.shape:
-        alone = "; for one image, pass image[None]" if images.shape.rank == 3 and images.shape[-1] == 3 else ""
+    if images.shape.rank != 4 or images.shape[-1] != num_channels or 0 in images.shape:
+        is_one = images.shape.rank == 3 and images.shape[-1] == num_channels
+        alone = "; for one image, pass image[None]" if is_one else ""
         raise UserError(f"images has shape {tuple(images.shape)}: {expected}{alone}")
     return images
 
@@ -62,7 +64,7 @@ def checked_images(images):
 @functools.lru_cache(maxsize=4)
 def _compiled(model, eval_scales, add_flipped_images):
     """Returns a tf.function with one trace for images of every size."""
-    signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
+    signature = [tf.TensorSpec((None, None, None, config_of(model).num_channels), tf.float32)]
     return tf.function(Predictor(model, None, eval_scales, add_flipped_images), input_signature=signature)
 
 
@@ -85,13 +87,16 @@ class Predictor:
         self.num_classes = self.config.num_classes
         self.fixed_size = self.config.crop_size
         self.crop_size = self.fixed_size or crop_size or (1, 1)
-        self.pad_rgb = np.asarray(BACKBONES[self.config.model_variant].pad_rgb, np.float32)
+        self.pad_rgb = np.asarray(self._pad_pixel(), np.float32)
         self._pads_grey = len(set(self.pad_rgb)) == 1
         self.add_flipped_images = bool(add_flipped_images)
         self.eval_scales = tuple(eval_scales)
         unscaled = self.eval_scales == (1.0,)
         self.models = [model] if unscaled else [at_scale(model, scale) for scale in self.eval_scales]
         self._is_single = unscaled and not add_flipped_images  # one pass over the image as it is: nothing to average
+
+    def _pad_pixel(self):
+        return BACKBONES[self.config.model_variant].pad_pixel(self.config.num_channels)
 
     def __call__(self, images):
         """Returns (labels (B, H, W) int32, probabilities (B, H, W, K) float32) of images (B, H, W, 3)."""

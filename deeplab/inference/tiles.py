@@ -77,7 +77,7 @@ class _Tiled:
         coarsest = max(self._strides)
         self._halo = -(-(overlap // 2) // coarsest) * coarsest
         self._kept = [max(1, (side - 2 * self._halo) // coarsest) * coarsest for side in tile_size]
-        any_size = tf.TensorSpec((None, None, None, 3), tf.float32)
+        any_size = tf.TensorSpec((None, None, None, network.parts.config.num_channels), tf.float32)
         self._backbone = tf.function(lambda images: backbone(images, training=False), input_signature=[any_size])
         self._head = tf.function(lambda inputs: head(inputs, training=False), reduce_retracing=True)
 

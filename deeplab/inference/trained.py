@@ -16,6 +16,7 @@ from deeplab.config.options import from_json
 from deeplab.config.presets import MODELS, model_options
 from deeplab.config.published import files
 from deeplab.data import catalog
+from deeplab.data.channels import facts
 from deeplab.errors import UserError
 from deeplab.files import formats
 from deeplab.model.network import build_model
@@ -73,6 +74,7 @@ def load(
     config = _network_config(recorded, overrides or {}, {**(defaults or {}), **model_options(preset)}, dataset)
     if dataset and dataset.num_classes != config.num_classes:  # the flags know better than the default
         dataset = catalog.Dataset("unnamed", config.num_classes)
+    dataset = facts.with_channels(dataset, config.num_channels)
     model = _build(config, _record(recorded, trained_size, dataset))
     report = _restored(model, prefix, use_moving_averages and recorded is not None, preset)
     step = bundle.step_of(prefix) if report.step is None else report.step
@@ -139,7 +141,7 @@ def load_configured(config, directory: str, overrides: dict, dataset: catalog.Da
 def _network_config(recorded, overrides, defaults, dataset):
     """Returns the `ModelConfig` to build: as recorded in config.json, or as the defaults say; overrides always win."""
     if recorded is None:
-        classes = {"num_classes": dataset.num_classes} if dataset else {}
+        classes = {"num_classes": dataset.num_classes, "num_channels": dataset.num_channels} if dataset else {}
         config = ModelConfig(**{**classes, **defaults, **overrides})
     else:
         config = dataclasses.replace(recorded, **overrides)

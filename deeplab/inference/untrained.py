@@ -74,7 +74,7 @@ def _of_training(loaded):
         return []
     if max(_head_rates(config), default=0) < min(_cells(config, config.crop_size)):
         return []  # which saves building the network once more
-    taps = untrained_taps.find(build_model(config, (*config.crop_size, 3)))
+    taps = untrained_taps.find(build_model(config, (*config.crop_size, config.num_channels)))
     return [one for one in taps if one.layer in loaded.model.parts.layers]
 
 

@@ -44,11 +44,17 @@ def configured(config, options=None) -> ModelConfig:
     return ModelConfig(**{"model_variant": config, **options})
 
 
-def checked_shape(shape) -> tuple[int | None, int | None, int]:
-    """Returns the input shape of a network as a tuple; a UserError unless it is (height or None, width or None, 3)."""
-    expected = "expected (height, width, 3), with None for sides that vary"
-    if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[2] != 3:
-        raise UserError(f"input_shape={shape!r}: {expected}")
+def checked_shape(shape, num_channels=3) -> tuple[int | None, int | None, int]:
+    """Returns the input shape of a network as a tuple; None stands for images of any size.
+
+    Raises:
+      UserError: it is not (height or None, width or None, num_channels).
+    """
+    expected = f"expected (height, width, {num_channels}), with None for sides that vary"
+    if shape is None:
+        return None, None, num_channels
+    if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[2] != num_channels:
+        raise UserError(f"input_shape={shape!r}: {expected}; num_channels={num_channels} is an option of the network")
     if not all(side is None or (isinstance(side, int) and side > 0) for side in shape[:2]):
         raise UserError(f"input_shape={shape!r}: {expected}")
     return tuple(shape)

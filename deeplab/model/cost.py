@@ -14,7 +14,7 @@ from deeplab.model.network import build_from, scaled_config
 
 def count_multiply_adds(
     config: ModelConfig,
-    input_shape: tuple[int, int, int] = (513, 513, 3),
+    input_shape: tuple[int, int, int] | None = None,
     eval_scales: Sequence[float] = (1.0,),
     add_flipped_images: bool = False,
     space_to_batch: bool = False,
@@ -23,7 +23,7 @@ def count_multiply_adds(
 
     Args:
       config: a `ModelConfig`.
-      input_shape: (H, W, 3) of the image.
+      input_shape: (H, W, num_channels) of the image; None for 513x513 pixels.
       eval_scales: scales of multi-scale inference; the passes are summed.
       add_flipped_images: every pass is made for the mirrored image too.
       space_to_batch: count as the published tables do, where an atrous convolution with rate r on h x w cells has
@@ -33,7 +33,7 @@ def count_multiply_adds(
       An int.
     """
     layers: dict = {}
-    total = 0
+    total, input_shape = 0, input_shape or (513, 513, config.num_channels)
     for scale in eval_scales:
         sized = scaled_config(config, scale) if scale != 1.0 else config
         shape = (*(scale_dimension(side, scale) for side in input_shape[:2]), input_shape[2])

@@ -58,7 +58,7 @@ class DeepLab(SegmentationModel):
 
 def build_model(
     config: ModelConfig | str,
-    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    input_shape: tuple[int | None, int | None, int] | None = None,
     upsample_logits: bool = False,
     **options: Any,
 ) -> DeepLab:
@@ -67,23 +67,25 @@ def build_model(
     Args:
       config: a `ModelConfig`, the name of a backbone such as "mobilenet_v2", or the name of a published model in
         `deeplab.MODELS`.
-      input_shape: (H, W, 3); None for sides that vary. By default the model takes images of any size.
+      input_shape: (H, W, num_channels); None for sides that vary. By default the model takes images of any size.
       upsample_logits: whether the logits get the size of the input, as most code for Keras expects, in place of the
         size in which the network computes them. `predict_labels`, training and exports do the same with both.
       options: fields of `ModelConfig`, used in place of those of `config`: `num_classes=7, output_stride=16`. For the
         name of a backbone, others have the defaults of `ModelConfig`.
 
     Returns:
-      A functional keras.Model. Input: (B, H, W, 3) RGB in [0, 255], uint8 or float; scaling the pixels is part of the
-      model. Output: (B, h, w, num_classes) float32 logits at the smallest decoder stride, or at the output stride where
-      there is no decoder; (B, H, W, num_classes) with `upsample_logits`. The logits of an image pyramid are merged.
+      A functional keras.Model. Input: (B, H, W, num_channels) in [0, 255], uint8 or float, RGB for 3 channels; scaling
+      the pixels is part of the model. Output: (B, h, w, num_classes) float32 logits at the smallest decoder stride, or
+      at the output stride where there is no decoder; (B, H, W, num_classes) with `upsample_logits`. The logits of an
+      image pyramid are merged.
 
     Raises:
       UserError: an option or a name is not known, or a part of the configuration cannot be built, e.g. an unreadable
         dense prediction cell.
     """
-    shape = checked_shape(input_shape)
-    return build_from(Parts(configured(config, options), upsample_logits=bool(upsample_logits)), shape)
+    network = configured(config, options)
+    shape = checked_shape(input_shape, network.num_channels)
+    return build_from(Parts(network, upsample_logits=bool(upsample_logits)), shape)
 
 
 def build_from(parts: Parts, input_shape: tuple[int | None, int | None, int]) -> DeepLab:
@@ -117,7 +119,7 @@ def _encode_and_decode(parts, images, scale, stage):
 
     Args:
       parts: `Parts`, which gets the layers and remembers what the head reads.
-      images: (B, H, W, 3), pixels 0..255.
+      images: (B, H, W, num_channels), pixels 0..255.
       scale, stage: the factor by which images are resized first (1.0 without a pyramid), and its place in the pyramid.
 
     Returns:
@@ -129,7 +131,8 @@ def _encode_and_decode(parts, images, scale, stage):
     backbone = BACKBONES[config.model_variant]
     # Encoder: features with one cell per `output_stride` pixels. The taps {stride: features} come from earlier layers
     # and are finer; the decoder takes the outlines of objects from them.
-    pixels = parts.layer(FIRST_LAYER, lambda name: Normalize(*backbone.normalization, name=name))(seen)
+    normalization = backbone.normalization_of(config.num_channels)
+    pixels = parts.layer(FIRST_LAYER, lambda name: Normalize(*normalization, name=name))(seen)
     features, taps = backbone.build(Blocks(parts, backbone.style, backbone.scope), pixels, config)
     strides = config.decoder_output_stride or ()
     parts.head_inputs.append([(config.output_stride, features), *((stride, taps[stride]) for stride in strides)])

@@ -110,7 +110,7 @@ def rebuilt(config, build_from):
     parts = described(config)
     parts.record = dict(config.get("record") or {})
     with _policy(config.get("dtype") or "float32"):
-        model = build_from(parts, tuple(config.get("input_shape") or (None, None, 3)))
+        model = build_from(parts, tuple(config.get("input_shape") or (None, None, parts.config.num_channels)))
     model.trainable = config.get("trainable", True)
     for name in config.get("frozen", ()) if model.trainable else ():
         if name in parts.layers:

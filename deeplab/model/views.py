@@ -90,4 +90,4 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model, tuple[int, ...]
 
 
 def _input_shape(config):
-    return (*(config.crop_size or (None, None)), 3)
+    return (*(config.crop_size or (None, None)), config.num_channels)

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from deeplab.config.options import MAX_IMAGE_PIXELS
 from deeplab.errors import UserError, one_line
 from deeplab.files import paths
 from deeplab.pictures import headers
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
-MAX_PIXELS = 178_956_970  # a small file with more pixels may be an attack on the memory; the limit is Pillow's
+MAX_PIXELS = MAX_IMAGE_PIXELS  # unless a caller names another limit
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")  # not EPS: it would start Ghostscript
 # Pillow's names of JPEG files. Phones write MPO, a JPEG with further pictures behind the first; only the first is read.
 JPEGS = ("JPEG", "MPO")
@@ -51,7 +52,13 @@ class Picture(NamedTuple):
     losses: tuple[str, ...]
 
 
-def open_picture(path):
+def allow(max_pixels):
+    """Lets Pillow open images of up to `max_pixels` in this process, where its own limit is lower."""
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, -(-max_pixels // 2))  # Pillow refuses twice as many
+
+
+def open_picture(path, max_pixels=MAX_PIXELS):
     """Returns the `Picture` in a file: its pixels, and what was lost.
 
     The image is turned as its EXIF data say, transparent images are laid on white, and 16 bit values are scaled to 8.
@@ -67,7 +74,7 @@ def open_picture(path):
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(f"{path}: cannot be read ({reason})") from None
-    return _decode(content, path)
+    return _decode(content, path, max_pixels)
 
 
 def size(path):
@@ -85,7 +92,7 @@ def size(path):
     return None
 
 
-def decode(content, name):
+def decode(content, name, max_pixels=MAX_PIXELS):
     """Returns the (H, W, 3) uint8 pixels of `content`, the bytes of an image file; error messages call it `name`.
 
     The image is turned and converted as `open_picture` does.
@@ -94,10 +101,10 @@ def decode(content, name):
       UserError: the bytes are not an image, are damaged, or hold more than MAX_PIXELS. Damaged or hostile bytes raise
         no other error.
     """
-    return _decode(content, name).pixels
+    return _decode(content, name, max_pixels).pixels
 
 
-def of_pillow(image, name):
+def of_pillow(image, name, max_pixels=MAX_PIXELS):
     """Returns the (H, W, 3) uint8 pixels of a Pillow image of any mode; error messages call it `name`.
 
     The image is turned and converted as `open_picture` does.
@@ -105,8 +112,8 @@ def of_pillow(image, name):
     Raises:
       UserError: the image belongs to a damaged file, has more than MAX_PIXELS or none, or values of 32 bits.
     """
-    if not 0 < image.width * image.height <= MAX_PIXELS:
-        raise UserError(f"{name}: {image.width}x{image.height} pixels; expected 1 to {MAX_PIXELS}")
+    if not 0 < image.width * image.height <= max_pixels:
+        raise UserError(f"{name}: {image.width}x{image.height} pixels; expected 1 to {max_pixels}")
     try:
         return np.array(to_rgb(ImageOps.exif_transpose(image), image.format))
     except Exception as error:  # Pillow reads a file only now, and decoders raise errors of any type
@@ -126,12 +133,13 @@ def describe_losses(files_of):
     ]
 
 
-def _decode(content, name):
+def _decode(content, name, max_pixels=MAX_PIXELS):
     """Returns the `Picture` in `content`; raises what `decode` raises."""
     try:
         header = headers.read(content, name)
-        if header.pixels > MAX_PIXELS:
-            raise UserError(f"{name}: {header.width}x{header.height} pixels; more than {MAX_PIXELS} are refused")
+        if header.pixels > max_pixels:
+            size = f"{header.width}x{header.height} pixels"
+            raise UserError(f"{name}: {size}; more than {max_pixels} are refused (--max_image_pixels)")
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             layout = _layout(image)
             image.load()
@@ -141,7 +149,7 @@ def _decode(content, name):
         raise
     except Image.DecompressionBombError as error:  # `open` itself raises it, before the size is known
         pixels = re.search(r"\d+", str(error))[0]
-        raise UserError(f"{name}: {pixels} pixels; more than {MAX_PIXELS} are refused") from None
+        raise UserError(f"{name}: {pixels} pixels; more than {max_pixels} are refused (--max_image_pixels)") from None
     except MemoryError:
         raise UserError(f"{name}: decoding it needs more memory than there is") from None
     except Exception as error:  # damaged bytes make decoders raise errors of any type
@@ -171,6 +179,12 @@ def _has_alpha(image):
     return image.mode in _ALPHA or "transparency" in image.info
 
 
+def reduces_depth(image):
+    """Tells whether Pillow gives 8 bits of an image, which is not loaded yet, whose file has more bits per value."""
+    layout = _layout(image)
+    return bool(_DEEP.search(layout)) or _maximum(image, layout) > 255
+
+
 def _layout(image):
     """Returns text that describes how values are stored in the file of a Pillow image that is not loaded yet."""
     return " ".join(str(tile[3]) for tile in image.tile)
@@ -181,7 +195,7 @@ def _losses(image, layout):
     deep = image.mode in (*_SIXTEEN_BIT, "I")
     # The other pictures in an MPO are previews and further views of the photograph, which phones add to every JPEG.
     found = {
-        "pages": image.format not in JPEGS and _is_animated(image),
+        "pages": image.format not in JPEGS and is_animated(image),
         "bands": image.format == "TIFF" and _FURTHER_BANDS in layout,
         "transparency": not deep and _has_alpha(image) and image.convert("RGBA").getchannel("A").getextrema()[0] < 255,
         "depth": deep or bool(_DEEP.search(layout)) or _maximum(image, layout) > 255,
@@ -189,7 +203,7 @@ def _losses(image, layout):
     return tuple(kind for kind, is_lost in found.items() if is_lost)
 
 
-def _is_animated(image):
+def is_animated(image):
     """Tells whether a file has several pages or frames; a damaged second page does not make the first one useless."""
     with contextlib.suppress(Exception):
         return bool(getattr(image, "is_animated", False))

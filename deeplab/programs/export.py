@@ -9,6 +9,7 @@ import tensorflow as tf
 from deeplab import devices, memory
 from deeplab.config.export import AUTO
 from deeplab.data import catalog
+from deeplab.data.channels.value_range import to_pixels
 from deeplab.errors import UserError, lack_of_memory, one_line
 from deeplab.exporting import folding, model_card, precision
 from deeplab.exporting.formats import FORMATS, trial_images
@@ -153,7 +154,8 @@ def _verify(folder, original, network):
 def _agreement(folder, original, network, images):
     """Returns, for each image, the share of its labels for which the export and the original network agree."""
     config = network.config
-    expected = ExportedModule(original, config.resize, input_size=network.input_size)
+    how = {"input_size": network.input_size, "channels": network.loaded.dataset}
+    expected = ExportedModule(original, config.resize, **how)
     try:
         labels = FORMATS[config.format].reader(folder)
         return [np.mean(labels(image) == expected.segment(image)[0].numpy()) for image in images]
@@ -176,5 +178,7 @@ def _logits(network, images):
     image = images[0][:, : network.size[0], : network.size[1]]
     if network.predictor.fixed_size and image.shape[1:3] != tuple(network.predictor.fixed_size):
         return ""
+    values = network.loaded.dataset.value_range
+    image = to_pixels(image, values) if values else image
     expected, logits = original(image).numpy(), network.predictor.model(image).numpy()
     return f"; worst logit off by {np.abs(logits - expected).max():.2g} of {np.ptp(expected):.2g}"

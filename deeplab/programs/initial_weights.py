@@ -2,7 +2,7 @@
 
 import functools
 
-from deeplab.checkpoints import keras_applications, restoring, sources
+from deeplab.checkpoints import first_layer, keras_applications, restoring, sources
 from deeplab.checkpoints.batch_norms import restart_averages
 from deeplab.checkpoints.published import cache
 from deeplab.config.options import changed_options
@@ -14,6 +14,7 @@ from deeplab.training import run_folder
 from deeplab.training.run_folder import ORIGIN
 
 _ONLY_WITH_WEIGHTS = {  # options that have no effect without initial weights: their defaults
+    "extra_channels": "mean",
     "initialize_last_layer": True,
     "last_layers_contain_logits_only": False,
     "map_classes_by_name": False,
@@ -46,8 +47,10 @@ def load(config, model_config, network, dataset):
             config.last_layers_contain_logits_only,
             use_moving_averages=_takes_averages(config, path),
             class_sources=classes,
+            extra_channels=config.extra_channels,
         )
         print(report, flush=True)
+        _tell_channels(config, file.values, network)
         if _takes_averages(config, path) and any(name.endswith(restoring.AVERAGED) for name in file.values):
             print("These are the moving averages of the weights; --nouse_moving_averages takes the weights themselves")
     if config.backbone_weights:
@@ -55,9 +58,28 @@ def load(config, model_config, network, dataset):
         averages = _takes_averages(config, _fetched(config, "backbone_weights", of_backbone))
         if _published(config, model_config) == files.KERAS:
             print(files.KERAS.told)
-        print(restoring.restore_backbone(network, model_config, config.backbone_weights, averages), flush=True)
+        how = (averages, config.extra_channels)
+        print(restoring.restore_backbone(network, model_config, config.backbone_weights, *how), flush=True)
+        if network.config.num_channels != 3 or "extra_channels" in changed_options(config):
+            _tell_channels(config, sources.read(_fetched(config, "backbone_weights", of_backbone)).values, network)
     if config.restart_batch_norm_averages:
         print(f"The averages of {restart_averages(network)} batch norms begin anew", flush=True)
+
+
+def _tell_channels(config, values, network):
+    """Says how the first convolution begins if the weights are of a network for another number of channels.
+
+    Raises:
+      UserError: --extra_channels was given, and has no effect.
+    """
+    given, wanted = first_layer.channels(values, network), network.config.num_channels
+    if given not in (None, wanted):
+        print(f"{given} channels become {wanted} by --extra_channels={config.extra_channels}", flush=True)
+    elif "extra_channels" in changed_options(config):
+        raise UserError(
+            f"extra_channels={config.extra_channels!r}: has no effect, because the weights are of a network for "
+            f"{wanted} channels, as the images have; leave it out"
+        )
 
 
 def origin(config, model_config):

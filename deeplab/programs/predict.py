@@ -18,6 +18,7 @@ from deeplab.inference import (
     side_by_side,
 )
 from deeplab.pictures import drawing, images, mask_ids, video
+from deeplab.pictures.bands import files
 from deeplab.programs import predict_images
 from deeplab.segmenting import opening, polygons
 from deeplab.segmenting.annotations import writing
@@ -28,6 +29,7 @@ EXIT_SOME_FAILED = 1
 @devices.as_configured
 def predict(config):
     """Segments the files that `config`, a `PredictConfig`, names; returns the exit code."""
+    images.allow(config.max_image_pixels)
     # From what: photographs and videos. None may lie in the output folder, or results would be inputs the next time.
     found = input_files.find(config.input, config.output)
     output_folder.refuse_inputs(config.output, found.files)
@@ -122,6 +124,7 @@ def _attempt_video(job, segmenter, config):
 
 def _write_video(job, segmenter, config):
     """Writes the results for one video, frame by frame; returns the number of frames."""
+    files.refuse_video(job.path, segmenter.dataset)
     colors, number = catalog.label_colormap(segmenter.dataset), 0
     ids = mask_ids.of_dataset(segmenter.dataset, colors)
     with (

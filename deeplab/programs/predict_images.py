@@ -12,6 +12,7 @@ from deeplab.files import atomic
 from deeplab.inference import batch_size, output_folder, side_by_side, tiles
 from deeplab.layers import hardware
 from deeplab.pictures import drawing, images, mask_ids
+from deeplab.pictures.bands import files, shown
 from deeplab.segmenting.annotations import parts
 
 
@@ -54,7 +55,7 @@ def stages(segmenter, config):
 
     return side_by_side.Stages(
         measure=lambda job: images.size(job.path),
-        read=lambda job: (job, images.open_picture(job.path)),
+        read=lambda job: (job, files.open_picture(job.path, segmenter.dataset, config.max_image_pixels)),
         key=batched.key if batched else lambda height, width: (height, width),
         batch_size=most,
         start=start,
@@ -95,5 +96,5 @@ def _write_probabilities(job, probabilities):
 
 def _write_pictures(job, image, labels, colors, ids):
     """Writes the pictures for one image; `ids`: the `MaskIds` of NAME.png."""
-    drawing.save_png(job.stem + output_folder.OVERLAY, drawing.overlay(image, labels, colors))
+    drawing.save_png(job.stem + output_folder.OVERLAY, drawing.overlay(shown.rgb(image), labels, colors))
     drawing.save_png(job.stem + output_folder.IDS, ids.of(labels), ids.palette)

@@ -35,7 +35,7 @@ def train(config):
     strategy, config = take_devices(config)
     split = source.open_splits(config.dataset_dir, config.train_splits, config.dataset, config.input)
     pipeline.refuse_unlabelled(split)
-    model_config = config.model_config(split.dataset.num_classes)
+    model_config = config.model_config(split.dataset.num_classes, split.dataset.num_channels)
     chief = devices.is_chief(strategy)
     writes = chief and not config.run.dry_run
     recorded = train_logdir.claim(config, model_config, split.dataset) if chief else None
@@ -86,7 +86,8 @@ def batch_stream(config, split, model_config):
     The batch of a step depends on the seed and the number of the step alone. A training that is resumed enters the
     stream at the step that it had reached, and goes on exactly as if nothing had happened.
     """
-    shape = (config.train_crop_size, config.train_batch_size, BACKBONES[model_config.model_variant].pad_rgb)
+    pad_pixel = BACKBONES[model_config.model_variant].pad_pixel(split.dataset.num_channels)
+    shape = (config.train_crop_size, config.train_batch_size, pad_pixel)
 
     def stream(first, host=0, hosts=1):
         share = pipeline.Batches(*shape, config.run.random_seed, host, hosts)
@@ -98,7 +99,7 @@ def batch_stream(config, split, model_config):
 
 def build(config, model_config, dataset):
     """Returns the network, whose input is a training crop, and its `TrainingStep`."""
-    network = build_model(model_config, (*config.train_crop_size, 3))
+    network = build_model(model_config, (*config.train_crop_size, model_config.num_channels))
     untrained_taps.set_to_zero(network, untrained_taps.find(network))  # they would stay random for ever
     source_of_weights, label_weights = config.loss.class_weights, model_config.label_weights
     weights = losses.class_weights(source_of_weights, dataset, config.train_splits, label_weights)

@@ -5,6 +5,7 @@ import tensorflow as tf
 from deeplab.config import effects
 from deeplab.config.options import differences
 from deeplab.data import catalog
+from deeplab.data.channels import facts
 from deeplab.errors import UserError
 from deeplab.evaluation import batches
 from deeplab.inference import trained
@@ -64,7 +65,7 @@ def describe(config, model_config, split, recorded, start):
             print(note, flush=True)
     size = batches.trained_size(split, config.augment)
     came = (recorded or {}).get("weights_from") if start else initial_weights.origin(config, model_config)
-    run_folder.write_config(folder, model_config, options["training"], size, came)
+    run_folder.write_config(folder, model_config, options["training"], size, came, split.dataset)
     catalog.save(split.dataset, folder)
     shard_record.remember(folder, split)
 
@@ -83,6 +84,11 @@ def _refuse_other_data(config, dataset):
         raise UserError(
             f"{path}: this training has {difference}. Resume with its data set, or train into another --train_logdir "
             "(from these weights: --tf_initial_checkpoint and --map_classes_by_name)"
+        )
+    if difference := facts.difference(recorded, dataset):
+        raise UserError(
+            f"{path}: the images of this training have {difference} in {config.dataset_dir}. Resume with its data set, "
+            "or train into another --train_logdir (from these weights: --tf_initial_checkpoint)"
         )
     for split in config.train_splits:
         before, now = recorded.splits.get(split), dataset.splits.get(split)

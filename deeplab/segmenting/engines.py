@@ -6,6 +6,7 @@ import numpy as np
 
 from deeplab.config.options import require
 from deeplab.data import catalog
+from deeplab.data.channels.value_range import to_values
 from deeplab.exporting import model_card
 from deeplab.exporting.formats import FORMATS, frozen_graph
 from deeplab.files import progress_bar
@@ -44,7 +45,7 @@ def open_file(kind, path, config):
             notice=input_size.Notice(input_size.of_card(card)),
             **common,
         )
-    of_one_size = _OneSize(FORMATS[kind].reader(path), card, kind in _ONE_AT_A_TIME)
+    of_one_size = _OneSize(FORMATS[kind].reader(path), card, kind in _ONE_AT_A_TIME, dataset)
     return opening.Opened(of_one_size, None, notice=of_one_size.notice, **common)
 
 
@@ -52,16 +53,18 @@ class _OneSize:
     """Segments images of any size with an engine that takes images of one size.
 
     Args:
-      run: function images (1, H, W, 3) uint8 -> labels (1, H, W).
+      run: function images (1, H, W, C) -> labels (1, H, W).
       card: the content of model.json.
       alone: whether only one thread at a time may call `run`.
+      dataset: the `catalog.Dataset`; where it has a range of values, images are float32, else uint8.
     """
 
-    def __init__(self, run, card, alone):
+    def __init__(self, run, card, alone, dataset):
         self._run, self._lock = run, threading.Lock() if alone else None
         self.size = model_card.image_size_of(card)
         self._box = input_size.InputSize(fit_into=self.size)
-        self._padding = np.array(BACKBONES[card["config"]["model_variant"]].pad_rgb).round().astype(np.uint8)
+        self._values = dataset.value_range
+        self._padding = np.array(BACKBONES[card["config"]["model_variant"]].pad_pixel(dataset.num_channels))
         self._said = False
 
     def notice(self, name, size):
@@ -73,12 +76,13 @@ class _OneSize:
         progress_bar.note(f"{name}: {own} pixels (height x width), shrunk to fit into {most}, the size of the export")
 
     def __call__(self, image):
-        """Returns labels (H, W) int32 of an image (H, W, 3) uint8."""
+        """Returns labels (H, W) int32 of an image (H, W, C)."""
+        image = image.astype(np.float32) if self._values else image
         height, width = image.shape[:2]
         if not self._is_larger((height, width)):
             return self._labels(image)
         seen = resize_antialiased(image[None], self._box.fitted(height, width))[0]
-        labels = self._labels(np.rint(seen).astype(np.uint8))
+        labels = self._labels(seen if self._values else np.rint(seen).astype(np.uint8))
         return resize_labels(labels[None], (height, width))[0].numpy()
 
     def _is_larger(self, size):
@@ -86,8 +90,8 @@ class _OneSize:
 
     def _labels(self, image):
         """Returns labels (H, W) int32 of an image that fits."""
-        whole = np.empty((1, *self.size, 3), np.uint8)
-        whole[:] = self._padding
+        whole = np.empty((1, *self.size, image.shape[-1]), image.dtype)
+        whole[:] = to_values(self._padding, self._values, image) if self._values else self._padding.round()
         whole[0, : image.shape[0], : image.shape[1]] = image
         if self._lock is None:
             labels = self._run(whole)

@@ -14,6 +14,7 @@ from deeplab import devices
 from deeplab.config.model import ModelConfig
 from deeplab.config.options import differences, require
 from deeplab.data import catalog
+from deeplab.data.channels.value_range import to_pixels
 from deeplab.errors import UserError
 from deeplab.files import paths, places, progress_bar
 from deeplab.inference import batches, export_folder, exports, input_size, output_folder, tiles, trained, untrained
@@ -25,8 +26,9 @@ class Opened(NamedTuple):
     """What turns images into labels, whether it is a checkpoint or an export.
 
     Attributes:
-      labels: function (H, W, 3) uint8 -> (H, W) int32.
-      with_probabilities: function (H, W, 3) uint8 -> (H, W) int32 and (H, W, K) float32, or None where the
+      labels: function (H, W, C) -> (H, W) int32. The image has the channels of `dataset` and is uint8, or float32 with
+        the values of files where the data set has a range of values.
+      with_probabilities: function (H, W, C) -> (H, W) int32 and (H, W, K) float32, or None where the
         file gives labels alone.
       dataset: what the labels mean, and their colours.
       settings: {name: value} of all that the results depend on except for the image; JSON.
@@ -78,21 +80,23 @@ def open_checkpoint(config):
     untrained.treat(loaded, config.zero_untrained_taps)
     predictor = Predictor(loaded.model, config.crop_size, passes.eval_scales, passes.add_flipped_images)
     network = _network(loaded.config.model_variant, loaded.step)
+    values = loaded.dataset.value_range if loaded.dataset else ()
     if config.tiles.tile_size:
         window = tiles.window(predictor, config.tiles)
-        return Opened(window, window.with_probabilities, loaded.dataset, settings, notice, network=network)
+        found = (_of_values(one, values) for one in (window, window.with_probabilities))
+        return Opened(*found, loaded.dataset, settings, notice, network=network)
     if seen.is_unknown:
         progress_bar.note(str(seen))
-    one = [tf.TensorSpec((1, None, None, 3), tf.uint8)]  # one trace for images of every size
+    one = [batches.image_spec(predictor, 1, values)]  # one trace for images of every size
     labels = tf.function(lambda image: input_size.segment(predictor, image, seen)[0], input_signature=one)
     both = tf.function(lambda image: input_size.segment(predictor, image, seen), input_signature=one)
     return Opened(
-        lambda image: labels(image[None])[0].numpy(),
-        lambda image: tuple(result[0].numpy() for result in both(image[None])),
+        _of_values(lambda image: labels(image[None])[0].numpy(), values),
+        _of_values(lambda image: tuple(result[0].numpy() for result in both(image[None])), values),
         loaded.dataset,
         settings,
         notice,
-        batches.of_predictor(predictor, seen),
+        batches.of_predictor(predictor, seen, values),
         network,
     )
 
@@ -110,6 +114,11 @@ def as_written(opened, written):
     if written.annotations and written.polygon_tolerance != type(written)().polygon_tolerance:
         settings["polygon_tolerance"] = written.polygon_tolerance
     return opened._replace(dataset=dataset, settings=settings)
+
+
+def _of_values(segment, values):
+    """Returns a function of an image with the values of its file, for one of pixels in [0, 255]; see `value_range`."""
+    return (lambda image: segment(to_pixels(image, values))) if values else segment
 
 
 def described(card, unknown):

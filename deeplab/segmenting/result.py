@@ -22,7 +22,8 @@ class Result:
 
     Attributes:
       labels: (H, W) int32 class ids, of the size of the image.
-      image: (H, W, 3) uint8, the image as the network was given it: upright, RGB.
+      image: (H, W, 3) uint8, the image as the network was given it: upright, RGB. Of other bands or depths, what
+        `pictures.bands.shown` makes of them.
       class_names: one name for each class id.
 
     Args:

@@ -13,6 +13,7 @@ from deeplab import devices
 from deeplab.config.inference import PredictConfig
 from deeplab.errors import UserError, lack_of_memory
 from deeplab.inference import batch_size, tiles
+from deeplab.pictures.bands import shown
 from deeplab.segmenting import engines, keywords, opening, places, reading, result
 
 _NOT_HERE = (  # options of predict that are about its files, or that the path says
@@ -85,7 +86,8 @@ class Segmenter:
 
         Args:
           images: a path (also gs://), the bytes of an image file, a PIL image, an array or tensor of uint8, RGB
-            (H, W, 3) or (B, H, W, 3) or grey (H, W), or a list of these. Files and PIL images are turned upright.
+            (H, W, 3) or (B, H, W, 3) or grey (H, W), or a list of these. Files and PIL images are turned upright. Of a
+            network for other channels or a range of values, arrays (H, W, C) or (B, H, W, C) with the values of files.
 
         Returns:
           A `Result`; for a list or (B, H, W, 3) a list of them.
@@ -93,7 +95,7 @@ class Segmenter:
         Raises:
           UserError: something is not such an image, or the memory does not suffice.
         """
-        pictures, several = reading.read(images)
+        pictures, several = reading.read(images, self.dataset, self._config.max_image_pixels)
         results = self._segment(pictures)
         return results if several else results[0]
 
@@ -134,7 +136,7 @@ class Segmenter:
             with self._computing(picture.name):
                 return self._opened.with_probabilities(picture.pixels)[1]
 
-        return result.Result(picture.pixels, np.asarray(labels, np.int32), self.dataset, probabilities)
+        return result.Result(shown.rgb(picture.pixels), np.asarray(labels, np.int32), self.dataset, probabilities)
 
     @contextlib.contextmanager
     def _computing(self, name):

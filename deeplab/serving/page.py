@@ -67,12 +67,13 @@ async def segment(app, request):
     signature = model.signatures.get(DEFAULT_SIGNATURE)
     if not signature or len(signature.inputs) != 1 or "labels" not in signature.outputs:
         raise Refusal(400, f"This model's {DEFAULT_SIGNATURE} does not give labels of images")
+    _refuse_other_channels(app, signature)
     with contextlib.ExitStack() as ending:
         async with app.body(request) as body:
             header = await asyncio.to_thread(contract.header, body)
             sizes = [[1, header.height, header.width, header.scans]]
             need = budget.need(model, DEFAULT_SIGNATURE, sizes)
-            weight = app.budget.weight(need, check_pixels(sizes, app.config.max_pixels))
+            weight = app.budget.weight(need, check_pixels(sizes, *app.config.limits))
             ending.callback(app.budget.hold(need.held))
             image = await app.workers.decode(body, header)
         decoded = time.monotonic()
@@ -83,6 +84,15 @@ async def segment(app, request):
     seen = model.input_size.fitted(*size) if model.input_size.resizes(*size) else None
     picture = await asyncio.to_thread(_picture, outputs, model)
     return JSONResponse({**picture, "milliseconds": milliseconds, "seen": seen})
+
+
+def _refuse_other_channels(app, signature):
+    """Refuses encoded images for a model that takes other arrays than RGB of 8 bits."""
+    (spec,) = signature.inputs.values()
+    channels = spec.shape[3] if spec.shape is not None and len(spec.shape) == 4 else None
+    if channels not in (None, 3) or spec.dtype != np.uint8:
+        place = f"/v1/models/{app.config.model_name}:predict"
+        raise Refusal(400, f"This model takes arrays of {channels} channels as {spec.dtype_name}: send them to {place}")
 
 
 def _picture(outputs, model):

@@ -41,7 +41,7 @@ async def _predict(app, request, model):
         with contextlib.ExitStack() as ending, contextlib.ExitStack() as unanswered:
             ending.callback(app.budget.hold(_UNREAD * len(body)))
             read = await app.workers.parse(body, model.signatures)
-            pixels = check_pixels(read.sizes, app.config.max_pixels)
+            pixels = check_pixels(read.sizes, *app.config.limits)
             need = budget.need(model, read.signature, read.sizes)
             weight = app.budget.weight(need, pixels)
             release = app.budget.hold(need.held)

@@ -13,6 +13,7 @@ from tensorflow.core.util import event_pb2
 from deeplab.config.training import TrainConfig
 from deeplab.files import atomic
 from deeplab.pictures import drawing
+from deeplab.pictures.bands import shown
 
 METRICS_FILE = "metrics.jsonl"
 _PICTURES = 3  # images per set of sample pictures
@@ -111,7 +112,9 @@ class Progress:
         """Shows image, label and prediction side by side, (N, H, 3 W, 3), in TensorBoard."""
         images, labels, predictions = self.sample(step, _PICTURES)
         rows = [
-            np.concatenate([image, drawing.colorize(label, self.colors), drawing.colorize(guess, self.colors)], axis=1)
+            np.concatenate(
+                [shown.rgb(image), drawing.colorize(label, self.colors), drawing.colorize(guess, self.colors)], axis=1
+            )
             for image, label, guess in zip(images, labels, predictions, strict=True)
         ]
         with self._writer.as_default(step=step):

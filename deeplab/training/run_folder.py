@@ -15,12 +15,13 @@ from deeplab.files import atomic, formats, locks
 CONFIG_FILE = "config.json"
 # Where initial weights come from, as `checkpoints.published.cache.origin` tells it.
 ORIGIN = {"name": str, "address": str, "sha256": (None, str), "licence": (None, str), "trained_on": (None, str)}
+RANGE = {"value_range": (str, [float]), "bands": [int]}  # of the images, see `data.channels`; without them RGB
 CONFIG = formats.Kind(
     "a configuration",
     "restore the file or choose another folder",
     ("model",),
-    ("training", "trained_size", "weights_from"),
-    types={"trained_size": (None, formats.is_size), "weights_from": (None, ORIGIN)},
+    ("training", "trained_size", "weights_from", "value_range", "bands"),
+    types={"trained_size": (None, formats.is_size), "weights_from": (None, ORIGIN), **RANGE},
 )
 _PARTS = ("model", "training")  # of config.json
 BEST_FOLDER = "best"  # inside the train_logdir; holds the checkpoint with the best score
@@ -51,7 +52,7 @@ def recorded_options(config, model_config):
     return json.loads(json.dumps({"model": dataclasses.asdict(model_config), "training": training}))
 
 
-def write_config(folder, model_config, training_options=None, trained_size=None, weights_from=None):
+def write_config(folder, model_config, training_options=None, trained_size=None, weights_from=None, channels=None):
     """Writes config.json into a train_logdir, in one piece; makes the folder if it is not there.
 
     Args:
@@ -60,11 +61,14 @@ def write_config(folder, model_config, training_options=None, trained_size=None,
       training_options: the part "training" of `recorded_options`, or None for weights that were not trained here.
       trained_size: the smallest (height, width) that holds the training images, or None if it is not known.
       weights_from: what `checkpoints.published.cache.origin` says of the initial weights, or None.
+      channels: has `value_range` and `bands`, as dataset.json records them; None, and empty, for RGB of 8 bits.
     """
     tf.io.gfile.makedirs(folder)
     content = {"model": dataclasses.asdict(model_config), "training": training_options or {}}
     content |= {"trained_size": trained_size} if trained_size else {}
     content |= {"weights_from": weights_from} if weights_from else {}
+    for name in ("value_range", "bands") if channels else ():
+        content |= {name: getattr(channels, name)} if getattr(channels, name) else {}
     atomic.write(tf.io.gfile.join(folder, CONFIG_FILE), CONFIG.text(content, indent=2))
 
 

@@ -18,6 +18,8 @@ WEIGHTS = "programs/test_train_flags.py::test_initial_weights_are_loaded_as_the_
 EVALUATIONS = "programs/test_train_flags.py::test_evaluations_follow_the_flags"
 BATCHES = "programs/test_train_flags.py::test_batches_follow_the_flags"
 TPU = "programs/test_train_flags.py::test_a_tpu_is_looked_for_at_its_address_and_kernels_are_deterministic_on_request"
+LARGEST = "data/channels/test_pixel_limit.py::test_one_limit_of_pixels_holds_in_all_programs"
+BANDS = "data/channels/test_building_bands.py::test_the_flags_say_which_bands_and_values_are_stored"
 AUGMENTATION = "data/test_data_pipeline.py::test_every_option_of_the_augmentation_changes_the_images"
 OPTIMIZER = "training/test_training_step.py::test_every_option_of_the_optimizer_changes_what_a_step_changes"
 SCHEDULE = "training/test_schedules.py::test_every_option_changes_the_rates"
@@ -86,7 +88,7 @@ TAPS_OF_SPLITS = "programs/test_rates_and_crops.py::test_eval_warns_of_them_on_l
 RESTORED = {  # of every program that restores a network
     **ARCHITECTURE,
     **dict.fromkeys(OF_TRAINING, "config/test_effects.py::test_options_of_the_training_alone_are_refused_elsewhere"),
-    **_group(NETWORK, "num_classes"),
+    **_group(NETWORK, "num_classes num_channels"),
     **_group(ARRIVE, "checkpoint_dir checkpoint use_moving_averages preset dataset"),
     "zero_untrained_taps": TAPS_OF_SPLITS,
 }
@@ -105,6 +107,7 @@ BUILD = {
     "append": "data/building/test_build_parts.py::test_an_appended_split_equals_one_that_is_built_at_once",
     "overwrite": REBUILT,
     "dry_run": "data/building/test_build_dry_run.py::test_a_dry_run_says_what_a_build_would_write",
+    "max_image_pixels": LARGEST,
 }
 
 OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
@@ -123,6 +126,8 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         ),
         "use_moving_averages": "programs/test_initial_weights.py::test_moving_averages_are_taken_as_eval_takes_them",
         "map_classes_by_name": "programs/test_initial_weights.py::test_classes_in_another_order_are_refused_or_mapped",
+        **_group(NETWORK, "num_channels"),
+        "extra_channels": "programs/test_channels.py::test_extra_channels_start_as_the_flag_says",
         "restart_batch_norm_averages": "programs/test_rates_and_crops.py::test_averages_of_batch_norm_can_begin_anew",
         "recalibrate_batch_norm": "training/test_fine_tuning.py::test_loss_falls",
         "preset": PRESETS,
@@ -198,6 +203,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "batch_size": "programs/test_predict.py::test_batches_give_the_labels_of_images_alone",
         "zero_untrained_taps": TAPS_OF_FILES,
         "input_size": SEEN_AT,
+        "max_image_pixels": LARGEST,
         "save_frames": "programs/test_predict.py::test_videos_come_out_with_as_many_frames",
         "write": f"{ANNOTATED}::test_masks_come_back_from_every_format",
         "polygon_tolerance": f"{ANNOTATED}::test_another_tolerance_is_not_mixed",
@@ -238,6 +244,7 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         "stop_timeout_secs": "serving/test_serve_stopping.py::test_sigterm_ends_the_process_in_time_whatever_computes",
         "max_images": "serving/test_serve_stopping.py::test_a_request_has_so_many_images_and_not_more",
         **_group(SERVED, "max_request_bytes max_pixels"),
+        "max_image_pixels": LARGEST,
         "memory_budget_bytes": "serving/test_serve.py::test_a_request_that_takes_too_much_memory_is_told_how_much",
         "page_pixels": "serving/test_serve.py::test_the_page_segments_a_picture",
         "poll_secs": "serving/test_serve.py::test_a_new_version_replaces_the_old_one",
@@ -283,13 +290,14 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
             "label_format ignore_label ignore_values ignore_colors reduce_zero_label color_tolerance most_unmatched "
             "binary_threshold resize_masks instances_as border_class border_pixels group_by folds fold",
         ),
+        **_group(BANDS, "bands value_range"),
         "folder": ARRANGED,
     },
     "check": _group(CHECKED, "dataset_dir dataset contact_sheet num_samples"),
     "inspect": {"path": "programs/inspecting/test_inspect.py::test_the_flag_may_be_left_out"},
     "draw_shapes": _group(DRAWN, "output_dir train_images val_images size seed"),
     "shapes": {
-        **{name: test for name, test in BUILD.items() if name not in ("append", "skip_bad")},
+        **{name: test for name, test in BUILD.items() if name not in ("append", "skip_bad", "max_image_pixels")},
         **_group(SHAPES, "output_dir overwrite train_images val_images size seed"),
     },
 }  # fmt: skip

@@ -55,6 +55,7 @@ ALONE = {  # (program, option): further flags that make it an option without eff
     ("export", "dataset_dir"): "--noverify",
     ("export", "constant_weights"): "--format=frozen_graph",
     ("serve", "batch_timeout_ms"): "--max_batch_size=1",
+    ("serve", "max_image_pixels"): "--max_pixels=1000",
 }  # fmt: skip
 TOGETHER = {  # words of the refusal: flags with which the option has an effect
     "without --dataset=tfds:NAME": "--dataset=tfds:voc --dataset_dir=",
@@ -88,6 +89,7 @@ TOGETHER = {  # words of the refusal: flags with which the option has an effect
     "with --cost alone": "--input",
     "without --also_save_raw_predictions": "--also_save_raw_predictions",
     "without an annotation format in --write": "--write=png,coco",
+    "above --max_pixels, which all images of a request share": "--max_pixels=200000000",
 }
 ROWS = [(program, name) for program, table in NEEDS.items() for name in table]
 
@@ -236,7 +238,7 @@ NETWORKS = {
     },
 }  # fmt: skip
 TRIED = {
-    "num_classes": 5, "output_stride": 8,
+    "num_classes": 5, "num_channels": 5, "output_stride": 8,
     "atrous_rates": (2, 3), "depth_multiplier": 0.5, "divisible_by": 16, "image_pyramid": (1.0, 0.75),
     "merge_method": "avg", "add_image_level_feature": False, "image_pooling_crop_size": (33, 33),
     "image_pooling_stride": (2, 2), "aspp_with_batch_norm": False, "aspp_with_separable_conv": False,
@@ -255,8 +257,8 @@ def graph(config):
     from deeplab.model.network import build_model
 
     keras.backend.clear_session()  # counts the names of layers from the beginning
-    model = build_model(config, (65, 65, 3))
-    images = tf.TensorSpec((1, 65, 65, 3), tf.float32)
+    model = build_model(config, (65, 65, config.num_channels))
+    images = tf.TensorSpec((1, 65, 65, config.num_channels), tf.float32)
     definition = tf.function(lambda x: model(x, training=False)).get_concrete_function(images).graph.as_graph_def()
     weights = [(variable.path, tuple(variable.shape)) for variable in model.variables]
     return definition.SerializeToString(deterministic=True), weights

@@ -64,7 +64,8 @@ def test_it_runs_and_agrees(kind, options, tmp_path, capsys, monkeypatch):
 def test_images_of_a_data_set_come_from_the_split_that_is_named():
     def count(**options):
         config = ExportConfig(checkpoint_dir="here", export_path="there", **options)
-        return len(list(trial_images.of_size(types.SimpleNamespace(config=config), 9, SIZE)))
+        network = types.SimpleNamespace(config=config, loaded=small_export.loaded())
+        return len(list(trial_images.of_size(network, 9, SIZE)))
 
     dataset_dir = small_training.shards()
     assert count(dataset_dir=dataset_dir) == 1  # the split train

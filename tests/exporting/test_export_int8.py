@@ -58,7 +58,7 @@ def exported(request, tmp_path_factory, short_mobilenet):
     more = {"checkpoint_dir": str(path / "trained"), **options(kind)}
     folder = small_export.run(path / "export", quantize="int8", **more)
     config = types.SimpleNamespace(dataset=None, **options(kind))
-    images = trial_images.representative(types.SimpleNamespace(config=config, size=SIZE))
+    images = trial_images.representative(types.SimpleNamespace(config=config, size=SIZE, loaded=small_export.loaded()))
     assert len(images) == 5
     labels, _ = deeplab.predict_labels(model, np.concatenate(images))
     segment = FORMATS[kind].reader(str(folder))
@@ -154,7 +154,7 @@ def test_the_script_scores_it_on_a_data_set(exported, capsys):
 
 def test_few_images_are_told(capsys):
     config = types.SimpleNamespace(dataset=None, **options("tflite"))
-    trial_images.representative(types.SimpleNamespace(config=config, size=SIZE))
+    trial_images.representative(types.SimpleNamespace(config=config, size=SIZE, loaded=small_export.loaded()))
     assert "warning: int8 learns its ranges from 5 images, where 32 are usual" in capsys.readouterr().err
 
 

@@ -52,7 +52,7 @@ def test_bfloat16_is_chosen_where_the_device_the_labels_and_the_time_allow_it(ca
 
     def make(kind):
         made.append(kind)
-        return types.SimpleNamespace(config=config, input_size=None)
+        return types.SimpleNamespace(config=config, input_size=None, loaded=small_export.loaded())
 
     segment = lambda _images: [types.SimpleNamespace(numpy=lambda: expected[0])]  # noqa: E731
     monkeypatch.setattr(precision, "ExportedModule", lambda *_, **__: types.SimpleNamespace(segment=segment))

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from deeplab.config.options import MAX_IMAGE_PIXELS
 from deeplab.data import catalog
 from deeplab.data.building import builder, label_rules
 from deeplab.data.building.listing import Pair
@@ -74,6 +75,7 @@ class BuildTo:
     """A `BuildConfig` for tests: two shards, one process."""
 
     num_shards, workers, skip_bad, append, overwrite, dry_run = 2, 1, False, False, False, False
+    max_image_pixels = MAX_IMAGE_PIXELS
 
     def __init__(self, output_dir, **options):
         self.output_dir = output_dir

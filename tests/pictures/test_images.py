@@ -124,10 +124,9 @@ def test_damaged_bytes_give_an_image_or_a_user_error(file_format):
     assert refused > 0
 
 
-def test_huge_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+def test_huge_images_are_refused_before_they_are_decoded(tmp_path):
     with pytest.raises(UserError, match="56x40 pixels; more than 100 are refused"):
-        images.open_picture(fake_data.save(PHOTO, tmp_path / "large.png"))
+        images.open_picture(fake_data.save(PHOTO, tmp_path / "large.png"), 100)
 
 
 def test_a_folder_is_no_image(tmp_path):

@@ -196,9 +196,9 @@ PUBLIC = (
 STUB = ast.parse((ROOT / "deeplab" / "__init__.pyi").read_text("utf-8"))
 PUBLIC_MODULES = sorted({node.module for node in STUB.body if isinstance(node, ast.ImportFrom)} - {"deeplab"})
 SHAPES = {  # what the docstring of a function says of the arrays that pass
-    "build_model": ("(H, W, 3)", "(B, H, W, 3) RGB in [0, 255]", "(B, h, w, num_classes) float32"),
-    "predict_labels": ("(B, H, W, 3) RGB in [0, 255]", "(B, H, W) int32", "(B, H, W, K) float32"),
-    "count_multiply_adds": ("(H, W, 3)",),
+    "build_model": ("(H, W, num_channels)", "(B, H, W, num_channels) in [0, 255]", "(B, h, w, num_classes) float32"),
+    "predict_labels": ("(B, H, W, num_channels) in [0, 255]", "(B, H, W) int32", "(B, H, W, K) float32"),
+    "count_multiply_adds": ("(H, W, num_channels)",),
 }
 
 

@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from deeplab.data import catalog, tfrecord
 from deeplab.data.building import dry_run, earlier, tfds_metadata, upright
+from deeplab.data.building.bands import report as bands_report
+from deeplab.data.building.bands.rules import ImageRules
 from deeplab.data.building.masks import reading
 from deeplab.data.building.splitting import likeness
 from deeplab.data.building.tally import Tally
@@ -36,6 +38,7 @@ class SplitReport(NamedTuple):
     size: int  # bytes of the records of this build
     changes: collections.Counter  # sums of what `reading.read` changed
     looks: dict[str, bytes]  # name: `likeness.look` of the images of this build
+    lost: dict[str, list[str]]  # what images have lost, as `bands.report.lines` takes it
 
 
 def build(splits, dataset, rules, config):
@@ -83,6 +86,7 @@ def _tell_written(reports, dataset, config):
         print(f"{split}: {report.written} images in {config.output_dir}{added}")
         lines = upright.summary(report.turned) + reading.summary(report.changes, report.written)
         print("".join(f"{escaping.terminal(line)}\n" for line in lines), end="")
+        print("".join(f"{line}\n" for line in bands_report.lines(report.lost)), end="")
         absent = [escaping.terminal(dataset.class_name(label)) for label in _absent(report, dataset)]
         if absent:
             print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
@@ -106,6 +110,7 @@ def _write(splits, dataset, rules, config):
         reports = {}
         for split, pairs in splits.items():
             own_rules = rules[split] if isinstance(rules, dict) else rules
+            own_rules = own_rules._replace(images=_image_rules(existing, config))
             reports[split] = _write_split(split, pairs, own_rules, existing, config, unfinished)
         _refuse_or_report(reports, config)
         _refuse_one_class(reports, dataset)
@@ -115,6 +120,10 @@ def _write(splits, dataset, rules, config):
     catalog.save(_merged(existing, reports), config.output_dir)
     tfds_metadata.write(config.output_dir)
     return reports
+
+
+def _image_rules(dataset, config):
+    return ImageRules(dataset.bands, dataset.value_range, dataset.num_channels, config.max_image_pixels)
 
 
 def _write_split(split, pairs, rules, existing, config, unfinished):
@@ -130,7 +139,7 @@ def _write_split(split, pairs, rules, existing, config, unfinished):
     tally, before, turned, size = there.tally, there.tally.images, [], 0
     changes, looks = collections.Counter(), {}
     workers = min(config.workers, -(-len(pairs) // 8))  # starting a process takes as long as a few images
-    records = make_records(pairs, rules, workers)
+    records, lost = make_records(pairs, rules, workers), {}
     with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(records):
         for shard, path in enumerate(paths[first:]):
             with dry_run.writer(path, unfinished, config) as writer:
@@ -140,18 +149,21 @@ def _write_split(split, pairs, rules, existing, config, unfinished):
                     if record.problem:
                         problems.append(record.problem)
                         continue
-                    serialized = _serialized(record)
+                    for loss in record.losses:
+                        lost.setdefault(loss, []).append(record.name)
+                    serialized = _serialized(record, rules.images.num_channels)
                     writer.write(serialized)
                     size += len(serialized)
                     tally.add(record.histogram, record.size)
                     turned += [record.turned] if record.turned else []
                     changes.update(record.changes)
                     looks[record.name] = record.look
-    return SplitReport(tally.images - before, problems, tally, turned, paths, size, changes, looks)
+    return SplitReport(tally.images - before, problems, tally, turned, paths, size, changes, looks, lost)
 
 
-def _serialized(record):
-    example = tfrecord.Example(record.name, record.image, record.image_format, record.label, *record.size)
+def _serialized(record, num_channels):
+    parts = (record.name, record.image, record.image_format, record.label, *record.size, num_channels)
+    example = tfrecord.Example(*parts)
     return tfrecord.serialize(example)
 
 

@@ -4,6 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
+from deeplab.data.building.bands import report as bands_report
 from deeplab.files import atomic, room
 
 
@@ -50,6 +51,7 @@ def tell(splits, reports, config):
     """
     for split, report in reports.items():
         pairs = splits[split]
+        print("".join(f"{line}\n" for line in bands_report.lines(report.lost)), end="")
         lone = {"label": sum(pair.label is None for pair in pairs), "image": sum(pair.image is None for pair in pairs)}
         missing = "".join(f", {count} without {kind}" for kind, count in lone.items() if count)
         paired = len(pairs) - sum(lone.values())

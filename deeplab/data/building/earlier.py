@@ -40,7 +40,7 @@ def dataset(wanted, output_dir):
     if not tf.io.gfile.exists(path):
         return dataclasses.replace(wanted, **facts)
     existing = catalog.load(output_dir)
-    for field in ("num_classes", "ignore_label", "class_names"):
+    for field in ("num_classes", "ignore_label", "class_names", "num_channels", "value_range", "bands"):
         old, new = getattr(existing, field), getattr(wanted, field)
         if old != new:
             raise UserError(

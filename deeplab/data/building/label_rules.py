@@ -12,14 +12,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from deeplab.config.options import MAX_IMAGE_PIXELS
 from deeplab.data.building import upright
+from deeplab.data.building.bands import rules as image_rules
 from deeplab.data.building.splitting import likeness
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 from deeplab.pictures import headers, images
+from deeplab.pictures.bands.reading import check_size
 
 FORMATS = ("index", "palette", "rgb", "binary", "instances")
 DEFAULT_IGNORE = 255
 _GRAY_MODES = ("L", "1", "I", "I;16", "I;16B", "F")
+_RGB = image_rules.ImageRules()
 _SHOWN = 6  # values that a message lists
 _SMOOTH_SHARE = 0.1  # largest share of a JPEG's pixels between black and white; compression blurs the edges
 _NEAR = 32  # grey levels from black or white that still count as black or white in a JPEG
@@ -42,6 +46,7 @@ class LabelRules(NamedTuple):
       binary_threshold: "binary": the smallest grey value of class 1; None: only black and white are allowed.
       border_pixels: "instances": so many pixels at the border of each object are class 2; 0: there is no class 2.
       resize: labels of another size than their image take its size if the proportions agree.
+      images: how image files become images of records.
     """
 
     num_classes: int
@@ -55,16 +60,18 @@ class LabelRules(NamedTuple):
     binary_threshold: int | None = None
     border_pixels: int = 0
     resize: bool = False
+    images: image_rules.ImageRules = image_rules.ImageRules()
 
 
 class StoredImage(NamedTuple):
     """What is stored for an image file."""
 
     data: bytes
-    format: str  # "jpeg" or "png"
+    format: str  # "jpeg", "png" or that of `channels.stored`
     size: tuple  # (height, width)
     orientation: int = 1  # EXIF orientation in the file, 1 to 8; `data` is upright
     look: bytes = b""  # of `likeness.look`
+    losses: tuple = ()  # keys of `bands.report.TOLD`
 
 
 def make_lookup(ignore_label, ignore_values=(), reduce_zero=False):
@@ -81,23 +88,24 @@ def make_lookup(ignore_label, ignore_values=(), reduce_zero=False):
     return tuple(values)
 
 
-def open_image(data):
+def open_image(data, max_pixels=MAX_IMAGE_PIXELS):
     """Returns the decoded PIL image of encoded bytes.
 
     Raises:
-      UserError: the bytes are no image, are cut off, or hold more pixels than Pillow allows (an image bomb).
+      UserError: the bytes are no image, are cut off, or hold more pixels than `max_pixels` (an image bomb).
     """
     if not data:
         raise UserError("the file is empty; get it again")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of the limit
             image = Image.open(io.BytesIO(data), formats=images.FORMATS)
             headers.read(data, "file")  # refuses what asks for much more work than it has pixels
+            check_size(image.height, image.width, max_pixels)
             image.load()
             return image
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(f"too large, {error}: shrink the image or leave it out") from None
+    except Image.DecompressionBombError as error:
+        raise UserError(f"too large, {one_line(error)}: shrink it, leave it out, or --max_image_pixels") from None
     except UnidentifiedImageError:
         raise UserError("no image that can be read; expected JPEG or PNG") from None
     except UserError:
@@ -106,22 +114,30 @@ def open_image(data):
         raise UserError(f"damaged or cut off ({error}); get the file again") from None
 
 
-def stored_image(data):
-    """Returns the `StoredImage` of an image file; unusual colour modes become RGB.
+def stored_image(data, rules=_RGB):
+    """Returns the `StoredImage` of an image file; unusual colour modes become RGB unless `rules` ask for bands.
 
     Raises:
-      UserError: as `open_image`, or the image has 32 bits.
+      UserError: as `open_image`, or the image has 32 bits or bands that RGB cannot hold.
     """
-    image = open_image(data)
+    if rules.reads_bands:
+        return StoredImage(*image_rules.read(data, rules))
+    try:
+        image = open_image(data, rules.max_pixels)
+    except UserError:
+        image_rules.refuse_bands(data)
+        raise
+    lost = image_rules.losses(data, image)
     orientation = upright.orientation(image)
     plain = image.mode in ("RGB", "L") and "transparency" not in image.info
     kind = "jpeg" if image.format in images.JPEGS else image.format.lower()
     look = likeness.look(image)
     if plain and orientation == 1 and kind in ("jpeg", "png"):
-        return StoredImage(data, kind, (image.height, image.width), look=look)
+        return StoredImage(data, kind, (image.height, image.width), look=look, losses=lost)
     try:
-        return StoredImage(*upright.encode(image), orientation, look)
+        return StoredImage(*upright.encode(image), orientation, look, lost)
     except ValueError as error:
+        image_rules.refuse_bands(data)
         raise UserError(str(error)) from None
 
 
@@ -138,7 +154,7 @@ def read_label(data, rules):
     Raises:
       UserError: the file cannot be read, has another format than `rules` say, or holds values outside the classes.
     """
-    image = open_image(data)
+    image = open_image(data, rules.images.max_pixels)
     if rules.format == "binary":
         return to_classes(_from_binary(image, rules.binary_threshold), rules)
     if image.format == "JPEG":
@@ -280,12 +296,3 @@ def color_table(colors, ignore_colors, ignore_label):
     for label, (red, green, blue) in [*((ignore_label, c) for c in ignore_colors), *enumerate(colors)]:
         table[red << 16 | green << 8 | blue] = label
     return table
-
-
-def check_same_size(image_size, label_size):
-    """Raises a UserError if image and label differ in (height, width)."""
-    if image_size != label_size:
-        (height, width), (label_height, label_width) = image_size, label_size
-        turned = image_size == label_size[::-1]
-        way_out = "one of them was turned: turn it back" if turned else "--resize_masks fits labels to their images"
-        raise UserError(f"image is {width}x{height}, label {label_width}x{label_height} (width x height); {way_out}")

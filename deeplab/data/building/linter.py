@@ -4,15 +4,19 @@ import collections
 import dataclasses
 import hashlib
 import os
+import sys
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from deeplab.data import catalog, tfrecord
-from deeplab.data.building import label_rules
+from deeplab.data.building import label_rules, upright
+from deeplab.data.building.bands.rules import ImageRules
+from deeplab.data.channels import stored
 from deeplab.errors import UserError
 from deeplab.files import escaping, progress_bar
+from deeplab.pictures.bands import shown
 from deeplab.pictures.drawing import save_png
 
 _STRIDE = 16  # crop sizes are suggested as a multiple of the usual output stride, plus one
@@ -166,14 +170,14 @@ def _check_record(path, example, dataset, found):
         return name, None
     try:
         data = tfrecord.value(example, tfrecord.IMAGE)
-        _, image_format, size, orientation, _look = label_rules.stored_image(data)
+        image, image_format, size, orientation = _read_image(data, dataset)
         if orientation != 1:
             raise UserError(
                 f"EXIF orientation {orientation}, which training ignores: it sees another picture than viewers and "
                 "predict; build the split again, which stores it upright"
             )
         label_image = label_rules.open_image(tfrecord.value(example, tfrecord.LABEL))
-        label_rules.check_same_size(size, (label_image.height, label_image.width))
+        upright.check_same_size(size, (label_image.height, label_image.width))
         label = label_rules.to_classes(
             _gray(label_image), label_rules.LabelRules(dataset.num_classes, dataset.ignore_label)
         )
@@ -189,7 +193,18 @@ def _check_record(path, example, dataset, found):
             f"{path}: {name}: its record says {escaping.decoded(claimed)!r}, the image is {image_format}"
         )
     found.sizes.append(size)
-    return name, (np.asarray(label_rules.open_image(data).convert("RGB")), label)
+    return name, (image, label)
+
+
+def _read_image(data, dataset):
+    """Returns (picture (H, W, 3) uint8, format, (height, width), EXIF orientation) of the image of a record."""
+    if dataset.stores_bands:
+        pixels = stored.decode(data)
+        if pixels.shape[-1] != dataset.num_channels:
+            raise UserError(f"{pixels.shape[-1]} channels: expected {dataset.num_channels}, as {catalog.FILE} says")
+        return shown.rgb(pixels), stored.FORMAT, pixels.shape[:2], 1
+    _, image_format, size, orientation, _losses = label_rules.stored_image(data, ImageRules(max_pixels=sys.maxsize))
+    return np.asarray(label_rules.open_image(data, sys.maxsize).convert("RGB")), image_format, size, orientation
 
 
 def _gray(image):

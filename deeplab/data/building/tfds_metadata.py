@@ -41,7 +41,7 @@ def _write(dataset_dir, scratch):
         )
     tfds.folder_dataset.write_metadata(
         data_dir=scratch,
-        features=_features(tfds),
+        features=_features(tfds, dataset),
         split_infos=infos,
         filename_template=template,
         description=f"{dataset.name}: {dataset.num_classes} classes, ignore label {dataset.ignore_label}.",
@@ -49,9 +49,12 @@ def _write(dataset_dir, scratch):
     )
 
 
-def _features(tfds):
+def _features(tfds, dataset):
     """Returns the features of a record: TFDS joins nested names with slashes, which gives the reference's keys."""
     number = tfds.features.Scalar(tf.int64)
+    image = tfds.features.Image(shape=(None, None, 3))
+    if dataset.stores_bands:
+        image = tfds.features.Scalar(tf.string)  # as in `channels.stored`, which TFDS does not decode
     segmentation = {
         "encoded": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
         "format": tfds.features.Text(),
@@ -59,7 +62,7 @@ def _features(tfds):
     return tfds.features.FeaturesDict(
         {
             "image": {
-                "encoded": tfds.features.Image(shape=(None, None, 3)),
+                "encoded": image,
                 "filename": tfds.features.Text(),
                 "format": tfds.features.Text(),
                 "height": number,

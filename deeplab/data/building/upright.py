@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from deeplab.errors import UserError
 from deeplab.pictures import images
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
@@ -95,3 +96,12 @@ def summary(turned):
 
 def _some(paths):
     return ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
+
+
+def check_same_size(image_size, label_size):
+    """Raises a UserError if image and label differ in (height, width)."""
+    if image_size != label_size:
+        (height, width), (label_height, label_width) = image_size, label_size
+        turned = image_size == label_size[::-1]
+        way_out = "one of them was turned: turn it back" if turned else "--resize_masks fits labels to their images"
+        raise UserError(f"image is {width}x{height}, label {label_width}x{label_height} (width x height); {way_out}")

@@ -15,6 +15,7 @@ from deeplab.data.building import label_rules, upright
 from deeplab.data.building.masks import reading
 from deeplab.errors import UserError
 from deeplab.files import paths
+from deeplab.pictures import images
 
 _AHEAD = 4  # pairs per worker that are being read or wait to be written, which bounds the memory
 
@@ -29,6 +30,7 @@ class NewRecord(NamedTuple):
     label: bytes = b""
     size: tuple = (0, 0)  # (height, width)
     turned: upright.Turned | None = None  # set if EXIF says that the image is shown turned
+    losses: tuple = ()  # what the image has lost, keys of `bands.report.TOLD`
     histogram: np.ndarray | None = None  # (256,) number of pixels of each label value
     changes: dict = {}  # what had to be changed in the label, of `reading.read`
     look: bytes = b""  # of `likeness.look`
@@ -47,7 +49,8 @@ def make_record(pair, rules):
         return NewRecord(pair.name, f"{pair.image}: its name is not UTF-8, as names in records are; rename it")
     path = pair.image
     try:
-        image = label_rules.stored_image(paths.read_regular(pair.image))
+        images.allow(rules.images.max_pixels)
+        image = label_rules.stored_image(paths.read_regular(pair.image), rules.images)
         path = pair.label
         label, turned, changes = reading.read(pair.label, image, rules)
     except (UserError, OSError) as error:
@@ -57,7 +60,8 @@ def make_record(pair, rules):
     histogram = np.bincount(label.ravel(), minlength=256)
     label = label_rules.png_bytes(label)
     turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
-    return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, histogram, changes, image.look)
+    facts = (turned, image.losses, histogram, changes, image.look)
+    return NewRecord(pair.name, "", image.data, image.format, label, image.size, *facts)
 
 
 def _is_text(name):

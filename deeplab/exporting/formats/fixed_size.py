@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from deeplab.data.channels.value_range import to_pixels
 from deeplab.exporting.signatures import tf_variable
 from deeplab.inference.input_size import segment
 from deeplab.layers.folded import dilated_ops
@@ -12,7 +13,8 @@ INPUT, OUTPUT = "images", "labels"
 class FixedSize(tf.Module):
     """A network for images of one size, which it may see at another size.
 
-    `labels` is a tf.function: images (1, H, W, 3) uint8 -> {"labels": (1, H, W) int32}. `signature` is its input.
+    `labels` is a tf.function: images (1, H, W, C) -> {"labels": (1, H, W) int32}. Images are uint8, or float32 where
+    the data set has a range of values. `signature` is its input.
 
     Args:
       network: a `NetworkToExport`.
@@ -21,10 +23,14 @@ class FixedSize(tf.Module):
     def __init__(self, network):
         super().__init__(name="deeplab")
         self._predict, self._input_size = network.predictor, network.input_size
-        self.signature = [tf.TensorSpec((1, *network.size, 3), tf.uint8, name=INPUT)]
+        dataset = network.loaded.dataset
+        self._values = dataset.value_range
+        channels, kind = dataset.num_channels, tf.float32 if self._values else tf.uint8
+        self.signature = [tf.TensorSpec((1, *network.size, channels), kind, name=INPUT)]
         self.labels = tf.function(self._labels, input_signature=self.signature, autograph=False)
 
     def _labels(self, images):
+        images = to_pixels(images, self._values) if self._values else images
         with dilated_ops():  # the graph is for engines that are not TensorFlow
             return {OUTPUT: segment(self._predict, images, self._input_size)[0]}
 

@@ -14,8 +14,9 @@ def require(_config):
 
 
 def write(folder, network):
-    """Writes the graph: ImageTensor (1, H, W, 3) uint8 -> SemanticPredictions (1, H, W), SemanticProbabilities."""
-    module = ExportedModule(network.predictor, network.config.resize, input_size=network.input_size)
+    """Writes the graph: ImageTensor (1, H, W, C) -> SemanticPredictions (1, H, W), SemanticProbabilities."""
+    how = {"input_size": network.input_size, "channels": network.loaded.dataset}
+    module = ExportedModule(network.predictor, network.config.resize, **how)
     frozen = convert_variables_to_constants_v2(module.signatures()[REFERENCE_SIGNATURE])
     graph = frozen.graph.as_graph_def()
     # A function has its outputs in the order of their names, but the graph does not have these names.

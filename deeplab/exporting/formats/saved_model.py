@@ -5,8 +5,7 @@ import tensorflow as tf
 from deeplab.data import catalog
 from deeplab.exporting import warmup
 from deeplab.exporting.signatures import ExportedModule
-from deeplab.inference import exports
-from deeplab.pictures import mask_ids
+from deeplab.inference import batches, exports
 
 
 def require(_config):
@@ -19,19 +18,27 @@ def write(folder, network):
     # The functions of a root are stored beside those of the signatures, and TensorFlow's loader copies constants into
     # each function that calls them. Only variables need the module as the root.
     root = tf.Module() if _has_constant_weights(network.config) else written
-    tf.saved_model.save(root, folder, signatures=written.signatures())
-    warmup.write(folder, network.size)
+    signatures = written.signatures()
+    tf.saved_model.save(root, folder, signatures=signatures)
+    warmup.write(folder, network.size, _images(network.predictor, network.loaded.dataset), "bytes" in signatures)
+    if not written.takes_files:
+        print(
+            "No signature bytes: TensorFlow decodes no files with the bands of this data set; send arrays", flush=True
+        )
 
 
 def module(network):
     """Returns the `ExportedModule` that is saved for a `NetworkToExport`."""
     config, dataset = network.config, network.loaded.dataset
-    colors = catalog.label_colormap(dataset)
-    ids = mask_ids.of_dataset(dataset, colors).ids
-    colors = colors if config.with_colors else None
+    colors = catalog.label_colormap(dataset) if config.with_colors else None
     wanted = (config.with_probabilities, config.with_logits)
     constant = _has_constant_weights(config)
-    return ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size, ids)
+    return ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size, dataset)
+
+
+def _images(predictor, dataset):
+    """Returns the tf.TensorSpec of one image of any size, as `serving_default` takes it."""
+    return batches.image_spec(predictor, 1, dataset.value_range)
 
 
 def _has_constant_weights(config):

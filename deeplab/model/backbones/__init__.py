@@ -31,6 +31,29 @@ class Backbone(NamedTuple):
     normalization: Normalization = UNIT_RANGE
     pad_rgb: tuple = GRAY  # the pixel that images are padded with
 
+    def normalization_of(self, num_channels):
+        """Returns the `Normalization` of images with so many channels; offsets that differ are 0 for further ones."""
+        scale, offset = self.normalization
+        return Normalization(scale, of_channels(offset, num_channels))
+
+    def pad_pixel(self, num_channels):
+        """Returns the pixel that images with so many channels are padded with, a tuple of values in [0, 255]."""
+        return of_channels(self.pad_rgb, num_channels)
+
+
+def of_channels(rgb, num_channels):
+    """Returns the values of RGB for images with another number of channels.
+
+    Equal values hold for every channel. Where they differ, as in the mean colour of ImageNet, they are 0 for channels
+    behind RGB, as in the reference (core/feature_extractor.py); one or two channels, which the reference does not take,
+    have the mean of the three.
+    """
+    if len(set(rgb)) == 1:
+        return rgb[:1] * num_channels
+    if num_channels < len(rgb):
+        return (sum(rgb) / len(rgb),) * num_channels
+    return (*rgb, *(0.0,) * (num_channels - len(rgb)))
+
 
 def _xception(variant):
     return Backbone(variant, partial(xception.build, xception.VARIANTS[variant]), xception.STYLE)

@@ -21,8 +21,8 @@ import dataclasses
 
 from deeplab import cli
 from deeplab.config import effects
-from deeplab.config.builders import MaskConfig
-from deeplab.config.options import option, require
+from deeplab.config.builders import ChannelsConfig, MaskConfig
+from deeplab.config.options import nested, option, require
 from deeplab.programs.builders import arrangement
 
 _NEEDS = {
@@ -88,6 +88,7 @@ class FolderConfig(MaskConfig):
     ignore_values: tuple[int, ...] = option((), "Values in the label files that become the ignore label, e.g. 11.")
     ignore_colors: tuple[int, ...] = option((), "rgb: colours that become the ignore label, three numbers each.")
     reduce_zero_label: bool = option(False, "0 becomes the ignore label and all other values go down by one.")
+    channels: ChannelsConfig = nested(ChannelsConfig)
 
     def check(self):
         super().check()

@@ -4,10 +4,13 @@ import dataclasses
 import os
 import shlex
 
+import tensorflow as tf
+
 from deeplab.config import options
 from deeplab.config.options import require
 from deeplab.data import catalog
 from deeplab.data.building import builder, found_table, label_rules, listing, survey
+from deeplab.data.building.bands import survey as bands_survey
 from deeplab.data.building.class_lists import reading
 from deeplab.data.building.class_lists.rows import ClassList, lookup
 from deeplab.data.building.masks import advice, instances
@@ -47,7 +50,8 @@ def build(config, given=None):
         raise UserError(_way_out(seen, labels, given or config))
     for note in classes.notes:
         print(escaping.terminal(note), flush=True)
-    builder.build(splits, describe(config, classes, seen), rules, config)
+    dataset = dataclasses.replace(describe(config, classes, seen), **channels_of(config, splits))
+    builder.build(splits, dataset, rules, config)
     if set(splits) == {"train"} and not (given or config).list:
         print("all are for training: --val_fraction=0.2 keeps some to evaluate on, which deeplab.eval and vis want")
 
@@ -210,6 +214,16 @@ def command(given, more):
             value = ",".join(map(str, value))
         words.append(f"--{name}" if value is True else f"--no{name}" if value is False else f"--{name}={value}")
     return " ".join(map(shlex.quote, words))
+
+
+def channels_of(config, splits):
+    """Returns the facts about channels, see `bands.survey`, of the images of {split: pairs}; prints what was found."""
+    files = [pair.image for pairs in splits.values() for pair in pairs if pair.image]
+    is_there = tf.io.gfile.exists(os.path.join(config.output_dir, catalog.FILE))
+    found = bands_survey.channels(config, files, catalog.load(config.output_dir) if is_there else None)
+    if found:
+        print(bands_survey.summary(found), flush=True)
+    return found
 
 
 def describe(config, classes, seen):

@@ -56,7 +56,9 @@ class ShapesConfig(Checked):
     """Drawings and their shards"""
 
     scenes: SceneConfig = nested(SceneConfig)
-    shards: BuildConfig = nested(functools.partial(BuildConfig, output_dir=OUTPUT_DIR), hide=("append", "skip_bad"))
+    shards: BuildConfig = nested(
+        functools.partial(BuildConfig, output_dir=OUTPUT_DIR), hide=("append", "skip_bad", "max_image_pixels")
+    )
 
 
 def draw(output_dir, config):

@@ -71,7 +71,7 @@ def need(model, signature, sizes):
       sizes: a list of [images, height, width, ...], as `contract.sizes` gives them.
     """
     numbers = _answer_bytes(model, signature)
-    arrays = max((spec.dtype.itemsize * 3 for spec in model.signatures[signature].inputs.values()), default=3)
+    arrays = max((_input_bytes(spec) for spec in model.signatures[signature].inputs.values()), default=3)
     network = held = 0
     for count, height, width, *_scans in sizes:
         resizes = model.input_size.resizes(height, width)
@@ -79,6 +79,12 @@ def need(model, signature, sizes):
         network += count * (model.cost.of(*seen) + resizes * _RESIZING * height * width)
         held += count * height * width * (arrays + numbers)
     return Need(network, held)
+
+
+def _input_bytes(spec):
+    """Returns the bytes per pixel of an input: of arrays (B, H, W, C), and of files, which are decoded to RGB."""
+    channels = spec.shape[3] if spec.shape is not None and len(spec.shape) == 4 else None
+    return spec.dtype.itemsize * (channels or 3)
 
 
 def _answer_bytes(model, signature):

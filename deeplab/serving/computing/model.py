@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import memory
+from deeplab.config.options import MAX_IMAGE_PIXELS
 from deeplab.errors import lack_of_memory
 from deeplab.inference import exports, input_size
 from deeplab.serving.computing import measured
@@ -114,12 +115,16 @@ def _is_images(spec):
     return spec.dtype != np.dtype(object) and spec.shape is not None and len(spec.shape) == 4
 
 
-def check_pixels(sizes, max_pixels):
+def check_pixels(sizes, max_pixels, max_image_pixels=MAX_IMAGE_PIXELS):
     """Returns the number of pixels of all images in a list of [images, height, width, scans], see `contract.sizes`.
 
     Raises:
-      Refusal: there are more than `max_pixels`, or many more if those of every scan are counted.
+      Refusal: an image has more than `max_image_pixels`, or all images together have more than `max_pixels`, or many
+        more if those of every scan are counted.
     """
+    largest = max((height * width for _, height, width, _ in sizes), default=0)
+    if largest > max_image_pixels:
+        raise Refusal(413, f"an image of {largest} pixels; at most {max_image_pixels} are taken of one")
     total = sum(count * height * width for count, height, width, _scans in sizes)
     if total > max_pixels:
         raise Refusal(413, f"{total} pixels; at most {max_pixels} are taken")

@@ -61,7 +61,7 @@ def _answer(facts, buffers):
 
 
 def _decode(facts, content):
-    pixels = images.decode(bytes(content), facts["name"])
+    pixels = images.decode(bytes(content), facts["name"], facts["max_pixels"])
     return {"shape": pixels.shape}, [np.ascontiguousarray(pixels)]
 
 

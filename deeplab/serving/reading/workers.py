@@ -61,7 +61,7 @@ class Workers:
         Raises:
           Refusal: 400 if it cannot be decoded, 413 if that takes too long, 503 if too many wait.
         """
-        task = {"do": "decode", "name": "image"}
+        task = {"do": "decode", "name": "image", "max_pixels": self._config.max_image_pixels}
         facts, (pixels,) = await self._do(task, content, header.work > _LIGHT_WORK)
         return np.frombuffer(pixels, np.uint8).reshape(facts["shape"])
 

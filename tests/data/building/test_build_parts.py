@@ -15,6 +15,7 @@ import tensorflow as tf
 from deeplab.config.builders import BuildConfig
 from deeplab.data import catalog, source, tfrecord
 from deeplab.data.building import builder, folders, label_rules, listing
+from deeplab.data.building.bands.rules import ImageRules
 from deeplab.data.building.label_rules import LabelRules
 from deeplab.data.building.listing import Pair
 from deeplab.data.building.splitting import groups
@@ -94,11 +95,10 @@ def test_unknown_colors_are_listed(tmp_path):
         label_rules.read_label(label_file(tmp_path, colored), LabelRules(3, 255, "rgb", None, COLORS))
 
 
-def test_an_image_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 2000)
+def test_an_image_bomb_is_refused(tmp_path):
     pairs = fake_data.folders(tmp_path, 1)
-    (item,) = make_records(pairs, LabelRules(3), workers=1)
-    assert item.problem.startswith(f"{pairs[0].image}: too large")
+    (item,) = make_records(pairs, LabelRules(3, images=ImageRules(max_pixels=2000)), workers=1)
+    assert item.problem.startswith(f"{pairs[0].image}: 64x48 pixels; more than 2000 are refused")
 
 
 def test_workers_change_nothing(tmp_path):

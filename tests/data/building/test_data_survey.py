@@ -192,7 +192,7 @@ def test_many_alike_problems_are_counted(tmp_path):
 
 def test_images_of_unusual_kinds_are_stored_as_predict_reads_them(tmp_path):
     deep = np.full((2, 3), 51 * 257, np.uint16)
-    stored, kind, size, _, _ = label_rules.stored_image(label(deep))
+    stored, kind, size, *_ = label_rules.stored_image(label(deep))
     assert (kind, size) == ("png", (2, 3))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(stored))), np.full((2, 3, 3), 51))
     clear = np.zeros((2, 3, 4), np.uint8)

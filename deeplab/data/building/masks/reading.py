@@ -37,7 +37,7 @@ def read(path, image, rules):
     if rules.resize and labels.shape != image.size:
         labels = resized(labels, image.size)
         changes = {**changes, "resized": 1}
-    label_rules.check_same_size(image.size, labels.shape)
+    upright.check_same_size(image.size, labels.shape)
     return labels, turned, changes
 
 
