@@ -19,6 +19,7 @@ REQUIREMENTS = [
     "h5py>=3.10",  # weights files of keras.applications
     "absl-py>=2.1",  # flags with the reference's syntax, --flagfile included
     "pillow>=10.3",  # palettes, EXIF and pictures with text, which tf.io does not do
+    "pyyaml>=6.0",  # data.yaml of YOLO data sets
     "tqdm>=4.66",  # progress bars
     "tensorboard>=2.20,<2.22",  # reads what training writes; tensorflow-cpu does not bring it
 ]

@@ -31,6 +31,7 @@ class SplitReport(NamedTuple):
     turned: list[upright.Turned]
     paths: list[str]  # all shards of the split
     size: int  # bytes of the records of this build
+    overlap: tuple = (0, 0)  # pixels on which annotated shapes of several classes lie, and shapes that others hide
 
 
 def build(splits, dataset, rules, config):
@@ -77,9 +78,21 @@ def _tell_written(reports, dataset, config):
         added = f", added to the {before} there" if before else ""
         print(f"{split}: {report.written} images in {config.output_dir}{added}")
         print("".join(f"{escaping.terminal(line)}\n" for line in upright.summary(report.turned)), end="")
+        print(_overlap(split, report, config), end="")
         absent = [escaping.terminal(dataset.class_name(label)) for label in _absent(report, dataset)]
         if absent:
             print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
+
+
+def _overlap(split, report, config):
+    """Returns a line about annotated shapes that overlap, "" where none do."""
+    pixels, hidden = report.overlap
+    if not pixels:
+        return ""
+    rule = {"file": "the later one of the file", "smaller": "the smaller one"}[config.overlap]
+    told = f"; {hidden} shapes are wholly hidden" if hidden else ""
+    other = ", --overlap=smaller shows the smaller one" if config.overlap == "file" else ""
+    return f"{split}: shapes of several classes overlap on {pixels} pixels, where {rule} is seen{told}{other}\n"
 
 
 def _absent(report, dataset):
@@ -119,7 +132,7 @@ def _write_split(split, pairs, rules, existing, config, unfinished):
         earlier.renumber(there, paths, unfinished)
     pairs, problems = _without_duplicates(pairs, there.names)
     per_shard = -(-len(pairs) // config.num_shards)  # as in the reference: in order, ceil(n / shards) in each
-    tally, before, turned, size = there.tally, there.tally.images, [], 0
+    tally, before, turned, size, overlap = there.tally, there.tally.images, [], 0, (0, 0)
     workers = min(config.workers, -(-len(pairs) // 8))  # starting a process takes as long as a few images
     records = make_records(pairs, rules, workers)
     with progress_bar.show(len(pairs), "image", split) as bar, contextlib.closing(records):
@@ -136,7 +149,8 @@ def _write_split(split, pairs, rules, existing, config, unfinished):
                     size += len(serialized)
                     tally.add(record.histogram, record.size)
                     turned += [record.turned] if record.turned else []
-    return SplitReport(tally.images - before, problems, tally, turned, paths, size)
+                    overlap = (overlap[0] + record.overlap[0], overlap[1] + record.overlap[1])
+    return SplitReport(tally.images - before, problems, tally, turned, paths, size, overlap)
 
 
 def _serialized(record):

@@ -21,7 +21,11 @@ _ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what a file name may add to the n
 
 
 class Pair(NamedTuple):
-    """An image file and its label file, None where one of them is missing, and the name of both, without extension."""
+    """An image file and its label file, None where one of them is missing, and the name of both, without extension.
+
+    In place of a path may stand an object that a worker process gets: an image with `read`, a label with `draw`, as in
+    `deeplab.data.annotations`; as text it says where it comes from.
+    """
 
     name: str
     image: str | None

@@ -29,6 +29,7 @@ class NewRecord(NamedTuple):
     size: tuple = (0, 0)  # (height, width)
     turned: upright.Turned | None = None  # set if EXIF says that the image is shown turned
     histogram: np.ndarray | None = None  # (256,) number of pixels of each label value
+    overlap: tuple = (0, 0)  # pixels on which annotated shapes of several classes lie, and shapes that others hide
 
 
 def make_record(pair, rules):
@@ -44,9 +45,9 @@ def make_record(pair, rules):
         return NewRecord(pair.name, f"{pair.image}: its name is not UTF-8, as names in records are; rename it")
     path = pair.image
     try:
-        image = label_rules.stored_image(paths.read_regular(pair.image))
+        image = label_rules.stored_image(_content(pair.image))
         path = pair.label
-        label = label_rules.read_label(paths.read_regular(pair.label), rules)
+        label, *overlap = _label(pair.label, rules, image.size)
         label, turned = upright.turn_label(label, image.size, image.orientation)
         label_rules.check_same_size(image.size, label.shape)
     except (UserError, OSError) as error:
@@ -56,7 +57,19 @@ def make_record(pair, rules):
     histogram = np.bincount(label.ravel(), minlength=256)
     label = label_rules.png_bytes(label)
     turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
-    return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, histogram)
+    return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, histogram, tuple(overlap))
+
+
+def _content(image):
+    """Returns the bytes of an image: of a file, or of what `read` of another object returns."""
+    return paths.read_regular(image) if isinstance(image, str) else image.read()
+
+
+def _label(label, rules, shown):
+    """Returns (labels, two numbers as in `NewRecord.overlap`): of a file, or drawn by an object's `draw`."""
+    if isinstance(label, str):
+        return label_rules.read_label(paths.read_regular(label), rules), 0, 0
+    return label.draw(shown, rules.ignore_label)
 
 
 def _is_text(name):

@@ -35,6 +35,11 @@ def filled(config):
     return dataclasses.replace(config, **changes)
 
 
+def has_both(root):
+    """Tells whether a folder has one of images and one of labels, by their usual names."""
+    return all(any(_existing(root, names)) for names in (IMAGES, LABELS))
+
+
 def _folders(config):
     """Returns {option: folders} of the images and labels, for the options that are not given."""
     found = {

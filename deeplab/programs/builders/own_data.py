@@ -10,9 +10,12 @@ from deeplab.errors import UserError
 from deeplab.programs.builders import arrangement
 
 
-def build(config):
-    """Builds the shards that `config` (a `FolderConfig`) describes."""
-    images, labels = folders.images_and_labels(
+def build(config, files=None):
+    """Builds the shards that `config` (a `FolderConfig`) describes.
+
+    `files` are ({name: image}, {name: label}) where something else than the names of folders says what they are.
+    """
+    images, labels = files or folders.images_and_labels(
         config.image_dir, config.label_dir, config.image_suffix, config.label_suffix
     )
     for folder in dict.fromkeys((*config.image_dir, *config.label_dir)):
@@ -32,6 +35,11 @@ def build(config):
     rules = make_rules(config, dataset, labels_survey)
     splits = find_splits(config, images, labels)
     builder.build(splits, dataset, rules, config)
+    advise_to_split(splits, config)
+
+
+def advise_to_split(splits, config):
+    """Prints how to keep some images for evaluation, where nobody has said how the images are split."""
     if len(splits) == 1 and not (config.list or config.split):
         print("all are for training: --val_fraction=0.2 keeps some to evaluate on, which deeplab.eval and vis want")
 
@@ -47,6 +55,11 @@ def find_splits(config, images, labels):
         return listing.random_split(pairs, config.val_fraction, config.seed)
     by_folder = arrangement.by_split_folder(pairs) if config.folder and not config.split else {}
     return by_folder or {config.split or "train": pairs}
+
+
+def class_names(config):
+    """Returns the names that --class_names gives, as a tuple."""
+    return listing.read_classes(config.class_names)[0]
 
 
 def describe(config):
