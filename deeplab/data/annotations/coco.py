@@ -202,10 +202,9 @@ def _note_outside(shape, size, where, notes):
     """Notes a shape of polygons that lies partly or wholly outside its image; it is cut off at the edge."""
     if size is None or shape.kind not in ("polygons", "rings"):
         return
-    low = np.min([ring.min(axis=0) for ring in shape.data], axis=0)
-    high = np.max([ring.max(axis=0) for ring in shape.data], axis=0)
-    limit = np.array(size[::-1])
-    if (high <= 0).any() or (low >= limit).any():
+    (left, top), (right, bottom) = drawing.extent(shape.data)
+    height, width = size
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
         notes.add("shapes wholly outside their image", where)
-    elif (low < -1).any() or (high > limit + 1).any():
+    elif min(left, top) < -1 or right > width + 1 or bottom > height + 1:
         notes.add("shapes that reach beyond their image, cut off at its edge", where)

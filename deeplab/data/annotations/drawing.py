@@ -17,6 +17,7 @@ from deeplab.data.annotations import rle
 from deeplab.errors import UserError
 
 _STEPS = 5  # maskApi.c: vertices are rounded to a fifth of a pixel
+_TINY = 1e-9  # pixels; a vertex that should lie on the centre of a pixel does so in spite of rounding
 _AT_ONCE = 1 << 21  # crossings of edges and rows that are computed together, which bounds the memory
 _LINE_WIDTH, _POINT_RADIUS = 10, 5  # pixels; labelme's converter draws lines and points like this
 LABELME_KINDS = ("polygon", "rectangle", "circle", "line", "linestrip", "point")
@@ -130,10 +131,9 @@ def _polygons(rings, size, union):
     rings = [np.floor(ring * _STEPS + 0.5) / _STEPS for ring in rings if len(ring) > 2]
     if not rings:
         return (0, 0), np.zeros((0, 0), bool)
-    low = np.floor(np.min([ring.min(axis=0) for ring in rings], axis=0))
-    high = np.ceil(np.max([ring.max(axis=0) for ring in rings], axis=0))
-    left, right = (int(np.clip(x, 0, width)) for x in (low[0], high[0]))
-    top, bottom = (int(np.clip(y, 0, height)) for y in (low[1], high[1]))
+    low, high = extent(rings)
+    left, right = (min(max(0, edge), width) for edge in (math.floor(low[0]), math.ceil(high[0])))
+    top, bottom = (min(max(0, edge), height) for edge in (math.floor(low[1]), math.ceil(high[1])))
     toggles = np.zeros((bottom - top, right - left + 1), np.uint8)
     mask = np.zeros((bottom - top, right - left), bool)
     for ring in rings:
@@ -144,6 +144,12 @@ def _polygons(rings, size, union):
     return (top, left), mask if union else _filled(toggles)
 
 
+def extent(rings):
+    """Returns the least and the greatest (x, y) of rings (N, 2)."""
+    every = rings[0] if len(rings) == 1 else np.concatenate(rings)
+    return every.min(axis=0), every.max(axis=0)
+
+
 def _filled(toggles):
     return np.bitwise_xor.accumulate(toggles[:, :-1], axis=1).astype(bool)
 
@@ -151,21 +157,20 @@ def _filled(toggles):
 def _toggle(toggles, ring):
     """Changes `toggles` (h, w + 1), 0 to 1 and 1 to 0, where rows of pixel centres enter or leave a ring (N, 2)."""
     rows, columns = toggles.shape[0], toggles.shape[1] - 1
-    ends = np.stack([ring, np.roll(ring, -1, axis=0)])
-    upper = np.where(ends[0, :, 1] <= ends[1, :, 1], 0, 1)
-    low, high = (np.take_along_axis(ends, which[None, :, None], axis=0)[0] for which in (upper, 1 - upper))
-    first, last = (np.clip(np.ceil(y - 0.5 - 1e-9), 0, rows).astype(np.int64) for y in (low[:, 1], high[:, 1]))
-    count = last - first
+    following = np.concatenate((ring[1:], ring[:1]))
+    row = np.minimum(np.maximum(np.ceil(ring[:, 1] - 0.5 - _TINY), 0), rows).astype(np.int64)
+    next_row = np.concatenate((row[1:], row[:1]))
+    first, count = np.minimum(row, next_row), np.abs(next_row - row)
     crossing = np.flatnonzero(count)
     per_step = max(1, _AT_ONCE // max(1, rows))
     for start in range(0, len(crossing), per_step):
         edges = crossing[start : start + per_step]
         of_edge = np.repeat(edges, count[edges])
         ends_at = np.cumsum(count[edges])
-        y = np.arange(ends_at[-1]) - np.repeat(ends_at - count[edges], count[edges]) + first[of_edge]
-        (x0, y0), (x1, y1) = low[of_edge].T, high[of_edge].T
+        y = np.arange(ends_at[-1]) - np.repeat(ends_at - count[edges] - first[edges], count[edges])
+        (x0, y0), (x1, y1) = ring[of_edge].T, following[of_edge].T
         x = x0 + (y + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-        column = np.clip(np.ceil(x - 0.5 - 1e-9), 0, columns).astype(np.int64)
+        column = np.minimum(np.maximum(np.ceil(x - 0.5 - _TINY), 0), columns).astype(np.int64)
         np.bitwise_xor.at(toggles, (y, column), 1)
 
 

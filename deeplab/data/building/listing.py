@@ -55,6 +55,11 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
     return found
 
 
+def holds_images(folder):
+    """Tells whether there is an image in a folder or below it."""
+    return any(name.lower().endswith(SUFFIXES) for _, _, names in paths.walk(folder) for name in names)
+
+
 def other_files(folder, extensions=SUFFIXES):
     """Returns text that counts the other files below a folder, but for hidden ones: "2 .heic, 1 .txt"."""
     names = [name for _, _, names in paths.walk(folder) for name in names if not name.startswith(".")]

@@ -5,7 +5,7 @@ import dataclasses
 from deeplab.config.options import changed_options
 from deeplab.data import catalog
 from deeplab.data.annotations import found, masks, recognise
-from deeplab.data.building import builder, label_rules
+from deeplab.data.building import builder, label_rules, listing
 from deeplab.errors import UserError
 from deeplab.files import escaping, paths
 from deeplab.programs.builders import arrangement, own_data
@@ -52,12 +52,18 @@ def _candidate(config):
             raise UserError(f"--format={config.format}: {config.folder} holds no files of that format, but {seen}")
         return wanted[0]
     formats = list(dict.fromkeys(candidate.format for candidate in candidates))
-    if candidates and arrangement.has_both(config.folder) and formats[0] not in ("voc", "cvat", "yolo"):
+    if candidates and _has_masks(config.folder) and formats[0] not in ("voc", "cvat", "yolo"):
         formats.append("folders")
     if len(formats) > 1:
         choices = " or ".join(f"--format={name}" for name in formats)
         raise UserError(f"--folder={config.folder}: holds {' and '.join(formats)}; choose one by {choices}")
     return candidates[0] if candidates else None
+
+
+def _has_masks(root):
+    """Tells whether a folder has, beside annotations, folders of images and masks."""
+    folder = arrangement.labels_beside_images(root)
+    return bool(folder) and bool(listing.holds_images(folder))
 
 
 def _tell(config, source):

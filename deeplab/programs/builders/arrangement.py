@@ -35,9 +35,9 @@ def filled(config):
     return dataclasses.replace(config, **changes)
 
 
-def has_both(root):
-    """Tells whether a folder has one of images and one of labels, by their usual names."""
-    return all(any(_existing(root, names)) for names in (IMAGES, LABELS))
+def labels_beside_images(root):
+    """Returns the folder of labels in a folder that has one of images, too, by their usual names; else ""."""
+    return next(_existing(root, LABELS), "") if any(_existing(root, IMAGES)) else ""
 
 
 def _folders(config):
