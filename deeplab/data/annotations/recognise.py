@@ -63,6 +63,16 @@ def read(root, candidate, options, use_lists=True):
     Raises:
       UserError: as the readers.
     """
+    try:
+        return _read(root, candidate, options, use_lists)
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:  # values of odd types
+        raise UserError(
+            f"{candidate.files[0]}: is not what --format={candidate.format} says ({type(error).__name__}: {error}); "
+            "export it again"
+        ) from None
+
+
+def _read(root, candidate, options, use_lists):
     name, files = candidate
     if name == "coco":
         return coco.read(root, files, options)

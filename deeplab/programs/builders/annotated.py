@@ -42,6 +42,10 @@ def _candidate(config):
     """Returns the `recognise.Candidate` that --format chooses, or None for plain folders."""
     if not config.folder or config.format == "folders" or (config.label_dir and config.format == "auto"):
         return None
+    if paths.is_remote(config.folder):
+        if config.format == "auto":
+            return None
+        raise UserError(f"--folder={config.folder}: annotations are read from local folders; copy it first")
     if not paths.is_folder(config.folder):
         raise UserError(f"--folder={config.folder}: no such folder")
     candidates = recognise.candidates(config.folder)
@@ -52,7 +56,7 @@ def _candidate(config):
             raise UserError(f"--format={config.format}: {config.folder} holds no files of that format, but {seen}")
         return wanted[0]
     formats = list(dict.fromkeys(candidate.format for candidate in candidates))
-    if candidates and _has_masks(config.folder) and formats[0] not in ("voc", "cvat", "yolo"):
+    if candidates and not paths.is_folder(candidates[0].files[0]) and _has_masks(config.folder):
         formats.append("folders")
     if len(formats) > 1:
         choices = " or ".join(f"--format={name}" for name in formats)
