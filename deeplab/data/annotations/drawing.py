@@ -121,6 +121,8 @@ def _png_mask(data, size):
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             _require_fits((image.height, image.width), size, whole=False)
             return np.asarray(image.convert("L")) > 0
+    except UserError:  # it is a ValueError, too
+        raise
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"a mask in it cannot be read ({error})") from None
 

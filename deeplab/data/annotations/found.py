@@ -52,8 +52,9 @@ class Embedded(NamedTuple):
 
     def read(self):
         """Returns the bytes of the image; raises a UserError if they are no base64."""
+        values = json_files.read(self.path)
         try:
-            return base64.b64decode(json_files.read(self.path)["imageData"], validate=True)
+            return base64.b64decode(values["imageData"], validate=True)
         except (binascii.Error, KeyError, TypeError, ValueError) as error:
             raise UserError(f"its imageData is not base64 ({error})") from None
 

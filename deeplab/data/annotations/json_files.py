@@ -33,8 +33,9 @@ def text(path):
 
 def read(path):
     """Returns the value of a JSON file; raises a UserError that names the file and the line."""
+    content = text(path)
     try:
-        return json.loads(text(path))
+        return json.loads(content)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise UserError(f"{path}: {where}: is not JSON ({error.msg}); export it again") from None

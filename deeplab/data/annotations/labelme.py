@@ -83,7 +83,7 @@ def _image(path, named, finder):
 def _shape(values, path, number, notes):
     """Returns the `Shape` of one shape, with its name as label, or None if it is left out."""
     where = f"{path}: shape {number + 1}"
-    kind, name = values.get("shape_type") or "polygon", values.get("label")
+    kind, name = str(values.get("shape_type") or "polygon"), values.get("label")
     if not isinstance(name, str) or not name.strip():
         raise UserError(f"{where}: has no label")
     if kind not in _LEAST:

@@ -65,6 +65,8 @@ def read(root, candidate, options, use_lists=True):
     """
     try:
         return _read(root, candidate, options, use_lists)
+    except UserError:  # it is a ValueError, too
+        raise
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:  # values of odd types
         raise UserError(
             f"{candidate.files[0]}: is not what --format={candidate.format} says ({type(error).__name__}: {error}); "
@@ -156,6 +158,7 @@ def _voc(root):
 def _yolo_labels(root, texts):
     """Returns the paths of the text files in folders named labels, if their first words are numbers of classes."""
     labels = [path for path in texts if "labels" in os.path.relpath(path, root).split(os.sep)[:-1]]
+    labels = [path for path in labels if os.path.basename(path) not in yolo.NAMES]
     filled = (line.split() for path in labels[:20] for line in _ends(path).splitlines()[:1])
     first = next((words for words in filled if words), [])
     return tuple(labels) if len(first) >= 5 and all(map(_NUMBER.fullmatch, first)) else ()

@@ -11,7 +11,7 @@ from deeplab.data.annotations import class_table, drawing, image_files, json_fil
 from deeplab.data.annotations.found import Found, Notes
 from deeplab.data.annotations.shapes import Drawing
 from deeplab.data.building import listing
-from deeplab.errors import UserError
+from deeplab.errors import UserError, one_line
 
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
 _MOST_BYTES = 1 << 20  # of data.yaml; a list of names is no larger
@@ -34,7 +34,7 @@ def read(folder, labels, options):
     ids = [table.ids[name] for name in listed]
     by_stem = {_stem(path, folder): path for path in labels}
     boxes = polygons = 0
-    for image in finder.paths.values():
+    for image in _images(finder, folder):
         path = by_stem.pop(_stem(image, folder), None)
         shapes, own_boxes = _shapes(path, ids, notes) if path else ((), 0)
         boxes, polygons = boxes + own_boxes, polygons + len(shapes) - own_boxes
@@ -44,6 +44,7 @@ def read(folder, labels, options):
         inside = os.path.relpath(image, folder).replace(os.sep, "/")
         split = next((split for part in inside.split("/")[:-1] if (split := image_files.split_of(part))), "")
         pairs.add(finder.record_name(image, split), image, drawn)
+    notes.many(finder.unused(pairs.images.values()), "images outside of the folders named images, left out")
     for path in by_stem.values():
         pairs.add(finder.record_name(path), None, Drawing(path, ()))
     if boxes and not polygons:
@@ -54,6 +55,12 @@ def read(folder, labels, options):
         source_ids=table.in_order({name: number for number, name in enumerate(listed)}),
         notes=table.notes + notes.lines(),
     )  # fmt: skip
+
+
+def _images(finder, folder):
+    """Returns the paths of the images: those in folders named images, or all where there is no such folder."""
+    inside = [path for path in finder.paths.values() if "images" in os.path.relpath(path, folder).split(os.sep)]
+    return inside or list(finder.paths.values())
 
 
 def _stem(path, folder):
@@ -69,7 +76,8 @@ def names(folder):
     Raises:
       UserError: no file lists names, or it is damaged.
     """
-    path = next((path for path in (os.path.join(folder, name) for name in NAMES) if os.path.exists(path)), None)
+    places = [os.path.join(folder, *parts) for name in NAMES for parts in ((name,), ("labels", name))]
+    path = next((path for path in places if os.path.exists(path)), None)
     if path is None:
         raise UserError(f"{folder}: no data.yaml or classes.txt says what the classes of the label files are; add one")
     text = json_files.text(path)
@@ -82,7 +90,7 @@ def names(folder):
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        raise UserError(f"{path}: {line}is no YAML ({getattr(error, 'problem', error)})") from None
+        raise UserError(f"{path}: {line}is no YAML ({getattr(error, 'problem', None) or one_line(error)})") from None
     found = values.get("names") if isinstance(values, dict) else None
     if isinstance(found, dict) and sorted(found, key=str) == sorted(range(len(found)), key=str):
         found = [found[number] for number in range(len(found))]
