@@ -28,8 +28,8 @@ class NewRecord(NamedTuple):
     label: bytes = b""
     size: tuple = (0, 0)  # (height, width)
     turned: upright.Turned | None = None  # set if EXIF says that the image is shown turned
-    histogram: np.ndarray | None = None  # (256,) number of pixels of each label value
     overlap: tuple = (0, 0)  # pixels on which annotated shapes of several classes lie, and shapes that others hide
+    histogram: np.ndarray | None = None  # (256,) number of pixels of each label value
 
 
 def make_record(pair, rules):
@@ -57,7 +57,7 @@ def make_record(pair, rules):
     histogram = np.bincount(label.ravel(), minlength=256)
     label = label_rules.png_bytes(label)
     turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
-    return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, histogram, tuple(overlap))
+    return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, tuple(overlap), histogram)
 
 
 def _content(image):
