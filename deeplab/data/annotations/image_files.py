@@ -42,7 +42,7 @@ class ImageFiles:
         key = self._key(path)
         if key not in self.paths:
             self.paths[key] = path
-            self.by_name[listing.normalized(name)].append(path)
+            self.by_name[listing.normalized(name).casefold()].append(path)
 
     @staticmethod
     def _key(path):
@@ -65,7 +65,7 @@ class ImageFiles:
                 found = self.paths.get(self._key(os.path.join(folder, *parts[start:])))
                 if found:
                     return found
-        last = listing.normalized(parts[-1]) if parts else ""
+        last = listing.normalized(parts[-1]).casefold() if parts else ""
         same = self.by_name.get(last) or self.by_name.get(_UPLOADED.sub("", last)) or []
         if len(same) > 1:
             raise UserError(f"{name}: {same[0]} and {same[1]} both have this name; leave one of them out")

@@ -15,7 +15,16 @@ from deeplab.data.building import listing
 from deeplab.errors import UserError
 
 LABELS = "labels.txt"
-_LEAST = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "mask": 2}
+_POINTS = {
+    "polygon": 3,
+    "rectangle": 2,
+    "circle": 2,
+    "line": 2,
+    "linestrip": 2,
+    "point": 1,
+    "mask": 2,
+    "rotation": 4,
+}  # points; the last one is AnyLabeling's
 
 
 def read(folder, files, options):
@@ -86,15 +95,16 @@ def _shape(values, path, number, notes):
     kind, name = str(values.get("shape_type") or "polygon"), values.get("label")
     if not isinstance(name, str) or not name.strip():
         raise UserError(f"{where}: has no label")
-    if kind not in _LEAST:
+    if kind not in _POINTS:
         notes.add(f"shapes of the kind {kind!r}, left out", where)
         return None
     points = json_files.points(values.get("points") or [], where)
-    if len(points) < _LEAST[kind] or (kind != "polygon" and kind != "linestrip" and len(points) > _LEAST[kind]):
+    kind = "polygon" if kind == "rotation" or (kind == "rectangle" and len(points) == 4) else kind
+    if len(points) < _POINTS[kind] or (kind not in ("polygon", "linestrip") and len(points) > _POINTS[kind]):
         if kind == "polygon":
             notes.add("polygons of fewer than 3 points, left out", where)
             return None
-        raise UserError(f"{where}: a {kind} of {len(points)} points; expected {_LEAST[kind]}")
+        raise UserError(f"{where}: a {kind} of {len(points)} points; expected {_POINTS[kind]}")
     if kind == "mask":
         try:
             data = base64.b64decode(values["mask"], validate=True)

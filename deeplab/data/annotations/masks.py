@@ -16,6 +16,7 @@ from deeplab.files import paths
 IMAGES = "JPEGImages"
 MASKS = ("SegmentationClassPNG", "SegmentationClass", "SegmentationClassAug")  # labelme's converter has the first one
 LISTS = os.path.join("ImageSets", "Segmentation")
+CLASS_NAMES = "class_names.txt"
 LABELMAP = "labelmap.txt"
 ROBOFLOW_CLASSES = "_classes.csv"
 _ALL = "default"  # CVAT's list of the images that belong to no subset
@@ -72,11 +73,18 @@ def read_voc(root, use_lists):
         images = {name: path for name, path in images.items() if name in labels}
     path = os.path.join(root, LABELMAP)
     if not os.path.exists(path):
-        return MaskFolder("voc", images, labels, lists, notes=tuple(notes))
+        return MaskFolder("voc", images, labels, lists, _class_names(root), notes=tuple(notes))
     table, colors = read_labelmap(path)
     ignored = tuple(colors[name] for name, label in table.ids.items() if label == VOID)
     kept = tuple(colors[name] for name in table.names)
     return MaskFolder("cvat", images, labels, lists, table.names, kept, ignored, (*table.notes, *notes))
+
+
+def _class_names(root):
+    """Returns the names in the list that labelme's converter writes, () where there is none."""
+    path = os.path.join(root, CLASS_NAMES)
+    lines = [line.strip() for line in json_files.text(path).splitlines()] if os.path.exists(path) else []
+    return tuple(name for name in lines if name and name.casefold() not in class_table.IGNORED)
 
 
 def _lists(folder):

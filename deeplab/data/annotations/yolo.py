@@ -28,7 +28,7 @@ def read(folder, labels, options):
     Raises:
       UserError: there are no names of classes, or a line of a file is damaged.
     """
-    listed, where = names(folder)
+    listed, where = names(folder, options.class_names)
     table = class_table.make(_distinct(listed, where), options.class_names, where)
     notes, finder, pairs = Notes(), image_files.ImageFiles(folder, options.image_dirs), image_files.Pairs()
     ids = [table.ids[name] for name in listed]
@@ -70,16 +70,21 @@ def _stem(path, folder):
     return listing.normalized("/".join(parts))
 
 
-def names(folder):
-    """Returns (names of the classes in order, name of the file that lists them).
+def names(folder, given=()):
+    """Returns (names of the classes in order, what lists them): a file, or the names `given`, without the first one.
 
     Raises:
-      UserError: no file lists names, or it is damaged.
+      UserError: nothing lists names, or a file that does is damaged.
     """
     places = [os.path.join(folder, *parts) for name in NAMES for parts in ((name,), ("labels", name))]
     path = next((path for path in places if os.path.exists(path)), None)
+    if path is None and given:
+        return list(given[1:]), "--class_names"
     if path is None:
-        raise UserError(f"{folder}: no data.yaml or classes.txt says what the classes of the label files are; add one")
+        raise UserError(
+            f"{folder}: no data.yaml or classes.txt says what the classes of the label files are; add one, or name them "
+            "in order: --class_names=background,NAME,NAME"
+        )
     text = json_files.text(path)
     if not path.endswith((".yaml", ".yml")):
         return [line.strip() for line in text.splitlines() if line.strip()], os.path.basename(path)

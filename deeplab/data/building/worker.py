@@ -56,7 +56,7 @@ def make_record(pair, rules):
         return NewRecord(pair.name, f"{path}: cannot be read ({type(error).__name__}: {error})")
     histogram = np.bincount(label.ravel(), minlength=256)
     label = label_rules.png_bytes(label)
-    turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
+    turned = upright.Turned(str(pair.image), turned) if image.orientation != 1 else None
     return NewRecord(pair.name, "", image.data, image.format, label, image.size, turned, tuple(overlap), histogram)
 
 

@@ -110,13 +110,14 @@ def _build_masks(config, source):
     if config.overlap != "file":
         raise UserError(f"--overlap={config.overlap}: has no effect, since --format={source.format} has no shapes")
     changes = {}
-    if source.lists:
-        changes["list"] = source.lists
-    if source.class_names and not config.class_names and config.num_classes is None:
-        changes["class_names"] = _class_text(source)
+    own_lists = source.lists or arrangement.lists(config.folder)
+    if own_lists and not (config.list or config.split or config.val_fraction):
+        changes["list"] = own_lists
+    if not config.class_names and config.num_classes is None:
+        changes["class_names"] = _class_text(source) or arrangement.class_list(config.folder)
     if source.ignore_colors and not config.ignore_colors:
         changes["ignore_colors"] = tuple(value for color in source.ignore_colors for value in color)
-    if source.colors and "class_names" in changes and config.label_format == "auto":
+    if source.colors and changes.get("class_names") and config.label_format == "auto":
         changes["label_format"] = "rgb"
     own_data.build(dataclasses.replace(config, **changes), (source.images, source.labels))
 

@@ -25,14 +25,24 @@ def filled(config):
         raise UserError(f"--folder={root}: no such folder")
     changes = _folders(config)
     if not (config.list or config.split or config.val_fraction):
-        changes["list"] = tuple(_existing(root, [f"{name}.txt" for name in SPLITS]))
+        changes["list"] = lists(root)
     if not config.class_names and config.num_classes is None:
-        changes["class_names"] = next(_existing(root, CLASSES), "")
+        changes["class_names"] = class_list(root)
     said = [
         f"--{name}={','.join([value] if isinstance(value, str) else value)}" for name, value in changes.items() if value
     ]
     print(escaping.terminal(f"{root}: taken as {' '.join(said)}"), flush=True)
     return dataclasses.replace(config, **changes)
+
+
+def lists(root):
+    """Returns the paths of the lists of splits in a folder, as a tuple."""
+    return tuple(_existing(root, [f"{name}.txt" for name in SPLITS]))
+
+
+def class_list(root):
+    """Returns the path of the list of classes in a folder, "" if there is none."""
+    return next(_existing(root, CLASSES), "")
 
 
 def labels_beside_images(root):

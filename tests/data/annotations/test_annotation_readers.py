@@ -2,6 +2,7 @@
 
 import base64
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -43,8 +44,9 @@ def test_the_same_scene_is_read_from_every_format(name, tmp_path):
 def test_smaller_shapes_are_on_top_in_every_format(name, tmp_path):
     annotated_folders.DRAWN[name](tmp_path)
     found = read(tmp_path, on_top="smaller")
-    labels = drawn(found, next(name for name in found.labels if name.endswith("one"))).labels
-    assert labels[10, 11] == 1  # the car, which is smaller
+    label = next(found.labels[name] for name in found.labels if name.endswith("one"))
+    label = pickle.loads(pickle.dumps(label))  # as worker processes get it
+    assert label.draw(SIZE, 255).labels[10, 11] == 1  # the car, which is smaller
 
 
 @pytest.mark.parametrize("name", annotated_folders.MASKS)
@@ -272,6 +274,10 @@ def test_images_are_found_by_paths_of_other_computers(name, tmp_path):
     assert found.images["one"] == str(tmp_path / "one.jpg")
 
 
+def test_the_case_of_letters_of_a_name_may_differ(tmp_path):
+    assert read(coco(tmp_path, image(file_name="ONE.JPG"))).images["one"] == str(tmp_path / "one.jpg")
+
+
 def test_a_missing_image_is_none_and_an_ambiguous_one_is_refused(tmp_path):
     coco(tmp_path, image(file_name="gone.jpg"))
     assert read(tmp_path).images["gone"] is None
@@ -298,6 +304,12 @@ def shape(**changes):
         values["shapes"][0].update(changes)
 
     return change
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "rotation"])
+def test_four_corners_are_a_polygon(kind, tmp_path):
+    found = read(labelme(tmp_path, shape(shape_type=kind)))
+    np.testing.assert_array_equal(drawn(found, "one").labels, annotated_folders.expected("one"))
 
 
 def test_labelme_without_a_list_of_labels(tmp_path):
@@ -519,6 +531,7 @@ def test_yolo_with_classes_txt_and_an_image_without_labels(tmp_path):
     assert found.notes[0].startswith("1 images without shapes, all background")
     assert found.notes[1] == "1 images outside of the folders named images, left out"
     (tmp_path / "labels" / "classes.txt").unlink()
+    assert read(tmp_path, class_names=("nothing", "car", "tree")).class_names == ("nothing", "car", "tree")
     with pytest.raises(UserError, match=r"no data.yaml or classes.txt says what the classes"):
         read(tmp_path)
 

@@ -1,5 +1,6 @@
 """`deeplab build ./FOLDER` on what annotation tools write: built, told, or refused in one line."""
 
+import base64
 import json
 import re
 import subprocess
@@ -83,6 +84,18 @@ def test_samples_become_the_classes_of_their_readme(sample, given, classes, occu
             assert (drawn == expected).mean() >= 0.995
 
 
+def test_classes_and_lists_beside_the_layout_of_voc(tmp_path):
+    annotated_folders.voc(tmp_path)
+    (tmp_path / "classes.json").write_text('["a", "b", "c"]')
+    assert build(tmp_path, tmp_path / "a").class_names == ("a", "b", "c")
+    (tmp_path / "ImageSets" / "Segmentation" / "train.txt").unlink()
+    (tmp_path / "val.txt").write_text("one\n")
+    assert build(tmp_path, tmp_path / "b").splits == {"val": 1}
+    (tmp_path / "class_names.txt").write_text("_background_\ncar\ntree\n")  # as labelme's converter writes it
+    assert build(tmp_path, tmp_path / "c").class_names == ("_background_", "car", "tree")
+    assert build(tmp_path, tmp_path / "d", val_fraction=0.5).splits == {"train": 1, "val": 1}
+
+
 @needs_samples
 def test_a_layout_without_names_prints_the_flags_that_build_it(tmp_path):
     with pytest.raises(UserError, match=r"--label_format=palette --class_names=NAME0,NAME1,NAME2"):
@@ -138,6 +151,19 @@ def test_the_label_of_a_turned_photograph_is_turned(tmp_path):
     Image.open(path).save(path, exif=exif)
     build(tmp_path / "source", tmp_path / "shards")
     np.testing.assert_array_equal(labels(tmp_path / "shards")["one"], np.rot90(annotated_folders.expected("one"), k=-1))
+
+
+def test_a_turned_photograph_inside_a_labelme_file(tmp_path, capsys):
+    annotated_folders.labelme(tmp_path / "source")
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    image, path = tmp_path / "source" / "one.jpg", tmp_path / "source" / "one.json"
+    Image.open(image).save(image, exif=exif)
+    values = {**json.loads(path.read_text()), "imageData": base64.b64encode(image.read_bytes()).decode()}
+    image.unlink()
+    annotated_folders.write(path, values)
+    assert build(tmp_path / "source", tmp_path / "shards").splits == {"train": 2}
+    assert "one.json (imageData)" in capsys.readouterr().out
 
 
 def test_all_bad_images_are_named_in_one_run(tmp_path, capsys):
