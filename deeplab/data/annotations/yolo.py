@@ -82,8 +82,8 @@ def names(folder, given=()):
         return list(given[1:]), "--class_names"
     if path is None:
         raise UserError(
-            f"{folder}: no data.yaml or classes.txt says what the classes of the label files are; add one, or name them "
-            "in order: --class_names=background,NAME,NAME"
+            f"{folder}: no data.yaml or classes.txt says what the classes of the label files are; add one, or name "
+            "them in order: --class_names=background,NAME,NAME"
         )
     text = json_files.text(path)
     if not path.endswith((".yaml", ".yml")):
