@@ -26,9 +26,10 @@ def read(folder, path, options):
     tasks, notes = json_files.read(path), Notes()
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise UserError(f"{path}: expected a list of tasks; export it from Label Studio as JSON")
-    if tasks and not any("annotations" in task for task in tasks):
+    kind = "annotations" if any(task.get("annotations") for task in tasks) else "predictions"
+    if tasks and not any("annotations" in task or task.get(kind) for task in tasks):
         raise UserError(f"{path}: has no annotations in its tasks; export it as JSON, not as JSON-MIN")
-    read_tasks = [(task, _regions(task, path, notes)) for task in tasks]
+    read_tasks = [(task, _regions(task, kind, path, notes)) for task in tasks]
     read_tasks = [(task, regions) for task, regions in read_tasks if regions is not None]
     names = sorted({name for _task, regions in read_tasks for name, _shape, _size in regions})
     table = class_table.make(names, options.class_names, os.path.basename(path))
@@ -60,10 +61,15 @@ def _image_name(task, path):
     return images[0]
 
 
-def _regions(task, path, notes):
-    """Returns [(label, `drawing.Shape`, (height, width))] of a task, or None if nobody has annotated it."""
-    given = [one for one in task.get("annotations") or [] if isinstance(one, dict) and not one.get("was_cancelled")]
+def _regions(task, kind, path, notes):
+    """Returns [(label, `drawing.Shape`, (height, width))] of a task, or None if nobody has annotated it.
+
+    `kind` is "annotations", or "predictions" in a file in which nobody has annotated anything.
+    """
+    given = [one for one in task.get(kind) or [] if isinstance(one, dict) and not one.get("was_cancelled")]
     where = f"{path}: task {task.get('id')}"
+    if given and kind == "predictions":
+        notes.add("tasks whose predictions are taken, since no task has annotations", where)
     if not given:
         notes.add("tasks that nobody has annotated, left out", where)
         return None

@@ -141,8 +141,9 @@ def _json_kind(content):
             return kind
     if b"shapes" in keys and keys & {b"imagePath", b"imageData", b"imageHeight"}:
         return "labelme"
-    if content.lstrip().startswith(b"[") and keys & {b"annotations", b"original_width", b"annotation_id"}:
-        return "label_studio" if keys & {b"data", b"original_width", b"annotation_id", b"image"} else ""
+    if content.lstrip().startswith(b"["):
+        tasks = keys & {b"annotations", b"predictions"} and keys & {b"data", b"original_width"}
+        return "label_studio" if tasks or b"annotation_id" in keys else ""
     return "coco" if sum(key.encode() in keys for key in _COCO_KEYS) > 1 else ""
 
 

@@ -461,6 +461,10 @@ def test_what_is_wrong_in_label_studio_is_one_line(change, told, tmp_path):
         (region(type="keypointlabels", value={}), "1 regions of the kind 'keypointlabels', left out"),
         (region(value={"points": [[1, 1]]}), "1 regions without a label, left out"),
         (lambda values: values[0].update(annotations=[]), "1 tasks that nobody has annotated, left out"),
+        (
+            lambda values: [task.update(annotations=[], predictions=task["annotations"]) for task in values],
+            "2 tasks whose predictions are taken, since no task has annotations",
+        ),
         (lambda values: values[0]["annotations"].append({}), "1 tasks with several annotations"),
         (lambda values: values[0].update(annotations=[{"result": []}]), "1 images without regions, all background"),
     ],
