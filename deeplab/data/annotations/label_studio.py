@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from deeplab.data.annotations import class_table, drawing, image_files, json_files
+from deeplab.data.annotations import class_table, drawing, image_files, json_files, xml_files
 from deeplab.data.annotations.found import Found, Notes
 from deeplab.data.annotations.shapes import Drawing
 from deeplab.data.building import listing
@@ -31,8 +31,9 @@ def read(folder, path, options):
         raise UserError(f"{path}: has no annotations in its tasks; export it as JSON, not as JSON-MIN")
     read_tasks = [(task, _regions(task, kind, path, notes)) for task in tasks]
     read_tasks = [(task, regions) for task, regions in read_tasks if regions is not None]
-    names = sorted({name for _task, regions in read_tasks for name, _shape, _size in regions})
-    table = class_table.make(names, options.class_names, os.path.basename(path))
+    listed, interface = _interface(os.path.dirname(path))
+    occurring = {name for _task, regions in read_tasks for name, _shape, _size in regions}
+    table = class_table.make([*listed, *sorted(occurring - set(listed))], options.class_names, os.path.basename(path))
     finder, pairs = image_files.ImageFiles(folder, options.image_dirs), image_files.Pairs()
     for task, regions in read_tasks:
         name = _image_name(task, path)
@@ -46,8 +47,27 @@ def read(folder, path, options):
         drawn = Drawing(f"{path}: {name}", shapes, next(iter(sizes), None), on_top=options.on_top)
         pairs.add(finder.record_name(found or os.path.join(folder, os.path.basename(name))), found, drawn)
     notes.many(finder.unused(pairs.images.values()), "images in the folder that no annotated task names, left out")
-    told = () if options.class_names else ("the classes are the labels that occur, by alphabet",)
+    told = () if options.class_names else (f"the classes are those of {interface}",)
     return Found("label_studio", pairs.images, pairs.labels, table.names, notes=told + table.notes + notes.lines())
+
+
+def _interface(folder):
+    """Returns (labels in order, where they come from) of the labelling interface, an XML file beside the tasks.
+
+    Without such a file there are no labels, and only those that occur can be classes.
+    """
+    for name in sorted(name for name in os.listdir(folder or ".") if name.lower().endswith(".xml")):
+        elements, labels = [], {}
+
+        def start(element, attributes, _line, elements=elements, labels=labels):
+            elements.append(element)
+            if element == "Label" and attributes.get("value", "").strip():
+                labels[attributes["value"].strip()] = None
+
+        xml_files.walk(os.path.join(folder, name), start, lambda _name, _text: None)
+        if elements[:1] == ["View"] and labels:
+            return list(labels), name
+    return [], "the labels that occur, by alphabet"
 
 
 def _image_name(task, path):

@@ -473,6 +473,16 @@ def test_what_is_odd_in_label_studio_is_noted(change, note, tmp_path):
     assert read(label_studio(tmp_path, change)).notes[1].startswith(note)
 
 
+def test_the_labelling_interface_gives_the_order_of_the_classes(tmp_path):
+    annotated_folders.label_studio(tmp_path)
+    assert read(tmp_path).notes[0] == "the classes are those of the labels that occur, by alphabet"
+    labels = "".join(f'<Label value="{name}" background="#00ff00"/>' for name in ("tree", "bush"))
+    write(tmp_path / "labeling.xml", f'<View><Image name="i"/><PolygonLabels name="p">{labels}</PolygonLabels></View>')
+    found = read(tmp_path)
+    assert found.class_names == ("background", "tree", "bush", "car")
+    assert found.notes[0] == "the classes are those of labeling.xml"
+
+
 # YOLO ---------------------------------------------------------------------------------------------------------------
 
 
