@@ -20,6 +20,7 @@ REQUIREMENTS = [
     "absl-py>=2.1",  # flags with the reference's syntax, --flagfile included
     "pillow>=10.3",  # palettes, EXIF and pictures with text, which tf.io does not do
     "tifffile>=2024.1.30",  # TIFFs of many bands, 16 bits and floats, of which Pillow reads few; needs NumPy alone
+    "pyyaml>=6.0",  # data.yaml of YOLO data sets
     "tqdm>=4.66",  # progress bars
     "tensorboard>=2.20,<2.22",  # reads what training writes; tensorflow-cpu does not bring it
 ]

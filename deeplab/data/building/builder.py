@@ -87,11 +87,23 @@ def _tell_written(reports, dataset, config):
         lines = upright.summary(report.turned) + reading.summary(report.changes, report.written)
         print("".join(f"{escaping.terminal(line)}\n" for line in lines), end="")
         print("".join(f"{line}\n" for line in bands_report.lines(report.lost)), end="")
+        print(_overlap(split, report.changes, config), end="")
         absent = [escaping.terminal(dataset.class_name(label)) for label in _absent(report, dataset)]
         if absent:
             print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
     for line in likeness.report({split: report.looks for split, report in reports.items()}):
         print(escaping.terminal(line))
+
+
+def _overlap(split, changes, config):
+    """Returns a line about annotated shapes that overlap, "" where none do."""
+    pixels, hidden = changes["overlap"], changes["hidden"]
+    if not pixels:
+        return ""
+    rule = {"file": "the later one of the file", "smaller": "the smaller one"}[config.overlap]
+    told = f"; {hidden} shapes are wholly hidden" if hidden else ""
+    other = ", --overlap=smaller shows the smaller one" if config.overlap == "file" else ""
+    return f"{split}: shapes of several classes overlap on {pixels} pixels, where {rule} is seen{told}{other}\n"
 
 
 def _absent(report, dataset):

@@ -17,7 +17,11 @@ _ENDING = re.compile(r"[_\-. ]?[A-Za-z]+$")  # what a file name may add to the n
 
 
 class Pair(NamedTuple):
-    """An image file and its label file, None where one of them is missing, and the name of both, without extension."""
+    """An image file and its label file, None where one of them is missing, and the name of both, without extension.
+
+    In place of a path may stand an object that a worker process gets: an image with `read`, a label with `draw`, as in
+    `deeplab.data.annotations`; as text it says where it comes from.
+    """
 
     name: str
     image: str | None
@@ -45,6 +49,11 @@ def files_by_name(folder, flag, suffix="", extensions=SUFFIXES):
         others = f"; it has {others}" if others else ""
         raise UserError(f"--{flag}={folder}: holds no {', '.join(extensions)} files{ending}{others}")
     return found
+
+
+def holds_images(folder):
+    """Tells whether there is an image in a folder or below it."""
+    return any(name.lower().endswith(SUFFIXES) for _, _, names in paths.walk(folder) for name in names)
 
 
 def other_files(folder, extensions=SUFFIXES):

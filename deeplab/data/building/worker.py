@@ -50,7 +50,7 @@ def make_record(pair, rules):
     path = pair.image
     try:
         images.allow(rules.images.max_pixels)
-        image = label_rules.stored_image(paths.read_regular(pair.image), rules.images)
+        image = label_rules.stored_image(_content(pair.image), rules.images)
         path = pair.label
         label, turned, changes = reading.read(pair.label, image, rules)
     except (UserError, OSError) as error:
@@ -59,9 +59,14 @@ def make_record(pair, rules):
         return NewRecord(pair.name, f"{path}: cannot be read ({type(error).__name__}: {error})")
     histogram = np.bincount(label.ravel(), minlength=256)
     label = label_rules.png_bytes(label)
-    turned = upright.Turned(pair.image, turned) if image.orientation != 1 else None
+    turned = upright.Turned(str(pair.image), turned) if image.orientation != 1 else None
     facts = (turned, image.losses, histogram, changes, image.look)
     return NewRecord(pair.name, "", image.data, image.format, label, image.size, *facts)
+
+
+def _content(image):
+    """Returns the bytes of an image: of a file, or of what `read` of another object returns."""
+    return paths.read_regular(image) if isinstance(image, str) else image.read()
 
 
 def _is_text(name):

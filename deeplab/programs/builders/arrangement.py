@@ -32,7 +32,7 @@ def filled(config):
         raise UserError(f"--folder={root}: no such folder")
     changes = _folders(config)
     if not (config.list or config.split or config.val_fraction or config.folds):
-        changes["list"] = _lists(root)
+        changes["list"] = lists(root)
     others = []
     if not config.class_names and config.num_classes is None and not config.instances_as:
         found = reading.found_in(root)
@@ -44,6 +44,16 @@ def filled(config):
     if others:
         print(escaping.terminal(f"{root}: not used as lists of classes: {', '.join(others)}"), flush=True)
     return dataclasses.replace(config, **changes)
+
+
+def class_list(root):
+    """Returns the path of the list of classes in a folder, "" if there is none."""
+    return (reading.found_in(root) or [""])[0]
+
+
+def labels_beside_images(root):
+    """Returns the folder of labels in a folder that has one of images, too, by their usual names; else ""."""
+    return _below(root, LABELS) if _below(root, IMAGES) else ""
 
 
 def _folders(config):
@@ -86,7 +96,7 @@ def _split_of(name):
     return name if name in SPLITS else ""
 
 
-def _lists(root):
+def lists(root):
     """Returns the paths of the lists train.txt, val.txt and test.txt, or of CVAT's default.txt."""
     for place in ("", *LISTS):
         folder = os.path.join(root, place) if place else root

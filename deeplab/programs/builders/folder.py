@@ -15,6 +15,10 @@ A folder in place of `folder`, or --folder, says all of this by its arrangement:
 for these, such as JPEGImages/ and masks/; without such folders, images and labels lie side by side), train.txt, val.txt
 and test.txt, else images/train/, images/val/ and images/test/, and classes.json, classes.csv or classes.txt. Flags go
 before what is found, and a line tells what was found.
+
+A folder may also hold what an annotation tool has written: COCO, labelme, CVAT, Label Studio, YOLO with outlines, the
+layout of Pascal VOC or masks of Roboflow. It is recognised by its files, or named by --format; docs/annotations.md says
+what is read of each.
 """
 
 import dataclasses
@@ -25,7 +29,11 @@ from deeplab.config.builders import ChannelsConfig, MaskConfig
 from deeplab.config.options import nested, option, require
 from deeplab.programs.builders import arrangement
 
+_MASKS = ("voc", "roboflow_masks", "folders")  # formats whose labels are files, in which nothing overlaps
+
 _NEEDS = {
+    "format": effects.Needs(lambda c: bool(c.folder), "without --folder"),
+    "overlap": effects.Needs(lambda c: c.folder and c.format not in _MASKS, "where the labels are masks"),
     "seed": effects.Needs(lambda c: c.val_fraction > 0 or c.folds, "without --val_fraction or --folds"),
     "split": effects.Needs(
         lambda c: not (c.val_fraction or c.folds), "with --val_fraction or --folds, whose splits are train and val"
@@ -61,6 +69,16 @@ class FolderConfig(MaskConfig):
     """What is in the folders"""
 
     folder: str = option("", "Folder with images and labels, whose arrangement says the rest.")
+    format: str = option(
+        "auto",
+        "What wrote the annotations in --folder; auto: looks, folders: nothing did, there are images and masks.",
+        choices=("auto", "coco", "labelme", "cvat", "label_studio", "yolo", "voc", "roboflow_masks", "folders"),
+    )
+    overlap: str = option(
+        "file",
+        "Which of two annotated shapes is seen where they overlap: the later one of the file, or the smaller one.",
+        choices=("file", "smaller"),
+    )
     image_dir: tuple[str, ...] = option((), "Folder of the images, with folders below; or several folders: a,b.")
     label_dir: tuple[str, ...] = option(
         (), "Folder of the labels (PNG), named like the images; may be the same folder. One for each image_dir."
@@ -116,9 +134,10 @@ class FolderConfig(MaskConfig):
 
 def build_folder_data(config):
     """Builds the shards that `config` (a `FolderConfig`) describes."""
-    from deeplab.programs.builders import own_data
+    from deeplab.programs.builders import annotated, own_data
 
-    own_data.build(arrangement.filled(config), config)
+    if not annotated.build(config):
+        own_data.build(arrangement.filled(config), config)
 
 
 def main():

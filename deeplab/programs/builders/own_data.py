@@ -22,18 +22,19 @@ from deeplab.programs.builders import arrangement, pairs_of_folders
 _VOID = label_rules.DEFAULT_IGNORE
 
 
-def build(config, given=None):
+def build(config, given=None, files=None):
     """Builds the shards that `config` (a `FolderConfig`) describes.
 
     Args:
       config: what the flags and the arrangement of the folder say.
       given: what the flags alone say, for the command that a message shows; None: `config`.
+      files: ({name: image}, {name: label}) where something else than the names of folders says what they are.
 
     Raises:
       UserError: files do not fit the flags or each other; or the classes have no names, and the message has the command
         with which these labels can be built.
     """
-    images, labels = pairs_of_folders.find(config)
+    images, labels = files or pairs_of_folders.find(config)
     for folder in dict.fromkeys((*config.image_dir, *config.label_dir)):
         if others := listing.other_files(folder):
             print(f"{folder}: left out {others}, kinds of files that are not read", flush=True)
@@ -52,7 +53,12 @@ def build(config, given=None):
         print(escaping.terminal(note), flush=True)
     dataset = dataclasses.replace(describe(config, classes, seen), **channels_of(config, splits))
     builder.build(splits, dataset, rules, config)
-    if set(splits) == {"train"} and not (given or config).list:
+    advise_to_split(splits, given or config)
+
+
+def advise_to_split(splits, config):
+    """Prints how to keep some images for evaluation, where nobody has said how the images are split."""
+    if set(splits) == {"train"} and not config.list:
         print("all are for training: --val_fraction=0.2 keeps some to evaluate on, which deeplab.eval and vis want")
 
 
@@ -218,7 +224,7 @@ def command(given, more):
 
 def channels_of(config, splits):
     """Returns the facts about channels, see `bands.survey`, of the images of {split: pairs}; prints what was found."""
-    files = [pair.image for pairs in splits.values() for pair in pairs if pair.image]
+    files = [pair.image for pairs in splits.values() for pair in pairs if isinstance(pair.image, str)]
     is_there = tf.io.gfile.exists(os.path.join(config.output_dir, catalog.FILE))
     found = bands_survey.channels(config, files, catalog.load(config.output_dir) if is_there else None)
     if found:

@@ -18,7 +18,7 @@ def read(path, image, rules):
     """Returns the labels of an image, how it lay when they were drawn, and what was changed.
 
     Args:
-      path: the label file, or the folder of masks of single objects.
+      path: the label file, or the folder of masks of single objects, or an object of `data.annotations` that draws it.
       image: `label_rules.StoredImage` of the image.
       rules: `LabelRules`.
 
@@ -26,13 +26,14 @@ def read(path, image, rules):
       labels: (H, W) uint8 of the size of the image.
       turned: as `upright.turn_label` returns it.
       changes: {"changed": pixels that took the nearest colour, "void": pixels without a near colour, "pixels": pixels
-        of the label, "resized": 1 if the label had another size}; {} if nothing was changed.
+        of the label, "resized": 1 if the label had another size, "overlap": pixels on which shapes of several classes
+        lie, "hidden": shapes that others hide}; {} if nothing was changed.
 
     Raises:
       UserError: the label cannot be read by these rules, or has another size than the image.
       OSError: the file cannot be opened.
     """
-    labels, changes = _labels(path, rules)
+    labels, changes = _labels(path, image.size, rules)
     labels, turned = upright.turn_label(labels, image.size, image.orientation)
     if rules.resize and labels.shape != image.size:
         labels = resized(labels, image.size)
@@ -41,7 +42,10 @@ def read(path, image, rules):
     return labels, turned, changes
 
 
-def _labels(path, rules):
+def _labels(path, shown, rules):
+    if not isinstance(path, str):
+        labels, pixels, hidden = path.draw(shown, rules.ignore_label)
+        return labels, {"overlap": pixels, "hidden": hidden} if pixels else {}
     if rules.format == "instances":
         return instances.read(path, rules), {}
     content = paths.read_regular(path)
