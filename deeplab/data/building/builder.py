@@ -73,24 +73,36 @@ def build(splits, dataset, rules, config):
             f"--output_dir={config.output_dir}: cannot be written, nothing was left behind: {message}"
         ) from None
     if config.dry_run:
+        for split, report in reports.items():
+            _tell_findings(split, report, dataset, config)
+        _tell_likeness(reports)
         dry_run.tell(splits, reports, config)
         return
     _tell_written(reports, dataset, config)
 
 
 def _tell_written(reports, dataset, config):
-    """Prints what was written, which images were turned, and which classes do not occur."""
+    """Prints how many images were written, and what `_tell_findings` prints."""
     for split, report in reports.items():
         before = report.tally.images - report.written
         added = f", added to the {before} there" if before else ""
         print(f"{split}: {report.written} images in {config.output_dir}{added}")
-        lines = upright.summary(report.turned) + reading.summary(report.changes, report.written)
-        print("".join(f"{escaping.terminal(line)}\n" for line in lines), end="")
-        print("".join(f"{line}\n" for line in bands_report.lines(report.lost)), end="")
-        print(_overlap(split, report.changes, config), end="")
-        absent = [escaping.terminal(dataset.class_name(label)) for label in _absent(report, dataset)]
-        if absent:
-            print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
+        _tell_findings(split, report, dataset, config)
+    _tell_likeness(reports)
+
+
+def _tell_findings(split, report, dataset, config):
+    """Prints what was done to images and labels, which shapes overlap, and which classes do not occur."""
+    lines = upright.summary(report.turned) + reading.summary(report.changes, report.written)
+    print("".join(f"{escaping.terminal(line)}\n" for line in lines), end="")
+    print("".join(f"{line}\n" for line in bands_report.lines(report.lost)), end="")
+    print(_overlap(split, report.changes, config), end="")
+    absent = [escaping.terminal(dataset.class_name(label)) for label in _absent(report, dataset)]
+    if absent:
+        print(f"{split}: {len(absent)} of {dataset.num_classes} classes do not occur: {', '.join(absent[:_ALIKE])}")
+
+
+def _tell_likeness(reports):
     for line in likeness.report({split: report.looks for split, report in reports.items()}):
         print(escaping.terminal(line))
 

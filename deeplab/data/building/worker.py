@@ -57,7 +57,7 @@ def make_record(pair, rules):
         return NewRecord(pair.name, f"{path}: {error}")
     except Exception as error:  # damaged bytes make decoders raise errors of any type
         return NewRecord(pair.name, f"{path}: cannot be read ({type(error).__name__}: {error})")
-    histogram = np.bincount(label.ravel(), minlength=256)
+    histogram = label_rules.histogram(label)
     label = label_rules.png_bytes(label)
     turned = upright.Turned(str(pair.image), turned) if image.orientation != 1 else None
     facts = (turned, image.losses, histogram, changes, image.look)

@@ -38,6 +38,19 @@ def test_a_dry_run_says_what_a_build_would_write(tmp_path, capsys):
     assert told * 1024 == pytest.approx(size, rel=0.05)
 
 
+def test_a_dry_run_tells_what_a_build_finds(tmp_path, capsys):
+    pairs = fake_data.folders(tmp_path, 2, num_classes=2)
+    said = []
+    for dry_run in (True, False):
+        builder.build(
+            {"train": pairs, "val": pairs[:1]}, DATASET, LabelRules(3),
+            BuildConfig(output_dir=str(tmp_path / "out"), num_workers=1, dry_run=dry_run),
+        )  # fmt: skip
+        said.append(capsys.readouterr().out)
+    for line in ("train: 1 of 3 classes do not occur: class 2", "val: 1 of 1 look almost as one of train"):
+        assert all(line in text for text in said)
+
+
 @pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"append": True}])
 def test_what_is_there_stays_and_is_refused_as_in_a_build(tmp_path, options, capsys):
     pairs = fake_data.folders(tmp_path / "a", 3)
