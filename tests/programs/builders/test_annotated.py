@@ -220,13 +220,13 @@ if __name__ == "__main__":
 @pytest.mark.slow
 def test_a_coco_file_of_100000_annotations_needs_less_than_2_gb(tmp_path):
     random = np.random.default_rng(0)
-    corners = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    corners = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     circle = np.stack([np.cos(corners), np.sin(corners)], axis=1) * 3
     images, annotations = [], []
     for i in range(50):
         fake_data.save(fake_data.image(100, 120, seed=i), tmp_path / "source" / f"{i}.jpg")
         images.append({"id": i, "file_name": f"{i}.jpg", "height": 100, "width": 120})
-    rings = (circle.ravel() + np.tile(random.uniform(0, 100, (100_000, 2)), 20)).round(2).tolist()
+    rings = (circle.ravel() + np.tile(random.uniform(0, 100, (100_000, 2)), 8)).round(2).tolist()
     for i, ring in enumerate(rings):
         annotation = {"id": i, "image_id": i % 50, "category_id": 1 + i % 9, "segmentation": [ring], "iscrowd": 0}
         annotations.append({**annotation, "area": 28.3, "bbox": [1.25, 2.25, 3.25, 4.25]})
