@@ -112,7 +112,9 @@ def test_ids_names_and_boxes_are_those_of_the_data_set(tmp_path, network):
     np.testing.assert_allclose(road["bbox"], [10, 5, 10, 10], atol=0.05)
     assert road["area"] == pytest.approx(100, abs=2)  # corners are cut
     described = (tmp_path / "out" / "yolo" / "data.yaml").read_text().split("names:\n")[1].splitlines()
-    assert described == [f"  {i}: {json.dumps(name)}" for i, name in enumerate(NAMES[1:])]  # from 0 without gaps
+    assert described == [
+        f"  {i}: {json.dumps(name, ensure_ascii=False)}" for i, name in enumerate(NAMES[1:])
+    ]  # from 0 without gaps
     lines = (tmp_path / "out" / "yolo" / "labels" / "a.txt").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["0", "2"]
 
