@@ -75,6 +75,8 @@ def test_masks_come_back_from_every_format(tmp_path, network):
     found = {name: read(tmp_path / "out", CLASSES, 0) for name, read in readers.READERS.items()}
     sizes = {name.removesuffix(".png"): labels.shape for name, labels in expected.items()}
     found["yolo"] = readers.yolo(tmp_path / "out", CLASSES, 0, sizes)
+    listed = (tmp_path / "out" / "labelme" / "labels.txt").read_text().splitlines()
+    assert listed == ["__ignore__", *NAMES]
     for format, images in found.items():
         assert len(images) == 2, format
         for name, labels in expected.items():
