@@ -1,4 +1,4 @@
-"""Scores a checkpoint on a split: mIoU as the reference computes it, IoU of every class, pixel accuracy.
+"""Scores a checkpoint on a split: mIoU as the reference computes it; IoU, recall, precision and F1 of every class.
 
     python -m deeplab.eval --checkpoint_dir=TRAIN_LOGDIR --dataset_dir=SHARDS
 

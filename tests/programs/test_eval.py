@@ -80,6 +80,14 @@ def test_scores_are_those_of_predict_labels(plain):
     assert (found["step"], found["num_images"], found["eval_crop_size"]) == (7, 5, None)
     assert found["tf32"] is False
     assert [entry["name"] for entry in found["classes"]] == ["kind 0", "kind 1", "kind 2"]
+    for entry in found["classes"]:  # precision, recall and F1 of a class follow from one another and from its IoU
+        assert entry["recall"] == entry["accuracy"]
+        assert entry["f1"] == pytest.approx(2 * entry["iou"] / (1 + entry["iou"]))
+        assert entry["f1"] * (entry["precision"] + entry["recall"]) == pytest.approx(
+            2 * entry["precision"] * entry["recall"]
+        )
+    assert {"recall", "precision", "F1"} <= set(printed.split())
+    assert f"mean F1 (Dice) {found['mean_f1']:.4f}" in printed
     assert f"mIoU {found['miou']:.4f}" in printed
 
 

@@ -7,6 +7,7 @@ import json
 import posixpath
 
 FOLDER = "labelme"
+LABELS = "labelme/labels.txt"
 ENDING = ".json"
 _VERSION = "5.5.0"  # of labelme, whose files these are
 
@@ -26,6 +27,12 @@ def text(one, categories):
         "imageWidth": width,
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def labels(categories, has_background):
+    """Returns the content of labels.txt, which labelme takes as --labels: the names in order, after its own words."""
+    own = ["__ignore__", *(["_background_"] if has_background else [])]
+    return "".join(f"{name}\n" for name in [*own, *(category.name for category in categories)])
 
 
 def _shape(name, ring):

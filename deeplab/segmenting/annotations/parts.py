@@ -69,10 +69,19 @@ def categories(dataset):
         colors = np.array(dataset.source_colors, np.uint8)
     for label in range(dataset.num_classes):
         name = dataset.class_name(label)
-        if name.strip(" _").casefold() != _BACKGROUND and label != dataset.ignore_label:
+        if not _is_background(name) and label != dataset.ignore_label:
             number = dataset.source_ids[label] if dataset.source_ids else label
             found.append(Category(label, number, name, tuple(map(int, colors[label]))))
     return found
+
+
+def has_background(dataset):
+    """Tells whether one of the classes of a `catalog.Dataset` is called background."""
+    return any(_is_background(dataset.class_name(label)) for label in range(dataset.num_classes))
+
+
+def _is_background(name):
+    return name.strip(" _").casefold() == _BACKGROUND
 
 
 def write(job, labels, wanted, tolerance, folder):

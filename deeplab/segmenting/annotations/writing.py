@@ -38,6 +38,8 @@ def write(folder, formats, dataset):
             written.append(_write_single(folder, _SINGLE[name], annotated, categories))
     if "label-studio" in formats:
         _write(folder, label_studio.INTERFACE, label_studio.interface(categories))
+    if "labelme" in formats:
+        _write(folder, labelme.LABELS, labelme.labels(categories, parts.has_background(dataset)))
     if "yolo" in formats:
         _write(folder, yolo.NAMES, yolo.names(categories))
     return written

@@ -24,5 +24,7 @@ def text(one, categories):
 
 def names(categories):
     """Returns the content of data.yaml, for images in a folder `images` beside `labels`."""
-    lines = [f"  {number}: {json.dumps(category.name)}\n" for number, category in enumerate(categories)]
+    lines = [
+        f"  {number}: {json.dumps(category.name, ensure_ascii=False)}\n" for number, category in enumerate(categories)
+    ]
     return "path: .\ntrain: images\nval: images\nnames:\n" + "".join(lines)
