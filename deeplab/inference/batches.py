@@ -23,16 +23,16 @@ class Batched(NamedTuple):
     start: Callable[[Sequence[np.ndarray]], Callable[[], list[np.ndarray]]]
 
 
-def image_spec(predictor, count=None, value_range=()):
+def image_spec(num_channels, count=None, value_range=()):
     """Returns the tf.TensorSpec of images of any size: uint8, or float32 where they have a range of values.
 
     Args:
-      predictor: the `Predictor`.
+      num_channels: as in the `ModelConfig`.
       count: number of images; None for any number.
       value_range: as in `catalog.Dataset`.
     """
     kind = tf.float32 if value_range else tf.uint8
-    return tf.TensorSpec((count, None, None, predictor.config.num_channels), kind)
+    return tf.TensorSpec((count, None, None, num_channels), kind)
 
 
 def of_predictor(predictor, seen, value_range=()):
@@ -48,7 +48,7 @@ def of_predictor(predictor, seen, value_range=()):
     def key(height, width):
         return (height, width) if seen.resizes(height, width) else ("padded", *padded_size(height, width))
 
-    any_size = image_spec(predictor, value_range=value_range)
+    any_size = image_spec(predictor.config.num_channels, value_range=value_range)
 
     @tf.function(input_signature=[any_size, tf.TensorSpec((None, 2), tf.int32)])
     def padded(images, sizes):

@@ -87,7 +87,7 @@ def open_checkpoint(config):
         return Opened(*found, loaded.dataset, settings, notice, network=network)
     if seen.is_unknown:
         progress_bar.note(str(seen))
-    one = [batches.image_spec(predictor, 1, values)]  # one trace for images of every size
+    one = [batches.image_spec(loaded.config.num_channels, 1, values)]  # one trace for images of every size
     labels = tf.function(lambda image: input_size.segment(predictor, image, seen)[0], input_signature=one)
     both = tf.function(lambda image: input_size.segment(predictor, image, seen), input_signature=one)
     return Opened(

@@ -68,13 +68,17 @@ def arrive(monkeypatch, tmp_path):
     def load(directory, checkpoint, overrides, defaults, dataset, use_moving_averages):
         seen.update(directory=directory, checkpoint=checkpoint, **{**defaults, **overrides})
         seen.update(use_moving_averages=use_moving_averages, dataset="fake")
-        loaded = {"model": None, "config": types.SimpleNamespace(num_classes=3, model_variant="mobilenet_v2")}
+        loaded = {
+            "model": None,
+            "config": types.SimpleNamespace(num_classes=3, num_channels=3, model_variant="mobilenet_v2"),
+        }
         return types.SimpleNamespace(
             **loaded, dataset=small_training.dataset(), folder="run", checkpoint="run/a", step=1, trained_size=None
         )
 
     def predictor(model, crop_size, scales, add_flipped_images):
         seen.update(crop_size=crop_size, scales=scales, add_flipped_images=add_flipped_images)
+        return types.SimpleNamespace(config=types.SimpleNamespace(num_channels=3))
 
     def last(*arguments):
         seen.update({type(value).__name__: value for value in arguments})

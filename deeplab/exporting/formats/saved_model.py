@@ -20,7 +20,7 @@ def write(folder, network):
     root = tf.Module() if _has_constant_weights(network.config) else written
     signatures = written.signatures()
     tf.saved_model.save(root, folder, signatures=signatures)
-    warmup.write(folder, network.size, _images(network.predictor, network.loaded.dataset), "bytes" in signatures)
+    warmup.write(folder, network.size, _images(network.loaded.dataset), "bytes" in signatures)
     if not written.takes_files:
         print(
             "No signature bytes: TensorFlow decodes no files with the bands of this data set; send arrays", flush=True
@@ -36,9 +36,9 @@ def module(network):
     return ExportedModule(network.predictor, config.resize, *wanted, colors, constant, network.input_size, dataset)
 
 
-def _images(predictor, dataset):
+def _images(dataset):
     """Returns the tf.TensorSpec of one image of any size, as `serving_default` takes it."""
-    return batches.image_spec(predictor, 1, dataset.value_range)
+    return batches.image_spec(dataset.num_channels, 1, dataset.value_range)
 
 
 def _has_constant_weights(config):

@@ -3,7 +3,7 @@
 This module does not import TensorFlow, since worker processes use it.
 """
 
-import contextlib
+import importlib.util
 import io
 from typing import NamedTuple
 
@@ -88,20 +88,23 @@ def _outside(pixels, rules):
 
 def refuse_bands(data):
     """Raises a UserError with the way out if the bytes are a TIFF of many bands or of floats, which RGB cannot hold."""
-    if not tiff.is_tiff(data):
+    if not tiff.is_tiff(data) or importlib.util.find_spec("tifffile") is None:
         return
-    with contextlib.suppress(ImportError):
+    try:
         layout = tiff.layout(data)
-        if layout.samples not in (1, 3) and not (layout.alpha and layout.samples in (2, 4)) and not layout.colours:
-            raise UserError(
-                f"a TIFF of {layout.samples} bands; say which are channels: --bands=1,2,3 (red, green and blue), or "
-                f"--bands=all{'' if layout.kind == 'uint8' else ' --value_range=auto'}"
-            )
-        if layout.kind not in ("uint8", "bool", "uint16"):
-            raise UserError(
-                f"a TIFF with values of the type {layout.kind}; say which of them are black and white: "
-                "--value_range=auto, --value_range=LOW,HIGH or --value_range=per_image"
-            )
+    except UserError:  # damaged, which the caller says
+        return
+    if layout.samples not in (1, 3) and not (layout.alpha and layout.samples in (2, 4)) and not layout.colours:
+        depth = "" if layout.kind == "uint8" else " --value_range=auto"
+        raise UserError(
+            f"a TIFF of {layout.samples} bands; say which are channels: --bands=1,2,3 (red, green and blue), or "
+            f"--bands=all{depth}"
+        )
+    if layout.kind not in ("uint8", "bool", "uint16"):
+        raise UserError(
+            f"a TIFF with values of the type {layout.kind} (32 bits or signed); say which are black and white: "
+            "--value_range=auto, --value_range=LOW,HIGH or --value_range=per_image"
+        )
 
 
 def losses(data, image):
