@@ -11,7 +11,7 @@ from deeplab import devices
 from deeplab.benchmarks.timing import Row
 from deeplab.config.data import AugmentConfig
 from deeplab.data import augment, records, sampling, tfrecord
-from deeplab.data.building import label_rules
+from deeplab.data.building import upright
 from deeplab.data.pipeline import Batches, train_batches
 from deeplab.data.source import open_split
 
@@ -101,7 +101,7 @@ def draw_shard(folder, size, count=4, image_format="jpeg", split="train"):
                 encoded = tf.io.encode_jpeg(image, quality=92).numpy()
             else:
                 encoded = tf.io.encode_png(image).numpy()
-            record = tfrecord.Example(f"{i}", encoded, image_format, label_rules.png_bytes(regions), height, width)
+            record = tfrecord.Example(f"{i}", encoded, image_format, upright.png_bytes(regions), height, width)
             writer.write(tfrecord.serialize(record))
 
 

@@ -47,7 +47,7 @@ VOC = "data/building/test_build_datasets.py::test_voc"
 CHECKED = "data/building/test_data_linter.py::test_the_flags_of_check_say_what_is_looked_at_and_where_the_sheet_goes"
 ADE20K = "data/building/test_build_datasets.py::test_ade20k"
 SHAPES = "programs/builders/test_shapes.py::test_every_option_changes_what_is_built"
-ANNOTATED = "programs/builders/test_annotated.py::test_{}"
+BUILT_FROM = "programs/builders/test_annotated.py::test_{}"
 ARRANGED = "programs/builders/test_arrangement.py::test_folder_says_all_the_flags"
 ANNOTATED = "programs/test_predict_annotations.py"
 DRAWN = "data/building/test_draw_shapes.py::test_folder_is_complete"
@@ -293,8 +293,8 @@ OPTION_EFFECTS = {  # program: {flag: "file::test" below tests/}
         ),
         **_group(BANDS, "bands value_range"),
         "folder": ARRANGED,
-        "format": ANNOTATED.format("two_formats_in_one_folder_are_asked_about"),
-        "overlap": ANNOTATED.format("overlaps_are_told_and_the_flag_says_what_is_seen"),
+        "format": BUILT_FROM.format("two_formats_in_one_folder_are_asked_about"),
+        "overlap": BUILT_FROM.format("overlaps_are_told_and_the_flag_says_what_is_seen"),
     },
     "check": _group(CHECKED, "dataset_dir dataset contact_sheet num_samples"),
     "inspect": {"path": "programs/inspecting/test_inspect.py::test_the_flag_may_be_left_out"},

@@ -237,14 +237,14 @@ BAD_RECORDS = {
 
 @pytest.mark.parametrize("message", BAD_RECORDS)
 def test_bad_records_are_named(message, shards, tmp_path):
-    from deeplab.data.building import label_rules
+    from deeplab.data.building import upright
 
     parts = {
-        "image": label_rules.png_bytes(fake_data.image()),
+        "image": upright.png_bytes(fake_data.image()),
         "label": np.zeros((48, 64), np.uint8),
         **BAD_RECORDS[message],
     }
-    encoded = {k: v if isinstance(v, bytes) else label_rules.png_bytes(v) for k, v in parts.items()}
+    encoded = {k: v if isinstance(v, bytes) else upright.png_bytes(v) for k, v in parts.items()}
     path = tmp_path / tfrecord.shard_name("train", 0, 1)
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(tfrecord.serialize(tfrecord.Example("odd", encoded["image"], "png", encoded["label"], 48, 64)))

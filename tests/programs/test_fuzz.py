@@ -19,7 +19,7 @@ from deeplab.config.data import ResizeConfig
 from deeplab.config.inference import EvalConfig
 from deeplab.config.training import TrainConfig
 from deeplab.data import catalog, checksums, pipeline, records, tfrecord
-from deeplab.data.building import label_rules, listing, survey
+from deeplab.data.building import label_rules, listing, survey, upright
 from deeplab.data.building.class_lists import reading
 from deeplab.data.building.masks import advice
 from deeplab.data.split import Split
@@ -192,8 +192,8 @@ def test_bytes_as_flagfile(place, content):
 PICTURE = fake_data.image(12, 10)
 FILES = {
     "jpeg": tf.io.encode_jpeg(PICTURE).numpy(),
-    "png": label_rules.png_bytes(PICTURE),
-    "label": label_rules.png_bytes(fake_data.label(12, 10)),
+    "png": upright.png_bytes(PICTURE),
+    "label": upright.png_bytes(fake_data.label(12, 10)),
 }
 RULES = (
     label_rules.LabelRules(3),

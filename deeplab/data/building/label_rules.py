@@ -70,8 +70,8 @@ class StoredImage(NamedTuple):
     format: str  # "jpeg", "png" or that of `channels.stored`
     size: tuple  # (height, width)
     orientation: int = 1  # EXIF orientation in the file, 1 to 8; `data` is upright
-    look: bytes = b""  # of `likeness.look`
     losses: tuple = ()  # keys of `bands.report.TOLD`
+    look: bytes = b""  # of `likeness.look`
 
 
 def make_lookup(ignore_label, ignore_values=(), reduce_zero=False):
@@ -135,17 +135,10 @@ def stored_image(data, rules=_RGB):
     if plain and orientation == 1 and kind in ("jpeg", "png"):
         return StoredImage(data, kind, (image.height, image.width), look=look, losses=lost)
     try:
-        return StoredImage(*upright.encode(image), orientation, look, lost)
+        return StoredImage(*upright.encode(image), orientation, lost, look)
     except ValueError as error:
         image_rules.refuse_bands(data)
         raise UserError(str(error)) from None
-
-
-def png_bytes(array):
-    """Returns a uint8 array (H, W) or (H, W, 3) as PNG."""
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, "PNG")
-    return file.getvalue()
 
 
 def read_label(data, rules):

@@ -203,8 +203,9 @@ def _read_image(data, dataset):
         if pixels.shape[-1] != dataset.num_channels:
             raise UserError(f"{pixels.shape[-1]} channels: expected {dataset.num_channels}, as {catalog.FILE} says")
         return shown.rgb(pixels), stored.FORMAT, pixels.shape[:2], 1
-    _, image_format, size, orientation, _losses = label_rules.stored_image(data, ImageRules(max_pixels=sys.maxsize))
-    return np.asarray(label_rules.open_image(data, sys.maxsize).convert("RGB")), image_format, size, orientation
+    image = label_rules.stored_image(data, ImageRules(max_pixels=sys.maxsize))
+    pixels = np.asarray(label_rules.open_image(data, sys.maxsize).convert("RGB"))
+    return pixels, image.format, image.size, image.orientation
 
 
 def _gray(image):

@@ -105,3 +105,10 @@ def check_same_size(image_size, label_size):
         turned = image_size == label_size[::-1]
         way_out = "one of them was turned: turn it back" if turned else "--resize_masks fits labels to their images"
         raise UserError(f"image is {width}x{height}, label {label_width}x{label_height} (width x height); {way_out}")
+
+
+def png_bytes(array):
+    """Returns a uint8 array (H, W) or (H, W, 3) as PNG."""
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()

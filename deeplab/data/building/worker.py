@@ -58,7 +58,7 @@ def make_record(pair, rules):
     except Exception as error:  # damaged bytes make decoders raise errors of any type
         return NewRecord(pair.name, f"{path}: cannot be read ({type(error).__name__}: {error})")
     histogram = label_rules.histogram(label)
-    label = label_rules.png_bytes(label)
+    label = upright.png_bytes(label)
     turned = upright.Turned(str(pair.image), turned) if image.orientation != 1 else None
     facts = (turned, image.losses, histogram, changes, image.look)
     return NewRecord(pair.name, "", image.data, image.format, label, image.size, *facts)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab.data import catalog, tfrecord
-from deeplab.data.building import label_rules, linter
+from deeplab.data.building import linter, upright
 from deeplab.errors import UserError
 from deeplab.programs.builders import check
 from helpers import fake_data
@@ -30,7 +30,7 @@ def write(path, **changes):
         "label": fake_data.label(20, 30),
     }
     parts = {**parts, "height": 20, "width": 30, **changes}
-    encoded = {k: label_rules.png_bytes(v) if isinstance(v, np.ndarray) else v for k, v in parts.items()}
+    encoded = {k: upright.png_bytes(v) if isinstance(v, np.ndarray) else v for k, v in parts.items()}
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(tfrecord.serialize(tfrecord.Example(**encoded)))
 
@@ -59,7 +59,7 @@ def test_a_good_folder_has_no_problems(folder):
         ({"label": np.full((20, 30), 9, np.uint8)}, r"label values outside the classes 0 to 2.*9 \(600 pixels\)"),
         ({"height": 21}, r"its record says \(21, 30\), the image has \(20, 30\)"),
         ({"image_format": "jpeg"}, "its record says 'jpeg', the image is png"),
-        ({"image": label_rules.png_bytes(fake_data.image(20, 30))[:100]}, "odd: damaged or cut off"),
+        ({"image": upright.png_bytes(fake_data.image(20, 30))[:100]}, "odd: damaged or cut off"),
         ({"image": b"not an image"}, "odd: no image that can be read"),
     ],
 )

@@ -98,7 +98,7 @@ def test_classes_and_lists_beside_the_layout_of_voc(tmp_path):
 
 @needs_samples
 def test_a_layout_without_names_prints_the_flags_that_build_it(tmp_path):
-    with pytest.raises(UserError, match=r"--label_format=palette --class_names=NAME0,NAME1,NAME2"):
+    with pytest.raises(UserError, match=r"voc_layout_palette --class_names=class_0,class_1,class_2"):
         build(SHARED / "samples" / "voc_layout_palette", tmp_path)
 
 
