@@ -1,6 +1,8 @@
 """predict writes annotations for labelling tools, and the ids of the label files that people have."""
 
 import json
+import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -13,9 +15,10 @@ from deeplab.config.results.written import ANNOTATIONS, WrittenConfig
 from deeplab.data import catalog
 from deeplab.predict import predict
 from deeplab.programs import predict as program
+from deeplab.programs.builders import folder
 from deeplab.segmenting.annotations import coco, label_studio, parts
 from helpers import annotation_readers as readers
-from helpers import fake_data, videos
+from helpers import built, fake_data, videos
 from helpers.places import ROOT
 
 NAMES = ("_background_", "road & rail", 'the "tree"', "wäter")
@@ -82,6 +85,27 @@ def test_masks_come_back_from_every_format(tmp_path, network):
         for name, labels in expected.items():
             key = {"labelme": name.rpartition("/")[2], "yolo": name.removesuffix(".png")}.get(format, name)
             assert mean_iou(labels, images[key]) > 0.99, format
+
+
+@pytest.mark.parametrize("format", ANNOTATIONS)
+def test_what_predict_writes_is_built_again(format, tmp_path, network):
+    network(catalog.Dataset("own", 4, class_names=NAMES))
+    expected = {"a b": holed(), "c": holed(1)}
+    saved(tmp_path, **expected)
+    predict(config(tmp_path, format))
+    source = tmp_path / "out" / format
+    if format == "yolo":  # the only format whose images have to lie beside it
+        shutil.copytree(tmp_path / "in", source / "images")
+    given = {"image_dir": (str(tmp_path / "in"),)} if format != "yolo" else {}
+    folder.build_folder_data(
+        folder.FolderConfig(folder=str(source), output_dir=str(tmp_path / "shards"), num_workers=1, **given)
+    )
+    names = catalog.load(str(tmp_path / "shards")).class_names
+    classes = np.array([NAMES.index(name) if name in NAMES else 0 for name in names])
+    found = {pathlib.PurePath(name).name: classes[values] for name, values in built.labels(tmp_path / "shards").items()}
+    assert found.keys() == expected.keys()
+    for name, labels in expected.items():
+        assert mean_iou(labels, found[name]) > 0.99
 
 
 @pytest.mark.skipif(not CAMVID.exists(), reason="../shared/camvid is not here")

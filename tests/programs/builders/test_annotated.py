@@ -8,15 +8,14 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from deeplab.data import catalog, tfrecord
-from deeplab.data.building import label_rules
+from deeplab.data import catalog
 from deeplab.errors import UserError
 from deeplab.programs.builders import folder
 from helpers import annotated_folders, fake_data
 from helpers.annotated_folders import SIZE
+from helpers.built import labels
 from helpers.places import ROOT, SHARED
 
 needs_samples = pytest.mark.skipif(
@@ -29,17 +28,6 @@ def build(root, output_dir, **given):
         folder.FolderConfig(folder=str(root), output_dir=str(output_dir), num_workers=1, num_shards=1, **given)
     )
     return catalog.load(str(output_dir))
-
-
-def labels(shards, split="train"):
-    """Returns {name: labels (H, W)} of a split."""
-    found = {}
-    for path in tfrecord.shards(str(shards), split):
-        for raw in tfrecord.read_all(path, tfrecord.scan(path).rows):
-            example = tf.train.Example.FromString(raw)
-            name = tfrecord.value(example, tfrecord.FILENAME).decode()
-            found[name] = np.asarray(label_rules.open_image(tfrecord.value(example, tfrecord.LABEL)))
-    return found
 
 
 @pytest.mark.parametrize("name", [*annotated_folders.DRAWN, *(f"{name} masks" for name in annotated_folders.MASKS)])
