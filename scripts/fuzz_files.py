@@ -19,8 +19,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 # How often a kind is read. HDF5 files and SavedModels without a record of their files need a process for each file,
 # which takes 0.3 and 5 seconds, and TFRecords a graph that reads them.
 SHARES = {
-    **{"index": 6, "parts": 4, "data": 1, "state": 1, "archive": 3, "frozen_graph": 4, "tflite": 4, "hdf5": 0.5},
-    "shard": 0.2,
+    **{"index": 6, "parts": 4, "data": 1, "state": 1, "archive": 3, "frozen_graph": 4, "tflite": 4, "quantized": 4},
+    **{"hdf5": 0.5, "shard": 0.2},
     **{"saved_model": 2, "foreign": 0.02, "config": 1, "dataset": 1, "card": 1, "predicted": 1, "flags": 1},
 }
 LEAST = 50  # runs of each kind

@@ -42,7 +42,7 @@ def read(path):
     Args:
       path: the prefix of a checkpoint (`.../model.ckpt-30000`); a folder with checkpoints, of which the one is read
         that the state file `checkpoint` names, else the newest; a published .tar.gz archive; a
-        frozen_inference_graph.pb; a float32 .tflite made from a graph of the original; a .keras file that `model.save`
+        frozen_inference_graph.pb; a .tflite made from a graph of the original; a .keras file that `model.save`
         wrote of one of our networks; an .h5 file with weights of keras.applications.MobileNetV2; or preset:NAME or an
         https:// address of such a file, which is fetched once.
 
@@ -62,7 +62,8 @@ def read(path):
     if path.endswith(".pb"):
         return WeightsFile(path, "frozen graph", frozen_graph.read(_existing(path)))
     if path.endswith(".tflite"):
-        return WeightsFile(path, "TFLite file", *tflite.read(_existing(path)))
+        kernels, biases, dequantized = tflite.read(_existing(path))
+        return WeightsFile(path, "TFLite file, dequantized" if dequantized else "TFLite file", kernels, biases)
     if path.endswith((".h5", ".hdf5")):
         return WeightsFile(path, "keras.applications weights", keras_applications.read(_existing(path)))
     if keras_file.is_keras_file(path):

@@ -1,6 +1,7 @@
-"""Reads float32 .tflite files that were made from a graph of the original.
+"""Reads .tflite files that were made from a graph of the original: float32, float16, and quantized to 8 bits.
 
-Their tensors bear the names of the variables, and their batch norms are folded into the convolutions.
+Their tensors bear the names of the variables, and their batch norms are folded into the convolutions. Quantized values
+become (value - zero point) * scale, with one scale for a tensor or one for each channel.
 
 The generated reader does not check what it reads, and its classes that unpack a whole file need many times its size. So
 every table is read where it lies, by an index that was compared with the length of its list.
@@ -8,6 +9,7 @@ every table is read where it lies, by an index that was compared with the length
 TFLite orders axes so: convolution (out, k, k, in), depthwise (1, k, k, C * multiplier), fully connected (out, in).
 """
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -18,18 +20,21 @@ from deeplab.checkpoints.wire import Damaged
 from deeplab.errors import UserError
 
 _BEYOND = 256 << 20  # bytes that constants may be larger than the file, where operators share them
-_MAX_OPERATORS, _MAX_NAME, _MAX_RANK = 100_000, 10_000, 8
-_FLOAT32 = 0  # TensorType in TFLite's schema
-_CONV_2D, _DEPTHWISE_CONV_2D, _FULLY_CONNECTED = 3, 4, 9  # BuiltinOperator in TFLite's schema
+_MAX_OPERATORS, _MAX_NAME, _MAX_RANK, _MAX_CHANNELS = 100_000, 10_000, 8, 100_000
+_FLOAT32 = 0  # TensorType in TFLite's schema, as the keys below
+_TYPES = {_FLOAT32: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64, 9: np.int8}
+_CONV_2D, _DEPTHWISE_CONV_2D, _DEQUANTIZE, _FULLY_CONNECTED = 3, 4, 6, 9  # BuiltinOperator in TFLite's schema
 _KERNELS = {
     _CONV_2D: ("weights", lambda kernel: kernel.transpose(1, 2, 3, 0)),
     _DEPTHWISE_CONV_2D: ("depthwise_weights", lambda kernel: kernel.transpose(1, 2, 3, 0)),
     _FULLY_CONNECTED: ("weights", lambda kernel: kernel.T[None, None]),
 }
-_VARIABLE = re.compile(r"(?P<scope>.+)/(?P<leaf>(depthwise_|pointwise_)?weights)(/read)?")
+_VARIABLE = re.compile(  # a trained quantization leaves the name of the operation that rounds the variable
+    r"(?P<scope>.+)/(?P<leaf>(depthwise_|pointwise_)?weights)(/read|_quant/FakeQuantWithMinMaxVars\w*)?\d*"
+)
 _OPERATION = re.compile(  # names of operations in the scope of a convolution; converters append numbers and _bias
     r"(?P<scope>.+)/"
-    r"((?P<separable>separable_conv2d)(/depthwise)?|Conv2D|depthwise|BatchNorm/.+|BiasAdd|biases)(_bias)?\d*"
+    r"((?P<separable>separable_conv2d)(/depthwise)?|Conv2D|depthwise|BatchNorm/.+|BiasAdd|biases)(_Fold)?(_bias)?\d*"
 )
 
 
@@ -40,16 +45,17 @@ class _Convolution(NamedTuple):
     names: list[str]  # of its tensors, those of the kernel first
     kernel: np.ndarray
     bias: np.ndarray | None
+    quantized: bool = False  # whether the kernel has less than 32 bits in the file
 
 
 def read(path):
-    """Returns ({reference name: kernel}, {scope: bias}) of the convolutions in a .tflite file.
+    """Returns ({reference name: kernel}, {scope: bias}, whether they were dequantized) of a .tflite file.
 
-    Kernels are (k, k, in, out) and (k, k, C, 1). A bias is either a variable or what folding left of a batch norm: the
-    file does not tell which, only the model does.
+    Kernels are (k, k, in, out) and (k, k, C, 1), float32. A bias is either a variable or what folding left of a batch
+    norm: the file does not tell which, only the model does.
 
     Raises:
-      UserError: the file is no .tflite file or not float32, or no kernel bears the name of a variable.
+      UserError: the file is no .tflite file, or no kernel bears the name of a variable.
     """
     try:
         convolutions = list(_convolutions(path))
@@ -58,6 +64,7 @@ def read(path):
     except Exception as error:  # the generated reader does not check: damage raises exceptions of many classes
         raise UserError(f"{path}: damaged .tflite file ({_reason(error)}); download it again") from None
     kernels, biases = {}, {}
+    dequantized = any(convolution.quantized for convolution in convolutions)
     for convolution in convolutions:
         name = _variable_name(convolution)
         if name is not None:
@@ -65,8 +72,8 @@ def read(path):
             if convolution.bias is not None:
                 biases[name.rsplit("/", 1)[0]] = convolution.bias
     if not kernels:
-        raise UserError(f"{path}: no float32 kernel bears a variable's name; expected one of the original")
-    return kernels, biases
+        raise UserError(f"{path}: no kernel bears a variable's name; expected a file made of a graph of the original")
+    return kernels, biases, dequantized
 
 
 def _reason(error):
@@ -79,6 +86,8 @@ def _variable_name(convolution):
         for found in filter(None, map(pattern.fullmatch, convolution.names)):
             parts = found.groupdict()
             leaf = parts.get("leaf") or _KERNELS[convolution.operator][0]
+            if leaf == "weights":  # a trained quantization calls those of depthwise convolutions so, too
+                leaf = _KERNELS[convolution.operator][0]
             if parts.get("separable") and leaf == "weights":
                 leaf = "pointwise_weights"
             return f"{found['scope']}/{leaf}"
@@ -121,20 +130,52 @@ class _File:
         return self._item(self._graph.Tensors, self._graph.TensorsLength(), index)
 
     def constant(self, tensor):
-        """Returns the value of a constant tensor, or None for a tensor that is computed."""
+        """Returns the value of a constant tensor as float32, or None for a tensor that is computed."""
         buffer = self._item(self._model.Buffers, self._model.BuffersLength(), tensor.Buffer())
         if buffer.DataLength() == 0:
             return None
-        if tensor.Type() != _FLOAT32:
-            name = _name(tensor)
-            raise UserError(f"{self.path}: {name} is not float32; quantized and float16 files can't be restored")
-        self._left -= buffer.DataLength()
+        kind = _TYPES.get(tensor.Type())
+        if kind is None:
+            raise UserError(f"{self.path}: {_name(tensor)} has values of a type that weights never have")
+        self._left -= buffer.DataLength() // np.dtype(kind).itemsize * np.dtype(np.float32).itemsize
         if self._left < 0:
             raise Damaged("its constants are larger than the file")
         shape = [int(tensor.Shape(axis)) for axis in range(min(tensor.ShapeLength(), _MAX_RANK))]
         if min(shape, default=0) < 0:
             raise Damaged(f"a constant of the shape {shape}")
-        return np.frombuffer(bytes(buffer.DataAsNumpy()), np.float32).reshape(shape)
+        values = np.frombuffer(bytes(buffer.DataAsNumpy()), kind).reshape(shape)
+        return values if kind == np.float32 else _dequantized(values, tensor)
+
+    def behind(self, index):
+        """Returns the tensor that is read in place of a tensor, which an operation may make a float of."""
+        tensor = self.tensor(index)
+        return self.tensor(self._sources[index]) if index in self._sources else tensor
+
+    @functools.cached_property
+    def _sources(self):
+        """Returns {tensor: the one that a DEQUANTIZE makes it of}, as numbers."""
+        found = {}
+        for number in range(self.operators):
+            operator, kind = self.operator(number)
+            if kind == _DEQUANTIZE and operator.InputsLength() and operator.OutputsLength():
+                found[operator.Outputs(0)] = operator.Inputs(0)
+        return found
+
+
+def _dequantized(values, tensor):
+    """Returns float32 values of a tensor with fewer bits, or of a bias, whose int32 has the product of two scales."""
+    how = tensor.Quantization()
+    if how is None or how.ScaleLength() == 0:
+        return values.astype(np.float32)
+    if how.ScaleLength() > _MAX_CHANNELS:
+        raise Damaged(f"{how.ScaleLength()} scales of a tensor")
+    scales = np.array([how.Scale(i) for i in range(how.ScaleLength())], np.float64)
+    zeros = np.array([how.ZeroPoint(i) for i in range(min(how.ZeroPointLength(), len(scales)))] or [0], np.float64)
+    if len(scales) > 1:
+        shape = [1] * values.ndim
+        shape[how.QuantizedDimension() % values.ndim] = -1
+        scales, zeros = (part.reshape(shape) if len(part) > 1 else part for part in (scales, zeros))
+    return ((values - zeros) * scales).astype(np.float32)
 
 
 def _name(tensor):
@@ -157,12 +198,13 @@ def _convolutions(path):
 def _convolution(file, operator, kind):
     """Yields the `_Convolution` of one operator, or nothing if its kernel is computed in the graph."""
     inputs = [operator.Inputs(place) for place in range(min(operator.InputsLength(), 3))]  # image, kernel, bias
-    kernel = file.constant(file.tensor(inputs[1]))
+    tensors = [file.behind(index) for index in inputs[1:] if index >= 0]
+    kernel = file.constant(tensors[0])
     if kernel is None:
         return
-    bias = file.constant(file.tensor(inputs[2])) if len(inputs) > 2 and inputs[2] >= 0 else None
-    tensors = [file.tensor(index) for index in inputs[1:] if index >= 0]
+    bias = file.constant(tensors[1]) if len(tensors) > 1 else None
+    named = [file.tensor(index) for index in inputs[1:] if index >= 0]
     if operator.OutputsLength():
-        tensors.append(file.tensor(operator.Outputs(0)))
-    names = [part for tensor in tensors for part in _name(tensor).split(";")]  # merged operations: "a;b;c"
-    yield _Convolution(kind, names, kernel, bias)
+        named.append(file.tensor(operator.Outputs(0)))
+    names = [part for tensor in (*tensors, *named) for part in _name(tensor).split(";")]  # merged operations: "a;b;c"
+    yield _Convolution(kind, names, kernel, bias, tensors[0].Type() != _FLOAT32)

@@ -70,6 +70,7 @@ KINDS = {
     "archive": Kind(("model.tar.gz",), _weights("model.tar.gz"), structure.archive),
     "frozen_graph": Kind(("graph.pb",), _weights("graph.pb")),
     "tflite": Kind(("graph.tflite",), _weights("graph.tflite")),
+    "quantized": Kind(("graph.tflite",), _weights("graph.tflite")),
     "hdf5": Kind(("weights.h5",), _weights("weights.h5")),
     "saved_model": Kind(_SAVED, lambda folder: exports.load(str(folder))),
     "foreign": Kind(_SAVED[:3], lambda folder: exports.load(str(folder))),

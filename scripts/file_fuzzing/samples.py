@@ -54,29 +54,43 @@ def _frozen_graph(folder):
 
 
 def _tflite(folder):
-    """A graph of one convolution."""
+    """Graphs of one convolution: of float32, and quantized with a scale for each channel."""
+    kernel, bias = KERNEL.transpose(3, 0, 1, 2), np.ones(3, np.float32)
+    _write_tflite(folder / "tflite", kernel, bias)
+    _write_tflite(folder / "quantized", kernel.astype(np.int8), bias.astype(np.int32), scales=[0.5, 1.0, 2.0])
+
+
+def _write_tflite(folder, kernel, bias, scales=()):
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
-    (folder / "tflite").mkdir()
-    buffers = [b"", KERNEL.transpose(3, 0, 1, 2).tobytes(), np.ones(3, np.float32).tobytes()]
-    shapes = {"image": ([1, 9, 9, 2], 0), "aspp0/weights": ([3, 3, 3, 2], 1), "aspp0/biases": ([3], 2)}
-    shapes["aspp0/Conv2D"] = ([1, 9, 9, 3], 0)
+    folder.mkdir()
+    kinds = {np.dtype(np.float32): 0, np.dtype(np.int32): 2, np.dtype(np.int8): 9}
+    constants = {"aspp0/weights": kernel, "aspp0/biases": bias}
+    shapes = {"image": [1, 9, 9, 2], **{name: list(value.shape) for name, value in constants.items()}}
+    shapes["aspp0/Conv2D"] = [1, 9, 9, 3]
     graph, model, operator, code = schema.SubGraphT(), schema.ModelT(), schema.OperatorT(), schema.OperatorCodeT()
     graph.tensors = []
-    for name, (shape, buffer) in shapes.items():
+    for name, shape in shapes.items():
         tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.buffer = name, shape, buffer
+        tensor.name, tensor.shape, tensor.buffer = name, shape, 0
+        if name in constants:
+            tensor.buffer = 1 + list(constants).index(name)
+            tensor.type = kinds[constants[name].dtype]
+            if scales:
+                tensor.quantization = schema.QuantizationParametersT()
+                tensor.quantization.scale, tensor.quantization.zeroPoint = list(scales), [0] * len(scales)
         graph.tensors.append(tensor)
     operator.inputs, operator.outputs = [0, 1, 2], [3]
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CONV_2D
     graph.operators, model.subgraphs, model.operatorCodes, model.version = [operator], [graph], [code], 3
-    model.buffers = [schema.BufferT() for _ in buffers]
-    for buffer, content in zip(model.buffers, buffers, strict=True):
+    contents = [b"", *(value.tobytes() for value in constants.values())]
+    model.buffers = [schema.BufferT() for _ in contents]
+    for buffer, content in zip(model.buffers, contents, strict=True):
         buffer.data = np.frombuffer(content, np.uint8)
     builder = flatbuffers.Builder(4096)
     builder.Finish(model.Pack(builder), b"TFL3")
-    (folder / "tflite" / "graph.tflite").write_bytes(bytes(builder.Output()))
+    (folder / "graph.tflite").write_bytes(bytes(builder.Output()))
 
 
 def _hdf5(folder):

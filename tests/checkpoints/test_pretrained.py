@@ -63,6 +63,24 @@ def test_labels_of_the_tflite_interpreter(file):
     assert np.mean(labels == np.argmax(expected, -1)) >= 0.999
 
 
+@pytest.mark.parametrize("image", [1, 2])
+def test_labels_of_a_quantized_file(image):
+    """Of the interpreter, which computes in 8 bits; the file is MobileNet v2 of depth 1 for VOC."""
+    file = str(FOLDER / "quantized" / "deeplabv3_mnv2_pascal_quant.tflite")
+    photograph = tf.io.decode_jpeg(tf.io.read_file(str(FOLDER / f"image{image}.jpg")))
+    image = tf.cast(tf.image.resize(photograph, (513, 513)), tf.uint8)[None]
+    interpreter = Interpreter(file)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.invoke()
+    expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    model = deeplab.build_model(deeplab.ModelConfig(output_stride=16, crop_size=(513, 513)))
+    report = deeplab.restore(model, file)
+    assert (len(report.loaded), len(report.missing)) == (272, 0)
+    labels, _ = deeplab.predict_labels(model, image)
+    assert np.mean(labels == expected) >= 0.98
+
+
 def test_one_command_fetches_them_and_gives_the_originals_labels(tmp_path, monkeypatch):
     """From a server of this machine; the connection breaks once, and the second run does without the server."""
     golden = np.load(FOLDER / "golden_image1.npz")

@@ -134,6 +134,18 @@ def test_tflite_with_folded_batch_norm(original):
     np.testing.assert_allclose(model(images), output, atol=1e-4)
 
 
+@pytest.mark.parametrize("file", original_graph.QUANTIZED)
+def test_tflite_of_fewer_bits_is_dequantized(file, original):
+    folder, images, output, values = original
+    model = original_graph.our_model()
+    report = deeplab.restore(model, str(folder / file))
+    assert not report.missing
+    assert len(report.loaded) == len(values)
+    assert "dequantized" in str(report)
+    off = np.max(np.abs(model(images) - output)) / np.max(np.abs(output))
+    assert 0 < off < original_graph.QUANTIZED[file]
+
+
 def test_recalibrated_batch_norm_computes_the_same(original):
     folder, images, output, _values = original
     model = original_graph.our_model()
@@ -152,6 +164,8 @@ def test_names_in_tflite_files():
         "a/Conv2D_bias": "a/weights",
         "pnasnet/cell_0/separable_5x5_1/separable_conv2d": "pnasnet/cell_0/separable_5x5_1/pointwise_weights",
         "a/depthwise/Relu6": None,
+        "a/weights_quant/FakeQuantWithMinMaxVars": "a/weights",
+        "a/Conv2D_Fold_bias": "a/weights",
     }
     for tensor, expected in names.items():
         convolution = tflite._Convolution(tflite._CONV_2D, [tensor], None, None)

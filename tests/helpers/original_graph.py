@@ -11,6 +11,12 @@ EPSILON = 1e-3
 SIZE = 33  # of the (square) input, which is (1, SIZE, SIZE, 3)
 
 
+QUANTIZED = {  # file: how far its output may be off, as a part of the largest output
+    "float16.tflite": 2e-3,
+    "int8.tflite": 0.05,
+}
+
+
 class Original:
     """Collects the variables of a graph; the layers name variables and operations as the original's do."""
 
@@ -70,7 +76,10 @@ def our_model():
 
 
 def write_files(folder):
-    """Writes graph.pb and graph.tflite into `folder`; returns (images, the original's output, {name: array})."""
+    """Writes graph.pb, graph.tflite and files of fewer bits (`QUANTIZED`) into `folder`.
+
+    Returns (images, the original's output, {name: array}).
+    """
     images = np.random.default_rng(1).uniform(-1, 1, (1, SIZE, SIZE, 3)).astype(np.float32)
     original = Original()
     with tf.Graph().as_default(), v1.Session() as session:
@@ -79,5 +88,12 @@ def write_files(folder):
         session.run(v1.global_variables_initializer())
         graph = v1.graph_util.convert_variables_to_constants(session, session.graph_def, [output.op.name])
         (folder / "graph.pb").write_bytes(graph.SerializeToString())
-        (folder / "graph.tflite").write_bytes(v1.lite.TFLiteConverter.from_session(session, [fed], [output]).convert())
+        converter = v1.lite.TFLiteConverter.from_session(session, [fed], [output])
+        (folder / "graph.tflite").write_bytes(converter.convert())
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+        (folder / "float16.tflite").write_bytes(converter.convert())
+        converter.target_spec.supported_types = []
+        converter.representative_dataset = lambda: [[images]]
+        (folder / "int8.tflite").write_bytes(converter.convert())
         return images, session.run(output, {fed: images}), original.values
