@@ -73,7 +73,8 @@ class Predictor:
 
     An image is padded at the bottom and right with the backbone's padding pixel, up to `crop_size`. Where there is no
     crop size, or the image is larger, it is padded to the smallest output_stride * k + 1 that holds the image: then the
-    cells of the network lie where they lay in training. A model built with a crop_size takes exactly that size.
+    cells of the network lie where they lay in training. A model built with a crop_size takes exactly that size. A model
+    that pools over windows gets no image smaller than a window; the reference, too, pads to its crop, which is larger.
 
     Args:
       model: as `build_model` returns it.
@@ -86,7 +87,8 @@ class Predictor:
         self.model = model
         self.num_classes = self.config.num_classes
         self.fixed_size = self.config.crop_size
-        self.crop_size = self.fixed_size or crop_size or (1, 1)
+        window = self.config.image_pooling_crop_size or (1, 1)
+        self.crop_size = self.fixed_size or tuple(map(max, crop_size or (1, 1), window))
         self.pad_rgb = np.asarray(self._pad_pixel(), np.float32)
         self._pads_grey = len(set(self.pad_rgb)) == 1
         self.add_flipped_images = bool(add_flipped_images)

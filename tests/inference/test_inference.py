@@ -6,8 +6,9 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.inference.predictor import Predictor
+from deeplab.model.backbones import BACKBONES
 from helpers import fake_data, golden_cases, small_training
-from helpers.short_networks import randomize
+from helpers.short_networks import randomize, shortened
 
 MULTI_SCALE = [name for name in golden_cases.NAMES if golden_cases.load(name)[0].get("eval_scales")]
 
@@ -120,6 +121,23 @@ def test_a_crop_size_pads_more_and_batches_of_padded_images_give_the_same():
     np.testing.assert_array_equal(batch_labels[:1, :40, :33], labels)
     # Batches of another size are summed in another order, and logits span hundreds: 2e-4 on a processor without AVX512.
     np.testing.assert_allclose(batch_probabilities[:1, :40, :33], probabilities, atol=1e-3)
+
+
+def test_an_image_smaller_than_a_pooling_window_is_padded_to_it(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "mobilenet_v2", shortened(BACKBONES["mobilenet_v2"], 2))
+    config = deeplab.ModelConfig(
+        num_classes=3, output_stride=16, depth_multiplier=0.25, image_pooling_crop_size=(65, 49),
+        image_pooling_stride=(4, 4),
+    )  # fmt: skip
+    model = deeplab.build_model(config)
+    randomize(model)
+    image = fake_data.image(20, 60)[None]
+    whole = np.full((1, 65, 65, 3), 127.5, np.float32)
+    whole[:, :20, :60] = image
+    labels, _ = deeplab.predict_labels(model, image)
+    np.testing.assert_array_equal(labels, deeplab.predict_labels(model, whole)[0][:, :20, :60])
+    with pytest.raises(deeplab.UserError, match=r"image_pooling_crop_size=\(65, 49\): .* images have, \(33, 65\)"):
+        deeplab.build_model(config, (33, 65, 3))
 
 
 def test_labels_can_be_decided_before_upsampling():

@@ -179,9 +179,10 @@ def test_initial_weights_are_loaded_as_the_flags_say(monkeypatch):
     calls = []
     monkeypatch.setattr(sources, "read", lambda path: types.SimpleNamespace(path=path, values={}))
     monkeypatch.setattr(restoring, "restore", lambda network, file, *options, **_: calls.append((file.path, *options)))
-    monkeypatch.setattr(restoring, "restore_backbone", lambda network, model_config, path, _: calls.append(path))
+    monkeypatch.setattr(restoring, "restore_backbone", lambda network, model_config, path, *_: calls.append(path))
     averages = types.SimpleNamespace(optimizer=types.SimpleNamespace(start_averages=lambda: None))
     checkpoints = types.SimpleNamespace(resume=lambda: None, step=averages)
+    network = types.SimpleNamespace(config=ModelConfig(), variables=[])
     for options in (
         {"tf_initial_checkpoint": "old"},
         {"tf_initial_checkpoint": "old", "initialize_last_layer": False, "last_layers_contain_logits_only": True},
@@ -189,7 +190,7 @@ def test_initial_weights_are_loaded_as_the_flags_say(monkeypatch):
         {},
     ):
         config = TrainConfig(train_logdir="run", dataset_dir="shards", **options)
-        train.restore(config, None, None, checkpoints, small_training.dataset())
+        train.restore(config, None, network, checkpoints, small_training.dataset())
     assert calls == [("old", True, False), ("old", False, True), "weights.h5"]
 
 

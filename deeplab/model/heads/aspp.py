@@ -2,6 +2,7 @@
 
 from tensorflow import keras
 
+from deeplab.errors import UserError
 from deeplab.layers.basic import AveragePooling, ResizeToScale
 from deeplab.layers.stochastic import Dropout
 
@@ -36,7 +37,14 @@ def build(blocks, features, image, config):
 
 
 def image_pooling(blocks, features, image, config):
-    """Averages the features over the image, or over a sliding window, and spreads the averages over the map again."""
+    """Averages the features over the image, or over a sliding window, and spreads the averages over the map again.
+
+    Raises:
+      UserError: images of a size that is known are smaller than the window.
+    """
+    window, size = config.image_pooling_crop_size, tuple(image.shape[1:3])
+    if window and any(side is not None and side < least for side, least in zip(size, window, strict=True)):
+        raise UserError(f"image_pooling_crop_size={window}: expected no more than the images have, {size}")
     pooled = AveragePooling(
         config.image_pooling_crop_size or config.crop_size, config.output_stride, config.image_pooling_stride
     )(features)
