@@ -19,10 +19,11 @@ def decode(content, channels):
 
     Transparent pixels of RGB are laid on white. Where bands are named, they are taken as they are stored.
     """
-    if channels.bands:
-        image = _bands(content, channels)
-    else:
-        image = _on_white(content) if not channels.value_range else _values(content, 3)
+    with tf.device("CPU:0"):  # GPUs have no kernels for text
+        if channels.bands:
+            image = _bands(content, channels)
+        else:
+            image = _on_white(content) if not channels.value_range else _values(content, 3)
     return tf.ensure_shape(image, (None, None, channels.num_channels))
 
 
