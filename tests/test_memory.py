@@ -255,7 +255,8 @@ def test_predict_goes_on_with_the_next_file(monkeypatch, tmp_path, capsys):
 def test_an_export_is_not_blamed_for_it(monkeypatch):
     monkeypatch.setattr(export, "ExportedModule", lambda *_, **__: None)
     monkeypatch.setitem(export.FORMATS, "onnx", types.SimpleNamespace(reader=lambda folder: raising(LACKS[0])))
-    network = types.SimpleNamespace(config=types.SimpleNamespace(format="onnx", resize=None), input_size=None)
+    config, loaded = types.SimpleNamespace(format="onnx", resize=None), types.SimpleNamespace(dataset=None)
+    network = types.SimpleNamespace(config=config, input_size=None, loaded=loaded)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         export._agreement("folder", None, network, [None])
 
