@@ -3,6 +3,7 @@
 Run as a program, it is the fresh process in which the saved networks are loaded: FOLDER and what is imported first.
 """
 
+import functools
 import pathlib
 import sys
 
@@ -14,6 +15,7 @@ FAMILIES = {  # variant: options with which it is small
     "resnet_v1_50_beta": {"decoder_output_stride": (4,)},
     "nas_hnasnet": {"nas_stem_output_num_conv_filters": 8, "output_stride": 8, "drop_path_keep_prob": 0.9},
 }
+NAS_LEVELS = {"nas_hnasnet": {8: (1, 2, 1)}}  # as levels of `nas.Network`: down and up again
 SMALL = {"output_stride": 16, "aspp_convs_filters": 16, "decoder_filters": 16}
 
 
@@ -24,6 +26,10 @@ def shorten():
 
     whole = dict(backbones.BACKBONES)
     backbones.BACKBONES.update({name: shortened(backbones.BACKBONES[name], 2) for name in FAMILIES})
+    for name, levels in NAS_LEVELS.items():
+        short = backbones.BACKBONES[name]
+        build = functools.partial(short.build.func, short.build.args[0]._replace(levels=levels, taps={}))
+        backbones.BACKBONES[name] = short._replace(build=build)
     return whole
 
 
