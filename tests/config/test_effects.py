@@ -256,7 +256,7 @@ def graph(config):
 
     from deeplab.model.network import build_model
 
-    keras.backend.clear_session()  # counts the names of layers from the beginning
+    keras.backend.clear_session(free_memory=False)  # counts the names of layers from the beginning
     model = build_model(config, (65, 65, config.num_channels))
     images = tf.TensorSpec((1, 65, 65, config.num_channels), tf.float32)
     definition = tf.function(lambda x: model(x, training=False)).get_concrete_function(images).graph.as_graph_def()

@@ -120,7 +120,8 @@ def write_pictures(folder, number):
     image, label = fake_data.image(seed=number), fake_data.label(seed=number).astype(np.int32)
     colors = catalog.label_colormap(DATASET)
     for name in ("a.png", "b/c.png"):
-        draw._write(PredictedImage(name, image, label, label), name, DATASET, colors, str(folder), str(folder / "raw"))
+        where = str(folder), str(folder / "raw")
+        draw._write(PredictedImage(name, image, label, label), name, DATASET, colors, where, False)
 
 
 def write_predictions(folder, number):
