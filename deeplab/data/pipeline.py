@@ -234,7 +234,7 @@ def refuse_unlabelled(split):
         _size, record = records.check_record(split.record(number), split.dataset)
         return tf.reduce_any(tf.not_equal(records.whole_label(record, split), split.dataset.ignore_label))
 
-    found = tf.data.Dataset.range(len(split)).map(has_class, num_parallel_calls=2).filter(tf.identity)
+    found = devices.untuned(tf.data.Dataset.range(len(split))).map(has_class, num_parallel_calls=2).filter(tf.identity)
     with records.user_errors(split):
         if any(found.take(1)):
             return

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from deeplab import devices
 from deeplab.data import checksums
 from deeplab.errors import UserError
 from deeplab.files import atomic, paths
@@ -215,7 +216,7 @@ def read_all(path, rows):
       path: the shard.
       rows: its `Contents.rows`.
     """
-    places = tf.data.Dataset.from_tensor_slices(rows)
+    places = devices.untuned(tf.data.Dataset.from_tensor_slices(rows))
     records = iter(places.map(lambda place: read_record(path, *tf.unstack(place)), num_parallel_calls=2))
     for _ in rows:
         try:

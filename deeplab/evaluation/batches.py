@@ -58,7 +58,7 @@ def _sizes(split, resize, numbers):
         height, width = records.image_size(split.record(number)["image"], split.dataset)
         return tf.stack([height, width]), tf.stack(augment.range_size(height, width, resize))
 
-    return tf.data.Dataset.from_tensor_slices(numbers.astype(np.int64)).map(sizes, os.cpu_count() or 1)
+    return tf.data.Dataset.from_tensor_slices(numbers.astype(np.int64)).map(sizes, tf.data.AUTOTUNE)
 
 
 def plan(shapes, batch_size, in_order=False):
