@@ -29,8 +29,7 @@ def build(config):
         return False
     names = reading.read(config.class_names).names if config.class_names else ()
     options = found.Options(names, config.overlap, config.image_dir)
-    use_lists = not (config.list or config.split or config.val_fraction or config.folds)
-    source = recognise.read(config.folder, candidate, options, use_lists)
+    source = recognise.read(config.folder, candidate, options, use_lists=not config.says_splits)
     _tell(config, source)
     if isinstance(source, masks.MaskFolder):
         _build_masks(config, source)
@@ -120,7 +119,7 @@ def _build_masks(config, source):
         raise UserError(f"--overlap={config.overlap}: has no effect, since --format={source.format} has no shapes")
     changes = {}
     own_lists = source.lists or arrangement.lists(config.folder)
-    if own_lists and not (config.list or config.split or config.val_fraction or config.folds):
+    if own_lists and not config.says_splits:
         changes["list"] = own_lists
     if not config.class_names and config.num_classes is None:
         changes["class_names"] = _class_text(source) or arrangement.class_list(config.folder)

@@ -31,7 +31,7 @@ def filled(config):
     if not paths.is_folder(root):
         raise UserError(f"--folder={root}: no such folder")
     changes = _folders(config)
-    if not (config.list or config.split or config.val_fraction or config.folds):
+    if not config.says_splits:
         changes["list"] = lists(root)
     others = []
     if not config.class_names and config.num_classes is None and not config.instances_as:

@@ -108,6 +108,11 @@ class FolderConfig(MaskConfig):
     reduce_zero_label: bool = option(False, "0 becomes the ignore label and all other values go down by one.")
     channels: ChannelsConfig = nested(ChannelsConfig)
 
+    @property
+    def says_splits(self):
+        """Whether the flags say how the pairs are split, so that lists in the folder do not count."""
+        return bool(self.list or self.split or self.val_fraction or self.folds)
+
     def check(self):
         super().check()
         for name in ("image_dir", "label_dir"):

@@ -19,7 +19,6 @@ from deeplab.pictures.bands import reading, tiff
 _NARROW = 1 / 16  # an image that uses no more of its range is nearly black at 8 bits; 12 bits in a file of 16 do so
 _OUTSIDE = 0.01  # share of values outside of --value_range that is told
 _PNG = b"\x89PNG\r\n\x1a\n"
-_AS_BANDS = "--bands=all --value_range=auto"
 
 
 class ImageRules(NamedTuple):

@@ -55,11 +55,10 @@ class ClassList(NamedTuple):
     @property
     def source_ids(self):
         """For each class the smallest value that it has in label files; () where the values are the classes."""
-        return (
-            tuple(min(value for value, label in self.ids.items() if label == c) for c in range(len(self.names)))
-            if (self.ids)
-            else ()
-        )
+        smallest = {}
+        for value, label in self.ids.items():
+            smallest[label] = min(value, smallest.get(label, value))
+        return tuple(smallest[label] for label in range(len(self.names))) if self.ids else ()
 
 
 def header(cell):
